@@ -1,0 +1,1 @@
+"""Answers Dify's Human Input forms from Slack."""

@@ -1,0 +1,1 @@
+"""The rules, as pure values: no clock, no network, no SQL, no Slack."""

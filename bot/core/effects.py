@@ -1,0 +1,149 @@
+"""What to do about it: intentions that are saved together with the state that asked for them.
+
+Effects of the Slack lane are carried out one after the other per run, and so are those of the Dify lane; the two
+lanes do not wait for each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bot.core.model import Command
+
+
+@dataclass(frozen=True, slots=True)
+class PostRoot:
+    """Post the run's root message."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshRoot:
+    """Redraw the root message as the run now stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class PostForm:
+    """Post the form into the thread."""
+
+    form_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshForm:
+    """Redraw the form's message as the form now stands."""
+
+    form_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PostAnswer:
+    """Post the message that will carry the streamed text."""
+
+
+@dataclass(frozen=True, slots=True)
+class PostResult:
+    """Post the outputs, or the error, of the run that ended; into the answer's message where there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class PostStuck:
+    """Tell the thread that Dify took the answer and the run does not move."""
+
+
+@dataclass(frozen=True, slots=True)
+class TellNotStarted:
+    """Tell the starter privately that the channel cannot be written to; `code` is Slack's."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class TellDecided:
+    """Tell somebody privately what became of the form they just answered too late."""
+
+    user_id: str
+    form_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TellRefused:
+    """Tell the person who answered, privately, why Dify refused it."""
+
+    user_id: str
+    form_id: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class TellInvalid:
+    """Tell the person who pressed a button, privately, which fields to mend; nothing was decided."""
+
+    user_id: str
+    form_id: str
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TellCannotStop:
+    """Tell somebody privately why Stop can do nothing now."""
+
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TellNotStartable:
+    """Answer a command that cannot be carried out: what is wrong, and a command that would be right."""
+
+    response_url: str
+    problems: tuple[str, ...]
+    corrected: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CheckCommand:
+    """Check a command against the app's parameters, then save the run it asks for or tell what is wrong."""
+
+    command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class StartRun:
+    """Send the start to Dify. Sent at most once: Dify has no idempotency key."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopRun:
+    """Ask Dify to stop the task."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitForm:
+    """Subscribe to the run, then send the answer."""
+
+    form_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SettleForm:
+    """Read the form to learn whether it is still open."""
+
+    form_id: str
+
+
+SlackEffect = (
+    PostRoot
+    | RefreshRoot
+    | PostForm
+    | RefreshForm
+    | PostAnswer
+    | PostResult
+    | PostStuck
+    | TellNotStarted
+    | TellDecided
+    | TellRefused
+    | TellInvalid
+    | TellCannotStop
+    | TellNotStartable
+)
+DifyEffect = CheckCommand | StartRun | StopRun | SubmitForm | SettleForm
+Effect = SlackEffect | DifyEffect

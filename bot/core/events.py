@@ -1,0 +1,267 @@
+"""What happened: facts in the past tense, from Dify's streams and answers, from Slack, and from our own effects.
+
+`LifecycleEvent`s move a run or a form and go through `core.lifecycle.advance`. The rest of a stream (`Ping`, steps,
+text) is progress: shown while it lasts, never stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bot.core.model import Form, RunStatus, Submission
+
+# --- the run -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RootPosted:
+    """The run's root message is in Slack."""
+
+    ts: str
+
+
+@dataclass(frozen=True, slots=True)
+class RootRefused:
+    """Slack will not take the root message; `code` is Slack's."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """Dify named the run: the first event of a stream that carried its ids."""
+
+    workflow_run_id: str
+    task_id: str | None = None
+    conversation_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StartRefused:
+    """Dify will not start the run."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartUnconfirmed:
+    """The start was sent and no answer told whether the run exists."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunResumed:
+    """The run was seen to execute again (`workflow_started` with reason `resumption`, or run detail)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunPaused:
+    """The run waits; `open_form_ids` are all the forms that Dify holds open."""
+
+    open_form_ids: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    """The run ended, in Dify's words."""
+
+    status: RunStatus
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    error: str | None = None
+    failed_step: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunGone:
+    """Dify no longer knows the run, or no longer lets us look."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    """Somebody pressed Stop."""
+
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerBegan:
+    """The present segment of the run produced its first text."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerPosted:
+    """The message for the streamed text is in the thread."""
+
+    ts: str
+
+
+@dataclass(frozen=True, slots=True)
+class StillNotMoving:
+    """A poll found the run where Dify's acceptance of an answer had left it, beyond the grace period."""
+
+
+# --- a form --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FormRequired:
+    """Dify asks for a form: new, or announced again while it is still open."""
+
+    form: Form
+
+
+@dataclass(frozen=True, slots=True)
+class FormPosted:
+    """The form's message is in the thread."""
+
+    form_id: str
+    ts: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActionChosen:
+    """Somebody pressed a button of the form; the values have been checked."""
+
+    form_id: str
+    submission: Submission
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitAccepted:
+    """Dify answered 200 to our submission."""
+
+    form_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitRefused:
+    """Dify refused the values (400); the form stays open."""
+
+    form_id: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitUncertain:
+    """The submission was sent and its response was lost."""
+
+    form_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class FormFoundOpen:
+    """Reading the form answered 200."""
+
+    form_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class FormFoundClosed:
+    """Reading or submitting the form answered 412: its deadline passed, or it holds an answer."""
+
+    form_id: str
+    expired: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FormUnreachable:
+    """The form cannot be read any more (404, 401, 403)."""
+
+    form_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class FormFilled:
+    """A live stream reported an answer; Dify names the node, not the form, and never who answered."""
+
+    node_id: str
+    action_id: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class FormTimedOut:
+    """A live stream reported that the deadline of a node's form passed."""
+
+    node_id: str
+
+
+RunEvent = (
+    RootPosted
+    | RootRefused
+    | RunStarted
+    | StartRefused
+    | StartUnconfirmed
+    | RunResumed
+    | RunPaused
+    | RunFinished
+    | RunGone
+    | StopRequested
+    | AnswerBegan
+    | AnswerPosted
+    | StillNotMoving
+)
+FormEvent = (
+    FormRequired
+    | FormPosted
+    | ActionChosen
+    | SubmitAccepted
+    | SubmitRefused
+    | SubmitUncertain
+    | FormFoundOpen
+    | FormFoundClosed
+    | FormUnreachable
+    | FormFilled
+    | FormTimedOut
+)
+LifecycleEvent = RunEvent | FormEvent
+
+# --- progress: lossy by design ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """The stream lives."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted:
+    """A node began."""
+
+    node_id: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepFinished:
+    """A node ended; `error` is Dify's text where it failed."""
+
+    node_id: str
+    title: str
+    failed: bool = False
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextArrived:
+    """A piece of streamed text; `replace` says that it takes the place of all before it."""
+
+    text: str
+    replace: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFailed:
+    """An `error` event. It ends nothing by itself: the stream stays open and the reader has to leave."""
+
+    message: str
+    code: str | None = None
+
+
+ProgressEvent = Ping | StepStarted | StepFinished | TextArrived | StreamFailed
+StreamEvent = (
+    RunStarted | RunResumed | RunPaused | RunFinished | FormRequired | FormFilled | FormTimedOut | ProgressEvent
+)

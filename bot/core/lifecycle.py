@@ -1,0 +1,484 @@
+"""Everything that decides how a run and its forms move lives in this file.
+
+Two tables name every legal move. `advance` turns what happened into moves, looks them up, and says what has to be
+done about it. Streams repeat themselves, lose events and overtake one another: a report of Dify that tells nothing new,
+and anything that reaches a state that is terminal, changes nothing. A move that no table knows is refused with
+`IllegalTransition`: then one of our own parts claims what cannot have happened.
+
+A person's request that comes too late is neither: it is answered (`TellDecided`, `TellCannotStop`).
+
+Two promises are kept here and nowhere else. A form is sent only out of `CLAIMED`, and the move out of it is taken
+once, so it is never submitted twice without a look at Dify in between. And a form is sent only while the run is
+`PAUSED` and no other form of it is on its way, because two answers 50-120 ms apart leave a real server's run paused
+for good (recording 33).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from bot.core import effects as do
+from bot.core import events as saw
+from bot.core.effects import Effect
+from bot.core.events import LifecycleEvent
+from bot.core.model import Form, FormStatus, Run, RunStatus, Submission
+from bot.errors import IllegalTransition
+
+
+class RunMove(StrEnum):
+    """The ways a run can move."""
+
+    ROOT_POSTED = "root message posted"
+    REFUSED = "start refused"
+    STARTED = "Dify names the run"
+    UNCONFIRMED = "start not confirmed"
+    PAUSED = "waits for a form"
+    ANSWERED = "a form got its answer, or its deadline passed"
+    RESUMED = "seen to execute"
+    SUCCEEDED = "succeeded"
+    PARTIAL_SUCCEEDED = "succeeded in part"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    GONE = "unknown to Dify"
+
+
+class FormMove(StrEnum):
+    """The ways a form can move."""
+
+    SHOWN = "message posted"
+    CHOSEN = "a button pressed"
+    SENT = "its turn to be sent"
+    ACCEPTED = "Dify took it"
+    REFUSED = "Dify refused the values"
+    RESPONSE_LOST = "response lost"
+    FOUND_OPEN = "read: still open"
+    FILLED_HERE = "read or seen: answered as sent"
+    FILLED_ELSEWHERE = "another answer counted"
+    EXPIRED = "deadline passed"
+    VOIDED = "the run ended without it"
+
+
+_ENDINGS: dict[RunMove, RunStatus] = {
+    RunMove.SUCCEEDED: RunStatus.SUCCEEDED,
+    RunMove.PARTIAL_SUCCEEDED: RunStatus.PARTIAL_SUCCEEDED,
+    RunMove.FAILED: RunStatus.FAILED,
+    RunMove.STOPPED: RunStatus.STOPPED,
+    RunMove.GONE: RunStatus.LOST,
+}
+
+RUN_MOVES: dict[RunStatus, dict[RunMove, RunStatus]] = {
+    RunStatus.REQUESTED: {
+        RunMove.ROOT_POSTED: RunStatus.STARTING,
+        RunMove.REFUSED: RunStatus.FAILED,
+    },
+    RunStatus.STARTING: {
+        RunMove.STARTED: RunStatus.RUNNING,
+        RunMove.REFUSED: RunStatus.FAILED,
+        RunMove.UNCONFIRMED: RunStatus.LOST,
+    },
+    RunStatus.RUNNING: {
+        RunMove.PAUSED: RunStatus.PAUSED,
+        # The stream may report the resumed run before the submit's own response arrives.
+        RunMove.ANSWERED: RunStatus.RUNNING,
+        RunMove.RESUMED: RunStatus.RUNNING,
+        **_ENDINGS,
+    },
+    RunStatus.PAUSED: {
+        RunMove.ANSWERED: RunStatus.RESUMING,
+        RunMove.RESUMED: RunStatus.RUNNING,
+        RunMove.PAUSED: RunStatus.PAUSED,
+        **_ENDINGS,
+    },
+    RunStatus.RESUMING: {
+        RunMove.RESUMED: RunStatus.RUNNING,
+        RunMove.PAUSED: RunStatus.PAUSED,
+        RunMove.ANSWERED: RunStatus.RESUMING,
+        **_ENDINGS,
+    },
+}
+
+_CLOSED_OUTSIDE: dict[FormMove, FormStatus] = {
+    FormMove.FILLED_ELSEWHERE: FormStatus.ANSWERED_ELSEWHERE,
+    FormMove.EXPIRED: FormStatus.TIMED_OUT,
+    FormMove.VOIDED: FormStatus.VOID,
+}
+
+FORM_MOVES: dict[FormStatus, dict[FormMove, FormStatus]] = {
+    FormStatus.REQUIRED: {
+        FormMove.SHOWN: FormStatus.OPEN,
+        # Somebody is quicker than Slack's answer to our post.
+        FormMove.CHOSEN: FormStatus.CLAIMED,
+        FormMove.FOUND_OPEN: FormStatus.REQUIRED,
+        **_CLOSED_OUTSIDE,
+    },
+    FormStatus.OPEN: {
+        FormMove.CHOSEN: FormStatus.CLAIMED,
+        FormMove.FOUND_OPEN: FormStatus.OPEN,
+        **_CLOSED_OUTSIDE,
+    },
+    FormStatus.CLAIMED: {
+        FormMove.SHOWN: FormStatus.CLAIMED,
+        FormMove.SENT: FormStatus.SUBMITTING,
+        FormMove.FOUND_OPEN: FormStatus.CLAIMED,
+        **_CLOSED_OUTSIDE,
+    },
+    FormStatus.SUBMITTING: {
+        FormMove.SHOWN: FormStatus.SUBMITTING,
+        FormMove.ACCEPTED: FormStatus.SUBMITTED,
+        FormMove.REFUSED: FormStatus.OPEN,
+        FormMove.RESPONSE_LOST: FormStatus.SETTLING,
+        FormMove.FILLED_HERE: FormStatus.SUBMITTED,
+        # A reading that was under way when the answer went out tells nothing about the answer.
+        FormMove.FOUND_OPEN: FormStatus.SUBMITTING,
+        **_CLOSED_OUTSIDE,
+    },
+    FormStatus.SETTLING: {
+        FormMove.SHOWN: FormStatus.SETTLING,
+        FormMove.FILLED_HERE: FormStatus.SUBMITTED,
+        FormMove.FOUND_OPEN: FormStatus.CLAIMED,
+        **_CLOSED_OUTSIDE,
+    },
+    # Of several submits at the same moment more than one may get 200; the reported answer is the proof (recording 04).
+    FormStatus.SUBMITTED: {FormMove.FILLED_ELSEWHERE: FormStatus.ANSWERED_ELSEWHERE},
+}
+
+IN_FLIGHT = frozenset({FormStatus.SUBMITTING, FormStatus.SETTLING})
+"""While a form is in one of these, no other form of its run is sent."""
+
+_MOVE_OF_ENDING: dict[RunStatus, RunMove] = {status: move for move, status in _ENDINGS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """What `advance` decided: the run as it is to be saved, and what is to be done, in this order."""
+
+    run: Run
+    effects: tuple[Effect, ...] = ()
+
+
+def move_run(run: Run, move: RunMove, now: datetime) -> Run:
+    """Return the run after a move of `RUN_MOVES`.
+
+    Raises:
+        IllegalTransition: the table has no such move and the run has not ended.
+    """
+    if run.status.ended:
+        return run
+    target = RUN_MOVES[run.status].get(move)
+    if target is None:
+        raise IllegalTransition(f"run {run.run_id} is {run.status}: it cannot be moved by “{move}”")
+    if target is run.status:
+        return run
+    return replace(run, status=target, since=now, ended_at=now if target.ended else None)
+
+
+def move_form(form: Form, move: FormMove, **changes: Any) -> Form:
+    """Return the form after a move of `FORM_MOVES`, with further fields changed along with it.
+
+    Raises:
+        IllegalTransition: the table has no such move and the form is not closed.
+    """
+    target = FORM_MOVES.get(form.status, {}).get(move)
+    if target is None:
+        if form.status.closed:
+            return form
+        raise IllegalTransition(f"form {form.form_id} is {form.status}: it cannot be moved by “{move}”")
+    return replace(form, status=target, **changes)
+
+
+def advance(run: Run, event: LifecycleEvent, now: datetime) -> Transition:
+    """Return what follows from an event: the changed run and the effects to carry out.
+
+    Raises:
+        IllegalTransition: one of our own parts reports what cannot have happened.
+    """
+    return _RULES[type(event)](run, event, now)
+
+
+# --- rules of the run ----------------------------------------------------------------------------------------------
+
+
+def _root_posted(run: Run, event: saw.RootPosted, now: datetime) -> Transition:
+    if run.status is not RunStatus.REQUESTED:
+        return Transition(run)
+    return Transition(replace(move_run(run, RunMove.ROOT_POSTED, now), thread_ts=event.ts), (do.StartRun(),))
+
+
+def _root_refused(run: Run, event: saw.RootRefused, now: datetime) -> Transition:
+    if run.status is not RunStatus.REQUESTED:
+        return Transition(run)
+    refused = replace(move_run(run, RunMove.REFUSED, now), error=event.code)
+    return Transition(refused, (do.TellNotStarted(event.code),))
+
+
+def _run_started(run: Run, event: saw.RunStarted, now: datetime) -> Transition:
+    if run.status is not RunStatus.STARTING:
+        return Transition(run)
+    started = replace(
+        move_run(run, RunMove.STARTED, now),
+        workflow_run_id=event.workflow_run_id,
+        task_id=event.task_id,
+        conversation_id=event.conversation_id,
+        started_at=now,
+    )
+    return Transition(started, (do.RefreshRoot(),))
+
+
+def _start_refused(run: Run, event: saw.StartRefused, now: datetime) -> Transition:
+    if run.status.ended:
+        return Transition(run)
+    refused = replace(move_run(run, RunMove.REFUSED, now), error=event.message)
+    return Transition(refused, (do.RefreshRoot(), do.PostResult()))
+
+
+def _start_unconfirmed(run: Run, event: saw.StartUnconfirmed, now: datetime) -> Transition:
+    if run.status is not RunStatus.STARTING:
+        return Transition(run)
+    return Transition(move_run(run, RunMove.UNCONFIRMED, now), (do.RefreshRoot(), do.PostResult()))
+
+
+def _run_resumed(run: Run, event: saw.RunResumed, now: datetime) -> Transition:
+    if run.status not in (RunStatus.PAUSED, RunStatus.RESUMING):
+        return Transition(run)
+    # A new segment begins: its text gets a message of its own, below the form.
+    return Transition(replace(move_run(run, RunMove.RESUMED, now), answer_ts=None), (do.RefreshRoot(),))
+
+
+def _run_paused(run: Run, event: saw.RunPaused, now: datetime) -> Transition:
+    if run.status not in (RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.RESUMING):
+        return Transition(run)
+    listed = [form for form in run.forms if form.form_id in event.open_form_ids]
+    if any(form.status is FormStatus.SUBMITTED for form in listed):
+        # Dify's snapshot still offers what it already took: the resume job has not begun (recording 25).
+        return Transition(run)
+    if run.status is RunStatus.RESUMING and not event.open_form_ids:
+        # Every form is answered and run detail still says paused: likewise not begun, or the race of recording 33.
+        return Transition(run)
+    paused = move_run(run, RunMove.PAUSED, now)
+    closed_elsewhere = tuple(
+        do.SettleForm(form.form_id)
+        for form in run.forms
+        if form.status in (FormStatus.REQUIRED, FormStatus.OPEN) and form.form_id not in event.open_form_ids
+    )
+    refresh = (do.RefreshRoot(),) if paused is not run else ()
+    return _send_next(Transition(paused, refresh + closed_elsewhere))
+
+
+def _run_finished(run: Run, event: saw.RunFinished, now: datetime) -> Transition:
+    return _end(
+        run,
+        _MOVE_OF_ENDING[event.status],
+        now,
+        outputs=event.outputs,
+        error=event.error,
+        failed_step=event.failed_step or run.failed_step,
+    )
+
+
+def _run_gone(run: Run, event: saw.RunGone, now: datetime) -> Transition:
+    return _end(run, RunMove.GONE, now, error=event.reason)
+
+
+def _end(run: Run, move: RunMove, now: datetime, **outcome: Any) -> Transition:
+    if run.status not in (RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.RESUMING):
+        return Transition(run)
+    ended = replace(move_run(run, move, now), **outcome)
+    # What is still open is read once more, so that its message can say what became of it; a form that Dify then
+    # still offers belongs to a dead run (recording 44) and is closed by us.
+    left = tuple(
+        do.SettleForm(form.form_id)
+        for form in run.open_forms
+        if form.status in (FormStatus.REQUIRED, FormStatus.OPEN, FormStatus.CLAIMED)
+    )
+    return Transition(ended, (do.RefreshRoot(), do.PostResult(), *left))
+
+
+def _stop_requested(run: Run, event: saw.StopRequested, now: datetime) -> Transition:
+    # A stop sent to a paused run answers success, stops nothing and cuts off a later resume (recordings 12, 27).
+    if run.status is not RunStatus.RUNNING or run.task_id is None:
+        return Transition(run, (do.TellCannotStop(event.user_id),))
+    return Transition(replace(run, stop_requested_by=event.user_id), (do.StopRun(), do.RefreshRoot()))
+
+
+def _answer_began(run: Run, event: saw.AnswerBegan, now: datetime) -> Transition:
+    if run.status is not RunStatus.RUNNING or run.answer_ts is not None:
+        return Transition(run)
+    return Transition(run, (do.PostAnswer(),))
+
+
+def _answer_posted(run: Run, event: saw.AnswerPosted, now: datetime) -> Transition:
+    return Transition(replace(run, answer_ts=event.ts))
+
+
+def _still_not_moving(run: Run, event: saw.StillNotMoving, now: datetime) -> Transition:
+    if run.status is not RunStatus.RESUMING or run.told_stuck:
+        return Transition(run)
+    return Transition(replace(run, told_stuck=True), (do.PostStuck(), do.RefreshRoot()))
+
+
+# --- rules of a form -----------------------------------------------------------------------------------------------
+
+
+def _form_required(run: Run, event: saw.FormRequired, now: datetime) -> Transition:
+    if run.status.ended or any(form.form_id == event.form.form_id for form in run.forms):
+        # After the answer to one of several forms, Dify announces those still open again (recording 07).
+        return Transition(run)
+    return Transition(replace(run, forms=(*run.forms, event.form)), (do.PostForm(event.form.form_id),))
+
+
+def _form_posted(run: Run, event: saw.FormPosted, now: datetime) -> Transition:
+    form = run.form(event.form_id)
+    shown = replace(move_form(form, FormMove.SHOWN), message_ts=event.ts)
+    # Between the post and this moment the form may have been claimed or closed: draw it as it is.
+    refresh = () if shown.status is FormStatus.OPEN else (do.RefreshForm(form.form_id),)
+    return Transition(_with_form(run, shown), refresh)
+
+
+def _action_chosen(run: Run, event: saw.ActionChosen, now: datetime) -> Transition:
+    form = run.form(event.form_id)
+    if run.status.ended or form.status not in (FormStatus.REQUIRED, FormStatus.OPEN):
+        user_id = event.submission.user_id
+        return Transition(run, (do.TellDecided(user_id, form.form_id),) if user_id else ())
+    claimed = move_form(form, FormMove.CHOSEN, submission=event.submission, refusal=None)
+    return _send_next(Transition(_with_form(run, claimed), (do.RefreshForm(form.form_id),)))
+
+
+def _submit_accepted(run: Run, event: saw.SubmitAccepted, now: datetime) -> Transition:
+    return _close(run, run.form(event.form_id), FormMove.ACCEPTED, now)
+
+
+def _submit_refused(run: Run, event: saw.SubmitRefused, now: datetime) -> Transition:
+    form = run.form(event.form_id)
+    # Fresh fields, filled with what was sent: nothing typed is lost, and Slack forgets the old drafts.
+    refused = move_form(form, FormMove.REFUSED, refusal=event.message, revision=form.revision + 1)
+    if refused is form:
+        return Transition(run)
+    told: tuple[Effect, ...] = ()
+    if form.submission is not None and form.submission.user_id is not None:
+        told = (do.TellRefused(form.submission.user_id, form.form_id, event.message),)
+    return _send_next(Transition(_with_form(run, refused), (do.RefreshForm(form.form_id), *told)))
+
+
+def _submit_uncertain(run: Run, event: saw.SubmitUncertain, now: datetime) -> Transition:
+    form = run.form(event.form_id)
+    unsure = move_form(form, FormMove.RESPONSE_LOST)
+    if unsure is form:
+        return Transition(run)
+    return Transition(_with_form(run, unsure), (do.SettleForm(form.form_id),))
+
+
+def _form_found_open(run: Run, event: saw.FormFoundOpen, now: datetime) -> Transition:
+    form = run.form(event.form_id)
+    if run.status.ended and form.status is not FormStatus.SUBMITTING:
+        return _close(run, form, FormMove.VOIDED, now)
+    return _send_next(Transition(_with_form(run, move_form(form, FormMove.FOUND_OPEN))))
+
+
+def _form_found_closed(run: Run, event: saw.FormFoundClosed, now: datetime) -> Transition:
+    form = run.form(event.form_id)
+    if event.expired:
+        return _close(run, form, FormMove.EXPIRED, now)
+    if form.status is FormStatus.SETTLING:
+        # Our answer went out whole; Workflow apps cannot tell whose answer it was (recording 33).
+        return _close(run, form, FormMove.FILLED_HERE, now)
+    if form.status is FormStatus.SUBMITTED:
+        return Transition(run)
+    return _close(run, form, FormMove.FILLED_ELSEWHERE, now, submission=None)
+
+
+def _form_unreachable(run: Run, event: saw.FormUnreachable, now: datetime) -> Transition:
+    return _close(run, run.form(event.form_id), FormMove.VOIDED, now)
+
+
+def _form_filled(run: Run, event: saw.FormFilled, now: datetime) -> Transition:
+    form = _form_of_node(run, event.node_id)
+    if form is None:
+        return Transition(run)
+    sent = form.status in IN_FLIGHT or form.status is FormStatus.SUBMITTED
+    if sent and form.submission is not None and form.submission.action_id == event.action_id:
+        return _close(run, form, FormMove.FILLED_HERE, now)
+    answer = Submission(action_id=event.action_id, values=event.values, user_id=None, at=now)
+    return _close(run, form, FormMove.FILLED_ELSEWHERE, now, submission=answer)
+
+
+def _form_timed_out(run: Run, event: saw.FormTimedOut, now: datetime) -> Transition:
+    form = _form_of_node(run, event.node_id)
+    return Transition(run) if form is None else _close(run, form, FormMove.EXPIRED, now)
+
+
+# --- shared steps --------------------------------------------------------------------------------------------------
+
+
+def _with_form(run: Run, form: Form) -> Run:
+    return replace(run, forms=tuple(form if each.form_id == form.form_id else each for each in run.forms))
+
+
+def _close(run: Run, form: Form, move: FormMove, now: datetime, **changes: Any) -> Transition:
+    closed = move_form(form, move, **changes)
+    if closed is form:
+        return Transition(run)
+    moved = _with_form(run, closed)
+    if closed.status is not FormStatus.VOID:
+        # Whoever answered, and however late we learn of it: the run now has something to act upon, so no other
+        # answer goes out before it has been seen to pause again.
+        moved = move_run(moved, RunMove.ANSWERED, now)
+    effects: tuple[Effect, ...] = (do.RefreshForm(form.form_id), do.RefreshRoot())
+    decided_here = form.status in (FormStatus.CLAIMED, *IN_FLIGHT, FormStatus.SUBMITTED)
+    if decided_here and closed.status is not FormStatus.SUBMITTED and form.submission and form.submission.user_id:
+        effects = (*effects, do.TellDecided(form.submission.user_id, form.form_id))
+    return Transition(moved, effects)
+
+
+def _form_of_node(run: Run, node_id: str) -> Form | None:
+    """Return the form that a node's event speaks of: its newest, since a node asks again only once it is answered."""
+    return next((form for form in reversed(run.forms) if form.node_id == node_id), None)
+
+
+def _send_next(transition: Transition) -> Transition:
+    """Send the answer that was given first, if the run can take one now."""
+    run = transition.run
+    if run.status is not RunStatus.PAUSED or any(form.status in IN_FLIGHT for form in run.forms):
+        return transition
+    claimed = [form for form in run.forms if form.status is FormStatus.CLAIMED]
+    if not claimed:
+        return transition
+    form = min(claimed, key=_given_at)
+    sent = _with_form(run, move_form(form, FormMove.SENT))
+    return Transition(sent, (*transition.effects, do.SubmitForm(form.form_id)))
+
+
+def _given_at(form: Form) -> datetime:
+    assert form.submission is not None, "a claimed form holds its answer"
+    return form.submission.at
+
+
+_RULES: dict[type, Callable[[Run, Any, datetime], Transition]] = {
+    saw.RootPosted: _root_posted,
+    saw.RootRefused: _root_refused,
+    saw.RunStarted: _run_started,
+    saw.StartRefused: _start_refused,
+    saw.StartUnconfirmed: _start_unconfirmed,
+    saw.RunResumed: _run_resumed,
+    saw.RunPaused: _run_paused,
+    saw.RunFinished: _run_finished,
+    saw.RunGone: _run_gone,
+    saw.StopRequested: _stop_requested,
+    saw.AnswerBegan: _answer_began,
+    saw.AnswerPosted: _answer_posted,
+    saw.StillNotMoving: _still_not_moving,
+    saw.FormRequired: _form_required,
+    saw.FormPosted: _form_posted,
+    saw.ActionChosen: _action_chosen,
+    saw.SubmitAccepted: _submit_accepted,
+    saw.SubmitRefused: _submit_refused,
+    saw.SubmitUncertain: _submit_uncertain,
+    saw.FormFoundOpen: _form_found_open,
+    saw.FormFoundClosed: _form_found_closed,
+    saw.FormUnreachable: _form_unreachable,
+    saw.FormFilled: _form_filled,
+    saw.FormTimedOut: _form_timed_out,
+}

@@ -1,0 +1,260 @@
+"""What the bot knows about a run and its forms. Frozen values, changed only by `core.lifecycle`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class RunStatus(StrEnum):
+    """Where a run stands. The last five are terminal and, but for `LOST`, spelled as Dify spells them."""
+
+    REQUESTED = "requested"
+    """Saved; its root message is not in Slack yet."""
+    STARTING = "starting"
+    """The start request may have reached Dify; no `workflow_run_id` is known yet."""
+    RUNNING = "running"
+    PAUSED = "paused"
+    """Waits for a form; nothing executes and no connection is held."""
+    RESUMING = "resuming"
+    """Dify took an answer; the run has not been seen to move since."""
+    SUCCEEDED = "succeeded"
+    PARTIAL_SUCCEEDED = "partial-succeeded"
+    FAILED = "failed"
+    STOPPED = "stopped"
+    LOST = "lost"
+    """Dify never confirmed the start, or no longer knows the run."""
+
+    @property
+    def ended(self) -> bool:
+        return self in _ENDED
+
+
+_ENDED = frozenset(
+    {RunStatus.SUCCEEDED, RunStatus.PARTIAL_SUCCEEDED, RunStatus.FAILED, RunStatus.STOPPED, RunStatus.LOST}
+)
+
+
+class FormStatus(StrEnum):
+    """Where a form stands. The last four are terminal."""
+
+    REQUIRED = "required"
+    """Dify asks; the message is not in Slack yet."""
+    OPEN = "open"
+    """In Slack, waiting for somebody to decide."""
+    CLAIMED = "claimed"
+    """Somebody decided here; the answer waits for its turn to be sent."""
+    SUBMITTING = "submitting"
+    """The answer is on its way to Dify."""
+    SETTLING = "settling"
+    """The answer was sent, Dify's response was lost: reading the form will tell."""
+    SUBMITTED = "submitted"
+    """Dify took the answer given here."""
+    ANSWERED_ELSEWHERE = "answered_elsewhere"
+    TIMED_OUT = "timed_out"
+    VOID = "void"
+    """The run ended without this form."""
+
+    @property
+    def closed(self) -> bool:
+        return self in _CLOSED
+
+
+_CLOSED = frozenset({FormStatus.SUBMITTED, FormStatus.ANSWERED_ELSEWHERE, FormStatus.TIMED_OUT, FormStatus.VOID})
+
+
+class AppMode(StrEnum):
+    """The kinds of Dify app that can pause on a form (`mode` of GET /info)."""
+
+    WORKFLOW = "workflow"
+    CHATFLOW = "advanced-chat"
+
+
+@dataclass(frozen=True, slots=True)
+class StartInput:
+    """One field of an app's Start node, as GET /parameters declares it (dify-api §3.4)."""
+
+    variable: str
+    label: str
+    type: str
+    """Dify's word: text-input, paragraph, select, number, checkbox, json_object, file, file-list, …"""
+    required: bool
+    default: Any = None
+    max_length: int | None = None
+    options: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A slash command as it arrived."""
+
+    command_id: str
+    """Our own id; the run that it starts takes it over, so that carrying it out again starts nothing twice."""
+    name: str
+    text: str
+    team_id: str
+    channel_id: str
+    user_id: str
+    response_url: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a live run is doing: the step's title and how many steps are done."""
+
+    step: str | None = None
+    done: int = 0
+    waiting_for_dify: bool = False
+    """The run waits for one of the connections that this Dify server can spare."""
+
+
+class ButtonStyle(StrEnum):
+    """Dify's styles of a user action."""
+
+    PRIMARY = "primary"
+    DEFAULT = "default"
+    ACCENT = "accent"
+    GHOST = "ghost"
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """Free text; `default` is what the field holds at first."""
+
+    name: str
+    default: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """One of `options`; any text where Dify could not resolve them and the tuple is empty."""
+
+    name: str
+    options: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FileField:
+    """One file, or a list of up to `limit` files (0: any number) where `many` is set."""
+
+    name: str
+    many: bool = False
+    limit: int = 0
+    allowed_types: tuple[str, ...] = ()
+    allowed_extensions: tuple[str, ...] = ()
+    allowed_methods: tuple[str, ...] = ()
+
+
+FormInput = Paragraph | Select | FileField
+
+
+@dataclass(frozen=True, slots=True)
+class UserAction:
+    """A decision button of a form, in Dify's words."""
+
+    id: str
+    title: str
+    style: ButtonStyle = ButtonStyle.DEFAULT
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """An answer: the chosen user action and a value per form input.
+
+    `user_id` is the Slack user who decided; None for an answer given outside of Slack.
+    """
+
+    action_id: str
+    values: Mapping[str, Any]
+    user_id: str | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One Human Input request of a run."""
+
+    form_id: str
+    node_id: str
+    node_title: str
+    content: str
+    """The rendered Markdown, with `{{#$output.NAME#}}` where a field stands."""
+    inputs: tuple[FormInput, ...]
+    user_actions: tuple[UserAction, ...]
+    form_token: str | None = field(repr=False)
+    """Bearer secret for reading and submitting; None where the form is delivered by e-mail only."""
+    expires_at: datetime | None = None
+    answerable: bool = True
+    """False where the Service API cannot submit it (no web-app delivery)."""
+    status: FormStatus = FormStatus.REQUIRED
+    message_ts: str | None = None
+    revision: int = 0
+    """Raised whenever the message's fields are drawn anew, so that Slack forgets old drafts."""
+    submission: Submission | None = None
+    refusal: str | None = None
+    """Why Dify refused the last answer; cleared by the next one."""
+
+    def user_action(self, action_id: str) -> UserAction | None:
+        """Return the action with this id, if the form has one."""
+        return next((action for action in self.user_actions if action.id == action_id), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution of a Dify app, started from Slack, with every form it asked for."""
+
+    run_id: str
+    """Our own id, safe to show; Dify's is `workflow_run_id`."""
+    app: str
+    mode: AppMode
+    team_id: str
+    channel_id: str
+    starter_id: str
+    dify_user: str
+    """`user` of every Dify call of this run: `slack:<team>:<user>` of the starter."""
+    run_inputs: Mapping[str, Any]
+    created_at: datetime
+    status: RunStatus = RunStatus.REQUESTED
+    since: datetime | None = None
+    """When `status` was reached."""
+    query: str = ""
+    """The message that starts a Chatflow; empty for a Workflow."""
+    response_url: str | None = field(default=None, repr=False)
+    """Slack's short-lived reply URL, for telling the starter when the channel cannot be written to."""
+    thread_ts: str | None = None
+    workflow_run_id: str | None = None
+    task_id: str | None = None
+    """Only for stopping."""
+    conversation_id: str | None = None
+    forms: tuple[Form, ...] = ()
+    answer_ts: str | None = None
+    """The thread message that carries the streamed text of the present segment."""
+    outputs: Mapping[str, Any] = field(default_factory=dict)
+    error: str | None = None
+    failed_step: str | None = None
+    stop_requested_by: str | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    told_stuck: bool = False
+    """People were told that the run does not move after an answer."""
+    poll_at: datetime | None = None
+    """When Dify is to be asked next how the run stands; None where nothing is to be learnt by asking."""
+
+    def form(self, form_id: str) -> Form:
+        """Return the form with this id.
+
+        Raises:
+            KeyError: the run never asked for it.
+        """
+        for form in self.forms:
+            if form.form_id == form_id:
+                return form
+        raise KeyError(form_id)
+
+    @property
+    def open_forms(self) -> tuple[Form, ...]:
+        """The forms that are not closed yet."""
+        return tuple(form for form in self.forms if not form.status.closed)

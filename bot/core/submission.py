@@ -1,0 +1,43 @@
+"""Checks of what a person entered into a form, before anything is sent (dify-api §10.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bot.core.model import FileField, Form, FormInput, Paragraph, Select
+
+
+def complete(form: Form, entered: Mapping[str, str | None]) -> dict[str, Any]:
+    """Return a value for every declared input: Dify wants all of them with every action (recording 04).
+
+    A paragraph left empty is "", a list of files is empty, and what is missing for good stays out, for `problems`
+    to name. NUL characters are dropped: Dify would deliver them into the outputs (recording 32).
+    """
+    values: dict[str, Any] = {}
+    for field in form.inputs:
+        text = (entered.get(field.name) or "").replace("\0", "")
+        if isinstance(field, Paragraph) or text:
+            values[field.name] = text
+        elif isinstance(field, FileField) and field.many:
+            values[field.name] = []
+    return values
+
+
+def problems(form: Form, values: Mapping[str, Any]) -> dict[str, str]:
+    """Return what has to be mended, as a sentence per input's name; empty where the answer can be sent."""
+    return {field.name: problem for field in form.inputs if (problem := _problem(field, values.get(field.name)))}
+
+
+def _problem(field: FormInput, value: Any) -> str | None:
+    match field:
+        case Select(options=()):
+            return None if value else "is empty: enter a value."
+        case Select(options=options):
+            if value is None:
+                return "is empty: choose one of its options."
+            return None if value in options else "has a value that is none of its options: choose again."
+        case FileField(many=False) if value is None:
+            return "needs a file, which cannot be given in Slack yet: answer this form in Dify."
+        case _:
+            return None
