@@ -1,0 +1,373 @@
+"""The sample apps: what the demo shows and the acceptance tests drive."""
+
+from bot.playground.dify.graph import (
+    DAY,
+    Answer,
+    App,
+    End,
+    HttpRequest,
+    HumanInput,
+    Json,
+    Llm,
+    Template,
+    Ticker,
+    action,
+    checkbox,
+    choice,
+    file,
+    file_list,
+    json_object,
+    long_text,
+    number,
+    paragraph,
+    select,
+    start_file,
+    start_file_list,
+    text_input,
+    variable,
+)
+from bot.playground.dify.graph import constant as fixed
+
+_DRAFT = """\
+# {{#start.topic#}}: less waiting, more doing
+
+*A first draft in {{#start.language#}}, for your review.*
+
+## Why it matters now
+
+Every team knows the moment: the work is done, the numbers are right, and then everything stops, because one person \
+has to say yes. **{{#start.topic#}}** takes that moment seriously. It puts the question where people already talk, \
+with everything they need to decide, and it carries on the second somebody has answered. No new tab, no forgotten \
+mail, no meeting to schedule the meeting.
+
+## What people get
+
+- **A clear question.** The full text, the choices and the deadline, in one place.
+- **A quick answer.** One click decides; a sentence of feedback is enough to send something back.
+- **A visible outcome.** Who decided, what and when, for everybody in the thread to see.
+- **Peace of mind.** If nobody answers in time, that is an outcome, too, and not a surprise.
+
+## A day with it
+
+It is ten past nine. Mira has asked for the launch text, and the draft is waiting in her channel before her coffee is \
+ready. She reads it, changes two words and presses a button. At eleven minutes past nine the page is live, and the \
+people who wait for it hear about it in the same thread. In the afternoon a colleague sends another draft back with a \
+remark: *warmer, please, and shorter*. The next version arrives before he has closed the window.
+
+## How we would tell it
+
+1. Start with the wait: everybody has a story about an approval that took a week.
+2. Show the thread: one question, one click, one result.
+3. End with the calm: nothing is lost, nothing happens twice.
+
+Three sentences for the launch mail, in this order: *You know this wait. It ends on Monday. Here is the button.*
+
+> "We did not get faster by hurrying. We stopped waiting." That is the sentence we want people to remember.
+
+## What happens next
+
+Bring one text that is stuck today. We will set it up together, in an hour, with the people who have to say yes. If \
+it does not save you a day in the first week, keep the template and forget about us. If it does, you will know where \
+to find **{{#start.topic#}}**, and so will everybody who has read this far.
+"""
+
+_REVISION = """\
+# {{#start.topic#}}, in one breath
+
+*The second draft in {{#start.language#}}, written with your feedback in mind.*
+
+Work should not wait for a yes. With **{{#start.topic#}}** the question comes to the people who can answer it, in \
+the place where they already are. They read, they change a word or two, they press one button, and the work goes on.
+
+- **One question**, complete and in one place.
+- **One click**, with room for a remark.
+- **One result**, visible to everybody it concerns.
+
+## What you asked for
+
+> {{#review.feedback#}}
+
+We have taken that to heart: fewer words, a warmer tone, and the point in the first sentence.
+"""
+
+_REVIEW_ACTIONS = (
+    action("approve", "Approve", "primary"),
+    action("edit", "Apply edit"),
+    action("regenerate", "Regenerate", "accent"),
+)
+
+
+def content_review() -> App:
+    """The content review of Dify's documentation: a draft is approved, edited, or regenerated with feedback."""
+    return App(
+        name="content_review",
+        description="Writes a text about a topic and publishes it once a person has approved it.",
+        start=(
+            text_input("topic", required=True, max_length=256),
+            choice("language", ["English", "German", "French"], required=True),
+        ),
+        nodes=(
+            Template("brief", "Read the brief", "Write about {{#start.topic#}} in {{#start.language#}}."),
+            HttpRequest("facts", "Collect facts", seconds=0.6),
+            Llm("draft", "Generate Draft", _DRAFT, seconds=2.0),
+            _review("review", "Review draft", "draft"),
+            Llm("publish", "Prepare post", "{{#draft.text#}}", seconds=1.5),
+            End("approved", "Published", {"post": ("publish", "text"), "decision": ("review", "__action_value")}),
+            Llm("apply", "Apply edit", "{{#review.edits#}}", seconds=1.5),
+            End(
+                "edited", "Published with edits", {"post": ("apply", "text"), "decision": ("review", "__action_value")}
+            ),
+            Llm("redraft", "Regenerate", _REVISION, seconds=1.5),
+            HttpRequest("check", "Check revision", seconds=0.4),
+            _review("second_review", "Review revision", "redraft"),
+            Template("approved_revision", "Prepare revision", "{{#redraft.text#}}"),
+            End(
+                "revised",
+                "Revision published",
+                {"post": ("approved_revision", "output"), "decision": ("second_review", "__action_value")},
+            ),
+            End(
+                "revision_edited",
+                "Revision published with edits",
+                {"post": ("second_review", "edits"), "decision": ("second_review", "__action_value")},
+            ),
+            Template("dropped", "Set aside", "Two drafts were sent back. Nothing was published."),
+            End("given_up", "Nothing published", {"decision": ("dropped", "output")}),
+            Template("late", "Note the deadline", "Nobody answered in time. Nothing was published."),
+            End("unanswered", "Nobody answered", {"decision": ("late", "output")}),
+        ),
+        edges=(
+            "start -> brief -> facts -> draft -> review",
+            "review.approve -> publish -> approved",
+            "review.edit -> apply -> edited",
+            "review.regenerate -> redraft -> check -> second_review",
+            "second_review.approve -> approved_revision -> revised",
+            "second_review.edit -> revision_edited",
+            "second_review.regenerate -> dropped -> given_up",
+            "review.__timeout -> late -> unanswered",
+            "second_review.__timeout -> late",
+        ),
+    )
+
+
+def _review(id: str, title: str, draft: str) -> HumanInput:
+    return HumanInput(
+        id,
+        title,
+        content="Please read this before it is published.\n\n"
+        f"{{{{#{draft}.text#}}}}\n\n---\n\n"
+        "**Your edits** replace the text above when you press *Apply edit*:\n\n{{#$output.edits#}}\n\n"
+        "**Feedback** for another try, when you press *Regenerate*:\n\n{{#$output.feedback#}}\n",
+        inputs=(paragraph("edits", variable(draft, "text")), paragraph("feedback")),
+        actions=_REVIEW_ACTIONS,
+        timeout_seconds=3 * DAY,
+    )
+
+
+def every_field() -> App:
+    """Every start input, every form field, and the four button styles."""
+    return App(
+        name="every_field",
+        description="Shows every kind of start input and form field.",
+        start=(
+            text_input("title", required=True, max_length=80),
+            long_text("notes", default="Nothing special.", max_length=2000),
+            choice("size", ["S", "M", "L"], default="M"),
+            number("copies", default="1"),
+            checkbox("urgent", default=False),
+            json_object("options"),
+            start_file("attachment"),
+            start_file_list("photos", types=["image"]),
+        ),
+        variables={"env": {"reviewers": ["Ann", "Bob", "Cé & co"]}},
+        nodes=(
+            HumanInput(
+                "form",
+                "Every field",
+                content="## {{#start.title#}}\n\nSize {{#start.size#}}, copies: {{#start.copies#}}\n\n"
+                "Greeting\n\n{{#$output.greeting#}}\n\nTitle\n\n{{#$output.title#}}\n\n"
+                "Remarks\n\n{{#$output.remarks#}}\n\n"
+                "Priority\n\n{{#$output.priority#}}\n\nReviewer\n\n{{#$output.reviewer#}}\n\n"
+                "Contract\n\n{{#$output.contract#}}\n\nEvidence\n\n{{#$output.evidence#}}\n",
+                inputs=(
+                    paragraph("greeting", fixed("Hello,")),
+                    paragraph("title", variable("start", "title")),
+                    paragraph("remarks"),
+                    select("priority", ["low", "normal", "high"]),
+                    select("reviewer", ("env", "reviewers"), from_variable=True),
+                    file("contract", types=["document"]),
+                    file_list("evidence", types=["image", "document", "custom"], extensions=[".log"], limit=3),
+                ),
+                actions=(
+                    action("accept", "Accept", "primary"),
+                    action("later", "Decide later"),
+                    action("escalate", "Escalate", "accent"),
+                    action("dismiss", "Dismiss", "ghost"),
+                ),
+            ),
+            End(
+                "done",
+                "Done",
+                {
+                    "greeting": ("form", "greeting"),
+                    "remarks": ("form", "remarks"),
+                    "priority": ("form", "priority"),
+                    "reviewer": ("form", "reviewer"),
+                    "decision": ("form", "__action_value"),
+                    "contract": ("form", "contract"),
+                    "evidence": ("form", "evidence"),
+                },
+            ),
+        ),
+        edges=(
+            "start -> form",
+            "form.accept -> done",
+            "form.later -> done",
+            "form.escalate -> done",
+            "form.dismiss -> done",
+        ),
+    )
+
+
+_TOPIC = (text_input("topic", default="something"),)
+
+
+def _ask(id: str, title: str, *actions: Json) -> HumanInput:
+    return HumanInput(
+        id,
+        title,
+        content=f"{title} of **{{{{#start.topic#}}}}**\n\n{{{{#$output.note#}}}}",
+        inputs=(paragraph("note"),),
+        actions=actions or (action("ok", "OK", "primary"), action("no", "No")),
+    )
+
+
+def two_forms() -> App:
+    """Two forms, one after the other."""
+    return App(
+        name="two_forms",
+        start=_TOPIC,
+        nodes=(
+            _ask("first", "First review"),
+            _ask("second", "Second review"),
+            End("end", "End", {"first": ("first", "note"), "second": ("second", "note")}),
+        ),
+        edges=("start -> first", "first.ok -> second", "first.no -> end", "second.ok -> end", "second.no -> end"),
+    )
+
+
+def parallel() -> App:
+    """Two forms at once."""
+    return App(
+        name="parallel",
+        start=_TOPIC,
+        nodes=(
+            _ask("legal", "Legal review"),
+            _ask("brand", "Brand review"),
+            End("end", "End", {"legal": ("legal", "note"), "brand": ("brand", "note")}),
+        ),
+        edges=(
+            "start -> legal",
+            "start -> brand",
+            "legal.ok -> end",
+            "legal.no -> end",
+            "brand.ok -> end",
+            "brand.no -> end",
+        ),
+    )
+
+
+def fails_after() -> App:
+    """A step that fails once the form is answered."""
+    return App(
+        name="fails_after",
+        start=_TOPIC,
+        nodes=(
+            _ask("ask", "Doomed review"),
+            HttpRequest("call", "Call the printer", seconds=0.3, error="[Errno 111] Connection refused"),
+            End("end", "End", {"note": ("ask", "note")}),
+        ),
+        edges=("start -> ask", "ask.ok -> call -> end", "ask.no -> end"),
+    )
+
+
+def slow(steps: int = 10, seconds: float = 2.0) -> App:
+    """A run of `steps` steps of `seconds` each (of a real server), without a form."""
+    names = [f"step{number}" for number in range(1, steps + 1)]
+    return App(
+        name="slow",
+        start=_TOPIC,
+        nodes=(
+            *(HttpRequest(name, f"Step {number}", seconds=seconds) for number, name in enumerate(names, 1)),
+            End("end", "End", {"topic": ("start", "topic")}),
+        ),
+        edges=(" -> ".join(["start", *names, "end"]),),
+    )
+
+
+def quick() -> App:
+    """A run that ends at once."""
+    return App(
+        name="quick",
+        start=_TOPIC,
+        nodes=(End("end", "End", {"topic": ("start", "topic")}),),
+        edges=("start -> end",),
+    )
+
+
+def ticker(rate: float = 20.0, seconds: float = 60.0) -> App:
+    """A run that streams `rate` events a second for `seconds`: a load for benchmarks."""
+    return App(
+        name="ticker",
+        nodes=(
+            Ticker("tick", "Tick", rate=rate, seconds=seconds),
+            End("end", "End", {"count": ("tick", "count")}),
+        ),
+        edges=("start -> tick -> end",),
+    )
+
+
+def chat_review() -> App:
+    """A chatflow whose reply a person reviews."""
+    return App(
+        name="chat_review",
+        mode="advanced-chat",
+        description="A person reviews every reply.",
+        start=(text_input("audience"),),
+        nodes=(
+            Llm("reply", "Write a reply", "You asked: {{#sys.query#}} Here is what we would say to that.", seconds=1.0),
+            HumanInput(
+                "review",
+                "Review reply",
+                content="**{{#sys.query#}}**\n\n{{#$output.reply#}}",
+                inputs=(paragraph("reply", variable("reply", "text")),),
+                actions=(action("send", "Send", "primary"), action("drop", "Drop")),
+                timeout_seconds=DAY,
+            ),
+            Llm("polish", "Polish", "{{#review.reply#}}", seconds=1.0),
+            Answer("sent", "Answer", "{{#polish.text#}}"),
+            Answer("dropped", "Dropped", "The reviewer dropped this question."),
+            Answer("late", "Timed out", "Nobody answered in time."),
+        ),
+        edges=(
+            "start -> reply -> review",
+            "review.send -> polish -> sent",
+            "review.drop -> dropped",
+            "review.__timeout -> late",
+        ),
+    )
+
+
+def all_apps() -> list[App]:
+    """Return every sample app."""
+    return [
+        content_review(),
+        every_field(),
+        two_forms(),
+        parallel(),
+        fails_after(),
+        slow(),
+        quick(),
+        ticker(),
+        chat_review(),
+    ]

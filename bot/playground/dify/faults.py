@@ -1,0 +1,102 @@
+"""Ways to make the server misbehave, each used up by the requests it strikes."""
+
+import asyncio
+from collections import defaultdict, deque
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bot.playground.dify.errors import ApiError, internal_server_error
+from bot.playground.dify.streams import Cut
+
+
+class Route(StrEnum):
+    """The endpoints by name."""
+
+    INFO = "info"
+    PARAMETERS = "parameters"
+    SITE = "site"
+    META = "meta"
+    RUN = "run"
+    CHAT = "chat"
+    EVENTS = "events"
+    RUN_DETAIL = "run_detail"
+    LOGS = "logs"
+    MESSAGES = "messages"
+    READ_FORM = "read_form"
+    SUBMIT_FORM = "submit_form"
+    UPLOAD = "upload"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """Wait `seconds` (of a real server) before the request is looked at."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Answer an error instead of doing the work."""
+
+    status: int
+
+    def error(self) -> ApiError:
+        """Return the answer."""
+        if self.status == 429:
+            return ApiError(429, "too_many_requests", "Too many requests. Please try again later.")
+        return internal_server_error() if self.status == 500 else ApiError(self.status, "unknown", "Failure on request")
+
+
+@dataclass(frozen=True, slots=True)
+class LostResponse:
+    """Do the work, then cut the connection instead of answering."""
+
+
+Fault = Delay | Failure | LostResponse
+
+
+class Faults:
+    """What is still going to go wrong, by endpoint and in order."""
+
+    def __init__(self) -> None:
+        self._faults: defaultdict[Route, deque[Fault]] = defaultdict(deque)
+        self._cuts: deque[Cut] = deque()
+
+    def add(self, route: Route, fault: Fault, times: int = 1) -> None:
+        """Let `fault` strike the next `times` requests of an endpoint."""
+        self._faults[route].extend([fault] * times)
+
+    def add_cut(self, cut: Cut) -> None:
+        """Let the next stream that opens break off at `cut`."""
+        self._cuts.append(cut)
+
+    def next_for(self, route: str | None) -> Fault | None:
+        """Return the fault that strikes this request, if any."""
+        waiting = self._faults[Route(route)] if route in list(Route) else None
+        return waiting.popleft() if waiting else None
+
+    def next_cut(self) -> Cut | None:
+        """Return where the stream that opens now breaks off, if at all."""
+        return self._cuts.popleft() if self._cuts else None
+
+
+class Changes:
+    """Lets somebody wait until a condition on the server's state holds."""
+
+    def __init__(self) -> None:
+        self._waiting: set[asyncio.Event] = set()
+
+    def notify(self) -> None:
+        """Wake everybody who waits."""
+        for event in self._waiting:
+            event.set()
+
+    async def next(self) -> None:
+        """Wait for the next change."""
+        event = asyncio.Event()
+        self._waiting.add(event)
+        try:
+            await event.wait()
+        finally:
+            self._waiting.discard(event)
