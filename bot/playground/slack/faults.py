@@ -1,0 +1,83 @@
+"""Failures a test or a demo may order: of Web API calls and of deliveries to the app."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ServerError:
+    """Answer HTTP `status` without doing the work."""
+
+    status: int = 500
+
+
+@dataclass(frozen=True)
+class RateLimited:
+    """Answer HTTP 429 with `Retry-After: retry_after` seconds without doing the work."""
+
+    retry_after: int = 1
+
+
+@dataclass(frozen=True)
+class Refuse:
+    """Answer `ok: false` with this error code without doing the work."""
+
+    code: str
+
+
+@dataclass(frozen=True)
+class Delay:
+    """Wait this many seconds, then work as usual."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class LostResponse:
+    """Do the work, then cut the connection instead of answering."""
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """Deliver the payload twice, whatever its kind."""
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Lose the delivery on its way to the app."""
+
+
+CallFault = ServerError | RateLimited | Refuse | Delay | LostResponse
+DeliveryFault = Duplicate | Drop | Delay
+Fault = CallFault | DeliveryFault
+
+
+@dataclass
+class _Order:
+    fault: Fault
+    times: int
+    when: Callable[[dict[str, Any]], bool]
+
+
+@dataclass
+class Faults:
+    """The failures still to come, by Web API method (`chat.update`) or delivery kind (`interactive`)."""
+
+    _orders: dict[str, list[_Order]] = field(default_factory=dict)
+
+    def add(
+        self, target: str, fault: Fault, *, times: int = 1, when: Callable[[dict[str, Any]], bool] = lambda _: True
+    ) -> None:
+        """Let the next `times` calls (or deliveries) of `target` whose arguments (or payload) satisfy `when` fail."""
+        self._orders.setdefault(target, []).append(_Order(fault, times, when))
+
+    def take(self, target: str, arguments: dict[str, Any]) -> Fault | None:
+        """The failure ordered for this call or delivery, used up by asking; the oldest order comes first."""
+        for order in self._orders.get(target, []):
+            if order.times > 0 and order.when(arguments):
+                order.times -= 1
+                return order.fault
+        return None

@@ -1,0 +1,277 @@
+"""People in the workspace: they type, select, click and submit, and see what Slack would show them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bot.playground.slack import forms, payloads, responses
+from bot.playground.slack.delivery import COMMAND, INTERACTIVE, Delivery
+from bot.playground.slack.forms import Control
+from bot.playground.slack.refusals import Refusal
+from bot.playground.slack.state import Author, Channel, Content, Message, View
+from bot.playground.slack.text import Json, escape
+from bot.playground.slack.tickets import Destination
+
+if TYPE_CHECKING:
+    from bot.playground.slack.workspace import Workspace
+
+Surface = Message | View
+
+_TYPED = {"plain_text_input", "email_text_input", "url_text_input", "number_input"}
+_PICKED = {"datepicker", "timepicker", "datetimepicker"}
+_LISTED = {"users": "person", "conversations": "channel", "channels": "channel"}
+_TROUBLE = "We had some trouble connecting. Try again?"  # what a modal says when the app's answer makes no sense
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of something a person did."""
+
+    acked: bool
+    """Whether the app acknowledged it within 3 s."""
+    ack_ms: float | None
+    error: str | None
+    """The line Slack showed the person, if something went wrong."""
+    field_errors: dict[str, str] = field(default_factory=dict)
+    """Of a modal that was not accepted: block_id → message."""
+
+
+class Person:
+    """One member of the workspace. What it types into fields is its own draft, invisible to everyone else."""
+
+    def __init__(self, workspace: Workspace, name: str) -> None:
+        self.workspace, self.name = workspace, name
+        self.id = "U0" + "".join(letter for letter in name.upper() if letter.isalnum())
+        self.zone = "UTC"
+        """IANA name; dates are shown in it."""
+        self.views: list[View] = []
+        """Open modals, the top one last."""
+        self.home: View | None = None
+        self._drafts: dict[Surface, dict[tuple[str, str], Json]] = {}
+
+    @property
+    def view(self) -> View:
+        """The modal this person looks at. Raises `LookupError` when there is none."""
+        if not self.views:
+            raise LookupError(f"{self.name} has no modal open")
+        return self.views[-1]
+
+    def draft(self, surface: Surface) -> dict[tuple[str, str], Json]:
+        """What this person put into the fields of a message or view so far."""
+        return self._drafts.get(surface, {})
+
+    def sees(self, channel: str) -> list[Message]:
+        """Everything this person sees in a channel and its threads, in order. Raises `LookupError` for non-members."""
+        place = self._channel(channel)
+        return [
+            message for message in place.log.values() if not message.deleted and message.visible_to in (None, self.id)
+        ]
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    async def post(self, channel: str, text: str, thread_ts: str | None = None) -> Message:
+        """Write a message; `@name` of a member or the app and `#channel` become mentions."""
+        place = self._channel(channel)
+        if thread_ts and place.message(thread_ts) is None:
+            raise LookupError(f"no thread {thread_ts} in #{channel}")
+        return self.workspace.post(place, Content(text=self._typed(text)), Author(self.id), thread_ts=thread_ts)
+
+    async def command(self, channel: str, line: str) -> Result:
+        """Send a slash command such as `/dify help`; there are none in threads (slack-platform §4.2)."""
+        place = self._channel(channel)
+        command, _, text = line.partition(" ")
+        if command not in self.workspace.commands:
+            return self._failed(f"{command} is not a valid command.", channel, None)
+        typed = self._typed(text.strip(), named=True) if self.workspace.should_escape else text.strip()
+        payload = payloads.slash_command(self.workspace, self, place, command, typed)
+        delivery = await self.workspace.courier.ask(COMMAND, payload)
+        if delivery.answer:
+            try:
+                responses.respond(self.workspace, Destination(place, self.id, None), delivery.answer)
+            except Refusal as refusal:
+                return self._failed(f"{command} failed ({refusal.code})", channel, None, acked=True)
+        return self._result(delivery, command, channel, None)
+
+    def _channel(self, name: str) -> Channel:
+        channel = self.workspace.channel(name)
+        if self.id not in channel.members:
+            raise LookupError(f"{self.name} is not in #{name}")
+        return channel
+
+    def _typed(self, text: str, *, named: bool = False) -> str:
+        """Text as Slack's composer sends it; `named` adds the name to each mention, as slash commands have it."""
+        people = {person.name: f"@{person.id}" for person in self.workspace.people.values()}
+        people[self.workspace.app_name] = f"@{self.workspace.bot.user_id}"
+        channels = {channel.name: f"#{channel.id}" for channel in self.workspace.channels.values()}
+
+        def mention(found: re.Match[str]) -> str:
+            known = people if found[1] == "@" else channels
+            target = known.get(found[2])
+            if target is None:
+                return found[0]
+            return f"<{target}|{found[2]}>" if named else f"<{target}>"
+
+        linked = re.sub(r"(?<!\S)(https?://[^\s&]+)", r"<\1>", escape(text))
+        return re.sub(r"(?<![\w<])([@#])(\w[\w-]*)", mention, linked)
+
+    # --- filling in --------------------------------------------------------------------------------------------------
+
+    def fill(self, surface: Surface, name: str, text: str) -> None:
+        """Replace the text of a field, named by (part of) its label, block_id or action_id.
+
+        Raises `LookupError` when there is no such field, `ValueError` when Slack's client would not take the text.
+        """
+        control = forms.find_field(self._reach(surface).blocks, name)
+        kind = control.element["type"]
+        if kind not in _TYPED | _PICKED | {"rich_text_input"}:
+            raise LookupError(f"{control.label!r} is a {kind}, not a field to type into")
+        longest = control.element.get("max_length")
+        if longest is not None and len(text) > longest:
+            raise ValueError(f"{control.label!r} takes at most {longest} characters, not {len(text)}")
+        self._put(surface, control, _rich_text(text) if kind == "rich_text_input" else text or None)
+        configured = control.element.get("dispatch_action_config", {}).get("trigger_actions_on", [])
+        if control.fires and (kind in _PICKED or "on_character_entered" in configured):
+            self._fire(surface, control)
+
+    def select(self, surface: Surface, name: str, *choices: str) -> None:
+        """Choose from a menu (several from those that take several), by what the options read; no choice clears it.
+
+        A menu outside input blocks tells the app in the background (slack-platform §2.6). Raises `LookupError` when
+        there is no such field or option.
+        """
+        control = forms.find_field(self._reach(surface).blocks, name)
+        chosen = [self._choice(control, choice) for choice in choices]
+        if control.element["type"] == "overflow":
+            self.workspace.courier.spawn(self._act(surface, control, {"selected_option": chosen[0]}))
+            return
+        several = forms.STATEFUL[control.element["type"]][0] in forms.LISTS
+        if len(chosen) > 1 and not several:
+            raise LookupError(f"{control.label!r} takes one choice")
+        self._put(surface, control, chosen if several else next(iter(chosen), None))
+        if control.fires:
+            self._fire(surface, control)
+
+    def _choice(self, control: Control, choice: str) -> Any:
+        listed = next((what for kind, what in _LISTED.items() if f"{kind}_select" in control.element["type"]), None)
+        if listed == "person":
+            return self.workspace.person(choice).id
+        if listed == "channel":
+            return self.workspace.channel(choice).id
+        return forms.find_option(control, choice)
+
+    def _put(self, surface: Surface, control: Control, value: Any) -> None:
+        self._drafts.setdefault(surface, {})[control.key] = control.with_value(value)
+        self.workspace.changed()
+
+    def _fire(self, surface: Surface, control: Control) -> None:
+        value = {key: value for key, value in control.value(self.draft(surface)).items() if key != "type"}
+        self.workspace.courier.spawn(self._act(surface, control, value))
+
+    # --- pressing ----------------------------------------------------------------------------------------------------
+
+    async def click(self, surface: Surface, button: str) -> Result:
+        """Press a button by its text, and agree to its confirmation dialog if it has one.
+
+        Raises `LookupError` when this person does not see the button.
+        """
+        control = forms.find_button(self._reach(surface).blocks, button)
+        known: Json = {key: control.element[key] for key in ("text", "value", "style", "url") if key in control.element}
+        return await self._act(surface, control, known)
+
+    async def _act(self, surface: Surface, control: Control, value: Json) -> Result:
+        block_id, action_id = control.key
+        action_ts = f"{self.workspace.now():.6f}"
+        kind = control.element["type"]
+        action = {"type": kind, "block_id": block_id, "action_id": action_id, "action_ts": action_ts, **value}
+        if isinstance(surface, View):
+            payload = payloads.view_action(self.workspace, self, surface, action)
+            delivery = await self.workspace.courier.ask(INTERACTIVE, payload)
+            return Result(delivery.acked is not None, delivery.ack_ms, _TROUBLE if delivery.error else None)
+        payload = payloads.message_action(self.workspace, self, surface, action)
+        delivery = await self.workspace.courier.ask(INTERACTIVE, payload)
+        return self._result(delivery, control.label, surface.channel.name, surface.thread_ts)
+
+    def _reach(self, surface: Surface) -> Surface:
+        """`surface` itself. Raises `LookupError` when this person cannot see it."""
+        if isinstance(surface, View):
+            if surface not in (self.home, *self.views[-1:]):
+                raise LookupError(f"{self.name} does not look at this view")
+        elif surface not in self.sees(surface.channel.name):
+            raise LookupError(f"{self.name} does not see this message")
+        return surface
+
+    # --- modals and home ---------------------------------------------------------------------------------------------
+
+    async def submit_view(self) -> Result:
+        """Press submit on the open modal; fields the client itself finds missing stop it before the app is asked."""
+        view = self.view
+        missing = self._missing(view)
+        if missing:
+            return Result(acked=False, ack_ms=None, error="Please complete the required fields.", field_errors=missing)
+        payload = payloads.view_submission(self.workspace, self, view)
+        delivery = await self.workspace.courier.ask(INTERACTIVE, payload)
+        if delivery.error:
+            return Result(acked=False, ack_ms=None, error=_TROUBLE)
+        try:
+            field_errors = responses.answer_submission(self.workspace, self, view, delivery.answer or {})
+        except Refusal as refusal:
+            return Result(acked=True, ack_ms=delivery.ack_ms, error=f"{_TROUBLE} ({refusal})")
+        return Result(acked=True, ack_ms=delivery.ack_ms, error=None, field_errors=field_errors)
+
+    async def close_view(self) -> Result:
+        """Close the top modal; the app hears of it only with `notify_on_close` (slack-platform §4.1)."""
+        view = self.view
+        self.drop_view(view)
+        if not view.content.get("notify_on_close"):
+            return Result(acked=True, ack_ms=None, error=None)
+        delivery = await self.workspace.courier.ask(INTERACTIVE, payloads.view_closed(self.workspace, self, view))
+        return Result(delivery.acked is not None, delivery.ack_ms, None)
+
+    def drop_view(self, view: View) -> None:
+        """Take a modal and what was typed into it away."""
+        self.views.remove(view)
+        self._drafts.pop(view, None)
+        self.workspace.changed()
+
+    async def open_home(self) -> View | None:
+        """Look at the App Home: tells the app, and shows what it published so far."""
+        channel = self.workspace.direct_messages(self)
+        self.workspace.raise_event(*payloads.home_opened_event(self, channel, f"{self.workspace.now():.6f}"))
+        return self.home
+
+    def _missing(self, view: View) -> dict[str, str]:
+        draft = self.draft(view)
+        missing = {}
+        for control in forms.controls(view.blocks):
+            if control.block["type"] != "input":
+                continue
+            value = next(iter(list(control.value(draft).values())[1:]), None)
+            shortest = control.element.get("min_length", 0)
+            if value in (None, "", []) and not control.block["optional"]:
+                missing[control.block["block_id"]] = "Please complete this required field."
+            elif isinstance(value, str) and len(value) < shortest:
+                missing[control.block["block_id"]] = f"Please enter at least {shortest} characters."
+        return missing
+
+    # --- what Slack says ---------------------------------------------------------------------------------------------
+
+    def _result(self, delivery: Delivery, what: str, channel: str, thread_ts: str | None) -> Result:
+        if delivery.error is None:
+            return Result(acked=True, ack_ms=delivery.ack_ms, error=None)
+        wrong = {"operation_timeout": "did not respond", "dispatch_failed": "failed"}[delivery.error]
+        return self._failed(f"{what} {wrong} ({delivery.error})", channel, thread_ts)
+
+    def _failed(self, line: str, channel: str, thread_ts: str | None, *, acked: bool = False) -> Result:
+        """Slack's own line to this person only."""
+        place, content = self.workspace.channel(channel), Content(text=escape(line))
+        self.workspace.post(place, content, self.workspace.slackbot, thread_ts=thread_ts, visible_to=self.id)
+        return Result(acked=acked, ack_ms=None, error=line)
+
+
+def _rich_text(text: str) -> Json | None:
+    if not text:
+        return None
+    section = {"type": "rich_text_section", "elements": [{"type": "text", "text": text}]}
+    return {"type": "rich_text", "elements": [section]}
