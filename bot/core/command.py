@@ -1,0 +1,401 @@
+"""`/dify APP key=value other="with spaces"`: read what was typed, check it, and write down how it would be right.
+
+What an app accepts is said by `GET /parameters`; Dify itself reports a bad start late, one problem at a time, or not
+at all (dify-api §3.4), so everything is checked here first and told at once, in plain sentences without any markup.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bot.core.model import AppMode, StartInput
+from bot.core.ports import AppDescription
+
+PLACEHOLDER = "…"
+"""Stands in a corrected command where only the person knows the value; not accepted for a required one."""
+
+_DOUBLE = '"“”'
+_SINGLE = "'‘’"
+"""Slack's clients curl quotation marks as they like, so every kind opens, and closes, a value."""
+
+_WORD = re.compile(
+    rf"""
+    (?=\S)
+    (?:(?P<key>\w[\w.-]*)=)?
+    (?:
+        [{_DOUBLE}](?P<double>(?:\\.|[^{_DOUBLE}\\])*)[{_DOUBLE}](?=\s|$)
+      | [{_SINGLE}](?P<single>(?:\\.|[^\\])*?)[{_SINGLE}](?=\s|$)  # only the last of 'it's' closes
+      | (?P<bare>\S*)
+    )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_BARE = re.compile(rf"[^\s{_DOUBLE}{_SINGLE}{PLACEHOLDER}]\S*")
+_ESCAPED = re.compile(rf"\\([\\{_DOUBLE}{_SINGLE}])")
+_INTEGER = re.compile(r"[+-]?\d+")
+_SLACK_TOKEN = re.compile(r"<([@#!]?)([^<>|]*)(?:\|([^<>]*))?>")
+
+_SWITCH = {
+    "true": True,
+    "yes": True,
+    "on": True,
+    "1": True,
+    "false": False,
+    "no": False,
+    "off": False,
+    "0": False,
+}
+_FILE_TYPES = frozenset({"file", "file-list"})
+_QUERY = StartInput(variable="query", label="the message to the app", type="paragraph", required=True)
+_MOST_LISTED = 10
+_MOST_CITED = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """`key=value` as typed, without its quotation marks."""
+
+    key: str
+    value: str
+    stray: tuple[str, ...] = ()
+    """The words up to the next pair: most likely the rest of a value that wanted quotation marks."""
+    closed: bool = True
+    """False where the value begins with a quotation mark that nothing closes."""
+
+    @property
+    def meant(self) -> str:
+        """The value together with the words that seem to belong to it."""
+        return " ".join(filter(None, (self.value, *self.stray)))
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedCommand:
+    """The text after the command's name, taken apart."""
+
+    app: str | None = None
+    """The word that the text begins with, if it does not begin with a pair."""
+    stray: tuple[str, ...] = ()
+    """The words between it and the first pair."""
+    pairs: tuple[Pair, ...] = ()
+
+    @property
+    def wants_help(self) -> bool:
+        """Whether the person asks how to use the command."""
+        return self.app is not None and self.app.casefold() == "help"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedStart:
+    """What to start the app with, as Dify wants it."""
+
+    run_inputs: Mapping[str, Any]
+    query: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class NotStartable:
+    """Every problem of a command, a sentence each, and the command as it would be right.
+
+    `corrected` keeps each right value; it is None where no command can be right.
+    """
+
+    problems: tuple[str, ...]
+    corrected: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    """A value as Dify wants it."""
+
+    value: Any
+    text: str
+    """What it was read from."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Unfit:
+    """Why a value does not fit."""
+
+    problem: str
+    text: str | None
+    """What to write instead, if anything can be written."""
+
+
+# --- reading -------------------------------------------------------------------------------------------------------
+
+
+def parse(text: str) -> ParsedCommand:
+    """Take the text of a slash command apart, as Slack sends it with `should_escape` on (slack-platform §4.2).
+
+    Nothing is refused here: what looks wrong is kept for `check` to name.
+    """
+    app: str | None = None
+    stray: list[str] = []
+    pairs: list[Pair] = []
+    for index, match in enumerate(_WORD.finditer(_plain(text))):
+        value, closed = _value(match)
+        if match["key"]:
+            pairs.append(Pair(match["key"], value, closed=closed))
+        elif index == 0:
+            app = value
+        elif pairs:
+            last = pairs[-1]
+            pairs[-1] = Pair(last.key, last.value, (*last.stray, value), last.closed)
+        else:
+            stray.append(value)
+    return ParsedCommand(app, tuple(stray), tuple(pairs))
+
+
+def _plain(text: str) -> str:
+    text = _SLACK_TOKEN.sub(_readable, text)
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
+def _readable(token: re.Match[str]) -> str:
+    """Return a Slack token as a person reads it: `@ann`, `#general`, an address; never a live mention."""
+    sigil, target, label = token.groups()
+    if sigil:
+        return ("#" if sigil == "#" else "@") + (label or target).lstrip("@#")
+    return (label or target) if target.startswith(("mailto:", "tel:")) else target
+
+
+def _value(match: re.Match[str]) -> tuple[str, bool]:
+    quoted = match["double"] if match["double"] is not None else match["single"]
+    if quoted is not None:
+        return _ESCAPED.sub(r"\1", quoted), True
+    bare = match["bare"]
+    return (bare[1:], False) if bare[:1] and bare[0] in _DOUBLE + _SINGLE else (bare, True)
+
+
+# --- writing -------------------------------------------------------------------------------------------------------
+
+
+def write(command_name: str, app_name: str, values: Iterable[tuple[str, str]]) -> str:
+    """Return the command that `parse` reads as this app and these values."""
+    return " ".join((command_name, _quoted(app_name), *(f"{key}={_quoted(value)}" for key, value in values)))
+
+
+def _quoted(value: str) -> str:
+    if _BARE.fullmatch(value):
+        return value
+    if any(mark in value for mark in _DOUBLE) and not any(mark in value for mark in _SINGLE):
+        # JSON stays readable.
+        return "'" + value.replace("\\", "\\\\") + "'"
+    return '"' + re.sub(rf"([\\{_DOUBLE}])", r"\\\1", value) + '"'
+
+
+# --- checking ------------------------------------------------------------------------------------------------------
+
+
+def choose_app(parsed: ParsedCommand, app_names: Sequence[str], command_name: str) -> str | NotStartable:
+    """Return the configured app that the command speaks of; its name may be left out where there is only one."""
+    only = app_names[0] if len(app_names) == 1 else None
+    if parsed.app is None:
+        return only or NotStartable((f"Say which app to start: {_listed(app_names, 'or')}.",))
+    for name in app_names:
+        if name.casefold() == parsed.app.casefold():
+            return name
+    near = _nearest(parsed.app, app_names)
+    hint = f"did you mean {near}?" if near else f"there is {_listed(app_names, 'and')}."
+    meant = near or only
+    return NotStartable(
+        (f"There is no app {_cited(parsed.app)}: {hint}",),
+        meant and write(command_name, meant, ((pair.key, pair.meant) for pair in parsed.pairs)),
+    )
+
+
+def check(parsed: ParsedCommand, app: AppDescription, command_name: str, app_name: str) -> CheckedStart | NotStartable:
+    """Check a command against what the app accepts.
+
+    A Chatflow takes its first message as the value of `query`; a start input of that name gets the same text.
+    """
+    expected = _expected(app)
+    texts, problems = _gather(parsed, app, app_name)
+    outcome = {name: _read(field, texts.get(name)) for name, field in expected.items()}
+    unfit = [each for each in outcome.values() if isinstance(each, _Unfit)]
+    if problems or unfit:
+        texts = {name: each.text for name, each in outcome.items() if each and each.text is not None}
+        hopeless = any(field.type in _FILE_TYPES and _must_be_given(field) for field in expected.values())
+        corrected = None if hopeless else write(command_name, app_name, texts.items())
+        return NotStartable((*problems, *(each.problem for each in unfit)), corrected)
+    values = {name: each.value for name, each in outcome.items() if isinstance(each, _Fit)}
+    query = values[_QUERY.variable] if app.mode is AppMode.CHATFLOW else ""
+    declared = {field.variable for field in app.start_inputs}
+    return CheckedStart({name: value for name, value in values.items() if name in declared}, query)
+
+
+def _expected(app: AppDescription) -> dict[str, StartInput]:
+    fields = app.start_inputs if app.mode is AppMode.WORKFLOW else (*app.start_inputs, _QUERY)
+    return {field.variable: field for field in fields}
+
+
+def _gather(parsed: ParsedCommand, app: AppDescription, app_name: str) -> tuple[dict[str, str], list[str]]:
+    """Return the text meant for each start input, and what is wrong with the way it was written."""
+    expected = _expected(app)
+    problems = [f"{_cited(word)} stands alone: write every value as key=value." for word in parsed.stray]
+    texts: dict[str, str] = {}
+    if parsed.stray and app.mode is AppMode.CHATFLOW:
+        texts[_QUERY.variable] = " ".join(parsed.stray)
+    free = [name for name in expected if all(pair.key != name for pair in parsed.pairs)]
+    seen: set[str] = set()
+    for pair in parsed.pairs:
+        problems += _slips(pair)
+        if pair.key in seen:
+            problems.append(f"{pair.key} is given more than once.")
+        seen.add(pair.key)
+        name: str | None = pair.key
+        if pair.key not in expected:
+            name = _nearest(pair.key, free)
+            problems.append(_unknown(pair.key, name, expected, app_name))
+        if name is not None:
+            texts[name] = pair.meant
+    return texts, problems
+
+
+def _slips(pair: Pair) -> Iterator[str]:
+    as_meant = f"{pair.key}={_quoted(_short(pair.meant))}"
+    if not pair.closed:
+        yield f"The quotation mark that begins {pair.key} is not closed: did you mean {as_meant}?"
+    elif pair.stray:
+        words = _cited(" ".join(pair.stray))
+        yield f"{words} stands alone: a value with spaces needs quotation marks, as in {as_meant}."
+
+
+def _unknown(key: str, near: str | None, expected: Collection[str], app_name: str) -> str:
+    if near:
+        hint = f"did you mean {near}?"
+    else:
+        hint = f"it takes {_listed(expected, 'and')}." if expected else "it takes none."
+    return f"{_cited(key)} is no input of {app_name}: {hint}"
+
+
+def _must_be_given(field: StartInput) -> bool:
+    """Whether Dify refuses a start without this value.
+
+    A required one is not filled from its default (recording 18), and the default of a select is checked like a value,
+    so that an empty one is as good as none (recording 19).
+    """
+    unusable_default = field.type == "select" and field.default is not None and field.default not in field.options
+    return field.required or unusable_default
+
+
+def _read(field: StartInput, text: str | None) -> _Fit | _Unfit | None:
+    """Read the text given for a start input; None where nothing is to be sent for it."""
+    if field.type in _FILE_TYPES:
+        given = text is not None or _must_be_given(field)
+        return _Unfit(f"{_named(field)} takes a file, which cannot be given in a command yet.", None) if given else None
+    # Dify would run with a blank text where one is required (recording 03), which nobody means by it.
+    if _must_be_given(field) and (text is None or text.strip() in ("", PLACEHOLDER)):
+        choices = f": {_choices(field)}" if field.type == "select" else ""
+        return _Unfit(f"{_named(field)} is missing{choices}.", _example(field))
+    if text is None or (not text.strip() and field.type in _TYPED):
+        return None
+    return _TYPED.get(field.type, _read_text)(field, text)
+
+
+def _read_text(field: StartInput, text: str) -> _Fit | _Unfit:
+    most = field.max_length
+    if most is None or len(text) <= most:
+        return _Fit(text, text)
+    return _Unfit(
+        f"{_named(field)} has {len(text)} characters, {len(text) - most} more than the {most} it may have.", text[:most]
+    )
+
+
+def _read_option(field: StartInput, text: str) -> _Fit | _Unfit:
+    if text in field.options:
+        return _Fit(text, text)
+    near = _nearest(text, field.options)
+    hint = f"did you mean {near}?" if near else f"{_choices(field)}."
+    return _Unfit(f"{_cited(text)} is no option of {_named(field)}: {hint}", near or _example(field))
+
+
+def _read_number(field: StartInput, text: str) -> _Fit | _Unfit:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        return _Unfit(f"{_named(field)} must be a number, and {_cited(text)} is none.", PLACEHOLDER)
+    return _Fit(int(text) if _INTEGER.fullmatch(text) else number, text)
+
+
+def _read_switch(field: StartInput, text: str) -> _Fit | _Unfit:
+    chosen = _SWITCH.get(text.casefold())
+    if chosen is None:
+        return _Unfit(f"{_named(field)} must be true or false, and {_cited(text)} is neither.", _example(field))
+    return _Fit(chosen, text)
+
+
+def _read_json_object(field: StartInput, text: str) -> _Fit | _Unfit:
+    # Slack's clients may have curled the quotation marks of the JSON itself.
+    for candidate in (text, re.sub(f"[{_DOUBLE}]", '"', text)):
+        if (value := _json_object(candidate)) is not None:
+            return _Fit(value, text)
+    return _Unfit(f'{_named(field)} must be a JSON object, as in {{"key": "value"}}.', PLACEHOLDER)
+
+
+def _json_object(text: str) -> dict[str, Any] | None:
+    """Return the JSON object, if it is one that can be sent again: Python reads NaN and lone surrogates, too."""
+    try:
+        value = json.loads(text)
+        json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+_TYPED: dict[str, Callable[[StartInput, str], _Fit | _Unfit]] = {
+    "select": _read_option,
+    "number": _read_number,
+    "checkbox": _read_switch,
+    "json_object": _read_json_object,
+}
+
+
+# --- wording -------------------------------------------------------------------------------------------------------
+
+
+def _example(field: StartInput) -> str:
+    match field:
+        case StartInput(type="checkbox"):
+            return "true"
+        case StartInput(type="select", options=(first, *_)):
+            return first
+        case _:
+            return PLACEHOLDER
+
+
+def _choices(field: StartInput) -> str:
+    return f"choose {_listed(field.options, 'or')}" if field.options else "it has no options"
+
+
+def _nearest(word: str, candidates: Iterable[str]) -> str | None:
+    by_fold = {each.casefold(): each for each in candidates}
+    return next((by_fold[near] for near in difflib.get_close_matches(word.casefold(), by_fold, n=1)), None)
+
+
+def _named(field: StartInput) -> str:
+    same = field.label.casefold() in ("", field.variable.casefold())
+    return field.variable if same else f"{field.variable} ({field.label})"
+
+
+def _listed(names: Collection[str], conjunction: str) -> str:
+    first = list(names)[:_MOST_LISTED]
+    if len(names) > len(first):
+        return f"{', '.join(first)} and {len(names) - len(first)} more"
+    return f"{', '.join(first[:-1])} {conjunction} {first[-1]}" if len(first) > 1 else "".join(first)
+
+
+def _cited(text: str) -> str:
+    return f"“{_short(text)}”"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _MOST_CITED else text[: _MOST_CITED - 1] + "…"

@@ -1,0 +1,431 @@
+"""The slash command: what people type is read as they mean it, checked whole, and put right."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.core.command import (
+    PLACEHOLDER,
+    CheckedStart,
+    NotStartable,
+    Pair,
+    ParsedCommand,
+    check,
+    choose_app,
+    parse,
+    write,
+)
+from bot.core.model import AppMode, StartInput
+from bot.core.ports import AppDescription
+
+RECORDINGS = Path(__file__).parent.parent / "data" / "dify"
+
+
+def as_slack_sends(command: str) -> str:
+    """The text after the command's name, with Slack's three escapes."""
+    text = command.partition(" ")[2]
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def start_input(variable: str, type: str = "text-input", **changes: Any) -> StartInput:
+    return StartInput(**{"variable": variable, "label": "", "type": type, "required": False} | changes)
+
+
+def workflow(*start_inputs: StartInput) -> AppDescription:
+    return AppDescription("Content review", AppMode.WORKFLOW, start_inputs)
+
+
+def chatflow(*start_inputs: StartInput) -> AppDescription:
+    return AppDescription("Support", AppMode.CHATFLOW, start_inputs)
+
+
+def recorded(name: str) -> AppDescription:
+    """What a real app accepts, out of its recorded GET /parameters."""
+    exchange = json.loads((RECORDINGS / name).read_text())["exchanges"][0]
+    variables = [
+        each for field in json.loads(exchange["response"]["body"])["user_input_form"] for each in field.values()
+    ]
+    names = ("variable", "label", "type", "required", "default", "max_length")
+    return workflow(
+        *(StartInput(**{name: each[name] for name in names}, options=tuple(each["options"])) for each in variables)
+    )
+
+
+TOPIC = start_input("topic", required=True, max_length=20)
+LANGUAGE = start_input("language", "select", required=True, options=("English", "Japanese", "Chinese"))
+REVIEW = workflow(TOPIC, LANGUAGE)
+
+
+def outcome(text: str, app: AppDescription = REVIEW) -> CheckedStart | NotStartable:
+    return check(parse(text), app, "/dify", "review")
+
+
+def refused(text: str, app: AppDescription = REVIEW) -> NotStartable:
+    found = outcome(text, app)
+    assert isinstance(found, NotStartable)
+    return found
+
+
+def run_inputs(text: str, app: AppDescription) -> dict[str, Any]:
+    found = outcome(text, app)
+    assert isinstance(found, CheckedStart), found
+    return dict(found.run_inputs)
+
+
+class TestParse:
+    """Words, pairs and quotation marks."""
+
+    @pytest.mark.parametrize(
+        ("text", "parsed"),
+        [
+            ("", ParsedCommand()),
+            ("  \n ", ParsedCommand()),
+            ("review", ParsedCommand("review")),
+            ('"content review" topic=x', ParsedCommand("content review", (), (Pair("topic", "x"),))),
+            ("review topic=x", ParsedCommand("review", (), (Pair("topic", "x"),))),
+            ("topic=x", ParsedCommand(None, (), (Pair("topic", "x"),))),
+            ("review now please topic=x", ParsedCommand("review", ("now", "please"), (Pair("topic", "x"),))),
+            ("topic=Solar panels b=1", ParsedCommand(None, (), (Pair("topic", "Solar", ("panels",)), Pair("b", "1")))),
+            ("a= b=", ParsedCommand(None, (), (Pair("a", ""), Pair("b", "")))),
+            ("a=b=c", ParsedCommand(None, (), (Pair("a", "b=c"),))),
+            ("=x a", ParsedCommand("=x", ("a",))),
+            ("https://a.example/?b=c", ParsedCommand("https://a.example/?b=c")),
+        ],
+    )
+    def test_words_and_pairs(self, text: str, parsed: ParsedCommand) -> None:
+        assert parse(text) == parsed
+
+    @pytest.mark.parametrize(
+        ("value", "read"),
+        [
+            ('"two words"', "two words"),
+            ("“two words”", "two words"),
+            ("”two words“", "two words"),
+            ('“two words"', "two words"),
+            ("'two words'", "two words"),
+            ("‘two words’", "two words"),
+            ("‘it’s fine’", "it’s fine"),
+            ('"it\'s fine"', "it's fine"),
+            (r'"say \"hi\""', 'say "hi"'),
+            (r"“say \“hi\””", "say “hi”"),
+            (r'"C:\temp\\"', "C:\\temp\\"),
+            ('\'{"k": "v"}\'', '{"k": "v"}'),
+            ('"two\nlines"', "two\nlines"),
+            ('""', ""),
+            ("it's", "it's"),
+            (r"C:\temp", r"C:\temp"),
+            ('{"k":"v"}', '{"k":"v"}'),
+        ],
+    )
+    def test_every_kind_of_quotation_mark_encloses_a_value(self, value: str, read: str) -> None:
+        assert parse(f"review a={value} b=1").pairs == (Pair("a", read), Pair("b", "1"))
+
+    @pytest.mark.parametrize("mark", ['"', "“", "”", "'", "‘", "’"])
+    def test_an_unclosed_quotation_mark_swallows_no_other_pair(self, mark: str) -> None:
+        parsed = parse(f"review topic={mark}Solar panels language=English")
+        assert parsed.pairs == (Pair("topic", "Solar", ("panels",), closed=False), Pair("language", "English"))
+
+    @pytest.mark.parametrize(
+        ("token", "read"),
+        [
+            ("<@U012AB3CD|ann>", "@ann"),
+            ("<@U012AB3CD>", "@U012AB3CD"),
+            ("<#C012AB3CD|general>", "#general"),
+            ("<#C012AB3CD|>", "#C012AB3CD"),
+            ("<#C012AB3CD>", "#C012AB3CD"),
+            ("<!here>", "@here"),
+            ("<!subteam^S012|@editors>", "@editors"),
+            ("<https://a.example/?b=1&amp;c=2>", "https://a.example/?b=1&c=2"),
+            ("<http://a.example|a.example>", "http://a.example"),
+            ("<mailto:ann@a.example|ann@a.example>", "ann@a.example"),
+            ("&lt;@U012AB3CD&gt;", "<@U012AB3CD>"),
+            ("&amp;lt;", "&lt;"),
+            ("R&amp;D", "R&D"),
+        ],
+    )
+    def test_what_slack_escapes_is_plain_text_again(self, token: str, read: str) -> None:
+        assert parse(f'review a={token} b="see {token}"').pairs == (Pair("a", read), Pair("b", f"see {read}"))
+
+    @pytest.mark.parametrize(
+        ("text", "wants_help"), [("help", True), ("Help", True), ("", False), ("review help", False)]
+    )
+    def test_help_is_the_first_word(self, text: str, wants_help: bool) -> None:
+        assert parse(text).wants_help is wants_help
+
+    @given(st.text())
+    def test_every_text_can_be_read(self, text: str) -> None:
+        parse(text)
+
+    @given(
+        st.text(min_size=1),
+        st.lists(st.tuples(st.from_regex(r"\w[\w.-]*", fullmatch=True), st.text())),
+    )
+    def test_a_written_command_reads_back_as_itself(self, app: str, values: list[tuple[str, str]]) -> None:
+        parsed = parse(as_slack_sends(write("/dify", app, values)))
+        assert parsed == ParsedCommand(app, (), tuple(Pair(key, value) for key, value in values))
+
+    def test_json_is_written_without_backslashes(self) -> None:
+        assert write("/dify", "review", [("config", '{"k": "v"}')]) == '/dify review config=\'{"k": "v"}\''
+
+
+class TestChooseApp:
+    """Which of the configured apps is meant."""
+
+    def test_the_name_may_be_left_out_where_there_is_one_app(self) -> None:
+        assert choose_app(parse("topic=x"), ["review"], "/dify") == "review"
+
+    def test_the_name_is_asked_for_where_there_are_more(self) -> None:
+        assert choose_app(parse("topic=x"), ["review", "support"], "/dify") == NotStartable(
+            ("Say which app to start: review or support.",)
+        )
+
+    @pytest.mark.parametrize("typed", ["support", "Support"])
+    def test_a_name_chooses_its_app(self, typed: str) -> None:
+        assert choose_app(parse(typed), ["review", "support"], "/dify") == "support"
+
+    def test_the_nearest_name_takes_the_place_of_a_wrong_one(self) -> None:
+        assert choose_app(parse('suport topic="a b"'), ["review", "support"], "/dify") == NotStartable(
+            ("There is no app “suport”: did you mean support?",), '/dify support topic="a b"'
+        )
+
+    def test_the_names_are_listed_where_none_is_near(self) -> None:
+        assert choose_app(parse("zzz"), ["review", "support"], "/dify") == NotStartable(
+            ("There is no app “zzz”: there is review and support.",)
+        )
+
+    def test_the_only_app_takes_the_place_of_any_word(self) -> None:
+        assert choose_app(parse("zzz topic=x"), ["review"], "/dify") == NotStartable(
+            ("There is no app “zzz”: there is review.",), "/dify review topic=x"
+        )
+
+
+class TestCheck:
+    """Values as Dify wants them, and every problem at once."""
+
+    def test_a_right_command_becomes_run_inputs(self) -> None:
+        assert outcome('topic="Solar panels" language=English') == CheckedStart(
+            {"topic": "Solar panels", "language": "English"}
+        )
+
+    def test_all_problems_are_told_at_once_with_one_command_to_copy(self) -> None:
+        app = workflow(TOPIC, LANGUAGE, start_input("age", "number"), start_input("note", max_length=3))
+        assert refused("hello langage=Englisch age=old note=abcde zzz=1", app) == NotStartable(
+            (
+                "“langage” is no input of review: did you mean language?",
+                "“zzz” is no input of review: it takes topic, language, age and note.",
+                "topic is missing.",
+                "“Englisch” is no option of language: did you mean English?",
+                "age must be a number, and “old” is none.",
+                "note has 5 characters, 2 more than the 3 it may have.",
+            ),
+            f'/dify review language=English age="{PLACEHOLDER}" note=abc'.replace("review", 'review topic="…"'),
+        )
+
+    def test_an_app_without_inputs_takes_none(self) -> None:
+        assert refused("a=1", workflow()) == NotStartable(
+            ("“a” is no input of review: it takes none.",), "/dify review"
+        )
+
+    def test_a_missing_value_is_shown_as_a_placeholder_or_as_the_first_option(self) -> None:
+        app = workflow(TOPIC, LANGUAGE, start_input("agree", "checkbox", required=True))
+        assert refused("", app) == NotStartable(
+            ("topic is missing.", "language is missing: choose English, Japanese or Chinese.", "agree is missing."),
+            '/dify review topic="…" language=English agree=true',
+        )
+
+    @pytest.mark.parametrize("blank", ['""', '"  "', "", PLACEHOLDER])
+    def test_a_blank_or_a_placeholder_is_no_value_for_what_is_required(self, blank: str) -> None:
+        assert refused(f"topic={blank} language=English").problems == ("topic is missing.",)
+
+    def test_the_label_helps_to_find_the_input_where_it_says_more(self) -> None:
+        app = workflow(
+            start_input("name", label="Full name", required=True), start_input("bio", label="Bio", required=True)
+        )
+        assert refused("", app).problems == ("name (Full name) is missing.", "bio is missing.")
+
+    def test_a_value_with_spaces_and_no_quotation_marks_is_put_together(self) -> None:
+        assert refused("topic=Solar panels & sun language=English") == NotStartable(
+            (
+                "“panels & sun” stands alone: a value with spaces needs quotation marks,"
+                ' as in topic="Solar panels & sun".',
+            ),
+            '/dify review topic="Solar panels & sun" language=English',
+        )
+
+    def test_an_unclosed_quotation_mark_is_told_and_closed(self) -> None:
+        assert refused('topic="Solar panels language=English') == NotStartable(
+            ('The quotation mark that begins topic is not closed: did you mean topic="Solar panels"?',),
+            '/dify review topic="Solar panels" language=English',
+        )
+
+    def test_a_word_before_the_pairs_is_told(self) -> None:
+        assert refused("review now topic=x language=English") == NotStartable(
+            ("“now” stands alone: write every value as key=value.",), "/dify review topic=x language=English"
+        )
+
+    def test_of_a_key_given_twice_the_last_is_kept(self) -> None:
+        assert refused("topic=a language=English topic=b") == NotStartable(
+            ("topic is given more than once.",), "/dify review topic=b language=English"
+        )
+
+    def test_a_wrong_key_never_takes_the_place_of_a_given_one(self) -> None:
+        assert refused("topic=a topics=b language=English").corrected == "/dify review topic=a language=English"
+
+    @pytest.mark.parametrize(("length", "fits"), [(20, True), (21, False)])
+    def test_a_text_may_have_exactly_its_maximal_length(self, length: int, fits: bool) -> None:
+        assert isinstance(outcome(f"topic={'x' * length} language=English"), CheckedStart) is fits
+
+    @pytest.mark.parametrize(
+        ("typed", "sent"), [("41", 41), ("-7", -7), ("+7", 7), ("4.5", 4.5), ("1e3", 1000.0), ("5.0", 5.0)]
+    )
+    def test_a_number_is_sent_as_a_number(self, typed: str, sent: float) -> None:
+        inputs = run_inputs(f"age={typed}", workflow(start_input("age", "number")))
+        assert inputs == {"age": sent}
+        assert type(inputs["age"]) is type(sent)
+
+    @pytest.mark.parametrize("typed", ["old", "4,5", "nan", "inf", "1e999", "9" * 5000])
+    def test_what_json_cannot_carry_as_a_number_is_none(self, typed: str) -> None:
+        assert "age must be a number" in refused(f"age={typed}", workflow(start_input("age", "number"))).problems[0]
+
+    @pytest.mark.parametrize(
+        ("typed", "sent"),
+        [(yes, True) for yes in ("true", "Yes", "ON", "1")] + [(no, False) for no in ("false", "No", "OFF", "0")],
+    )
+    def test_a_checkbox_takes_the_usual_words(self, typed: str, sent: bool) -> None:
+        assert run_inputs(f"agree={typed}", workflow(start_input("agree", "checkbox"))) == {"agree": sent}
+
+    def test_a_checkbox_takes_no_other_word(self) -> None:
+        assert refused("agree=maybe", workflow(start_input("agree", "checkbox"))) == NotStartable(
+            ("agree must be true or false, and “maybe” is neither.",), "/dify review agree=true"
+        )
+
+    @pytest.mark.parametrize(
+        ("typed", "sent"),
+        [
+            ('{"k":1}', {"k": 1}),
+            ('\'{"k": "two words"}\'', {"k": "two words"}),
+            ("‘{“k”: 1}’", {"k": 1}),
+            ('\'{"k": "a “quoted” word"}\'', {"k": "a “quoted” word"}),
+            ("{}", {}),
+        ],
+    )
+    def test_a_json_object_is_sent_as_an_object(self, typed: str, sent: dict[str, Any]) -> None:
+        assert run_inputs(f"config={typed}", workflow(start_input("config", "json_object"))) == {"config": sent}
+
+    @pytest.mark.parametrize("typed", ["[1]", "5", "{", '{"k":NaN}', '{"k":1e999}', r'{"k":"\ud800"}', "[" * 100_000])
+    def test_what_is_no_json_object_or_cannot_be_sent_as_one_is_refused(self, typed: str) -> None:
+        found = refused(f"config={typed}", workflow(start_input("config", "json_object")))
+        assert found == NotStartable(
+            ('config must be a JSON object, as in {"key": "value"}.',), '/dify review config="…"'
+        )
+
+    @pytest.mark.parametrize("type", ["file", "file-list"])
+    def test_a_file_cannot_be_given_yet_and_is_left_out(self, type: str) -> None:
+        assert refused("cv=a.pdf topic=x", workflow(TOPIC, start_input("cv", type))) == NotStartable(
+            ("cv takes a file, which cannot be given in a command yet.",), "/dify review topic=x"
+        )
+
+    @pytest.mark.parametrize("type", ["file", "file-list"])
+    def test_no_command_is_right_for_an_app_that_requires_a_file(self, type: str) -> None:
+        assert refused("topic=x", workflow(TOPIC, start_input("cv", type, required=True))) == NotStartable(
+            ("cv takes a file, which cannot be given in a command yet.",)
+        )
+
+    def test_an_empty_text_is_sent_and_any_other_empty_value_is_left_out(self) -> None:
+        app = workflow(
+            start_input("note", default="at first"), start_input("age", "number"), start_input("agree", "checkbox")
+        )
+        assert run_inputs('note="" age= agree=', app) == {"note": ""}
+
+    def test_a_long_value_or_list_is_told_shortened(self) -> None:
+        many = start_input("city", "select", options=tuple(f"town {number}" for number in range(250)))
+        problem = refused(f"city={'x' * 4000}", workflow(many)).problems[0]
+        assert problem.startswith("“xxx")
+        assert problem.endswith(
+            "…” is no option of city: choose town 0, town 1, town 2, town 3, town 4, town 5, town 6,"
+            " town 7, town 8, town 9 and 240 more."
+        )
+
+    def test_a_select_without_options_takes_nothing(self) -> None:
+        app = workflow(start_input("city", "select", required=True))
+        assert refused("", app).problems == ("city is missing: it has no options.",)
+        assert refused("city=Rome", app).problems == ("“Rome” is no option of city: it has no options.",)
+
+    def test_a_chatflow_needs_a_query(self) -> None:
+        assert refused("language=English", chatflow(LANGUAGE)) == NotStartable(
+            ("query (the message to the app) is missing.",), '/dify review language=English query="…"'
+        )
+
+    def test_a_query_is_no_run_input(self) -> None:
+        assert outcome('query="Hello there" language=English', chatflow(LANGUAGE)) == CheckedStart(
+            {"language": "English"}, "Hello there"
+        )
+
+    def test_a_start_input_named_query_gets_the_query(self) -> None:
+        app = chatflow(start_input("query", "number"))
+        assert outcome('query="Hello there"', app) == CheckedStart({"query": "Hello there"}, "Hello there")
+
+    def test_a_workflow_has_no_query(self) -> None:
+        assert refused("query=x topic=a language=English").corrected == "/dify review topic=a language=English"
+
+    def test_words_before_the_pairs_are_taken_for_the_query_of_a_chatflow(self) -> None:
+        assert refused("review hello there", chatflow()).corrected == '/dify review query="hello there"'
+
+
+class TestRecordedApps:
+    """The same answers as a real Dify server gave."""
+
+    def test_a_required_value_is_not_filled_from_its_default(self) -> None:
+        """Recording 18: `color` is required, has the default "green", and leaving it out is an error."""
+        assert (
+            "color (Colour) is missing: choose red, green or blue."
+            in refused("", recorded("18-all-start-inputs.json")).problems
+        )
+
+    def test_an_optional_select_may_be_left_out_where_its_default_is_null(self) -> None:
+        """Recording 18: `size`."""
+        assert not any("size" in problem for problem in refused("", recorded("18-all-start-inputs.json")).problems)
+
+    def test_an_optional_select_with_an_empty_default_must_be_given(self) -> None:
+        """Recording 19."""
+        assert refused("", recorded("19-optional-select.json")) == NotStartable(
+            ("size is missing: choose S, M or L.",), "/dify review size=S"
+        )
+        assert run_inputs("size=M", recorded("19-optional-select.json")) == {"size": "M"}
+
+
+_start_inputs = st.builds(
+    start_input,
+    st.sampled_from(["topic", "language", "age", "agree", "config", "query"]),
+    st.sampled_from(["text-input", "paragraph", "select", "number", "checkbox", "json_object"]),
+    required=st.booleans(),
+    max_length=st.none() | st.integers(1, 30),
+    default=st.none() | st.just(""),
+    options=st.lists(st.text(min_size=1).filter(str.strip), max_size=3).map(tuple),
+)
+
+
+@given(
+    st.sampled_from(AppMode),
+    st.lists(_start_inputs, max_size=4, unique_by=lambda field: field.variable),
+    st.lists(st.tuples(st.sampled_from(["topic", "topc", "language", "age", "agree", "query", "zzz"]), st.text())),
+)
+def test_a_corrected_command_leaves_nothing_wrong_but_its_placeholders(
+    mode: AppMode, start_inputs: list[StartInput], typed: list[tuple[str, str]]
+) -> None:
+    app = AppDescription("Any app", mode, tuple(start_inputs))
+    found = outcome(as_slack_sends(write("/dify", "review", typed)), app)
+    if isinstance(found, CheckedStart) or found.corrected is None:
+        return
+    parsed = parse(as_slack_sends(found.corrected))
+    again = check(parsed, app, "/dify", "review")
+    unfilled = {pair.key for pair in parsed.pairs if pair.value == PLACEHOLDER}
+    if isinstance(again, NotStartable):
+        assert len(again.problems) <= len(unfilled)
+        assert again.corrected == found.corrected
