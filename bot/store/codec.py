@@ -1,0 +1,101 @@
+"""Values of the core as rows, and back.
+
+Effects and form inputs are kept under the name of their class: renaming one of those classes takes a migration.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from datetime import datetime
+from functools import cache
+from typing import Any, get_args
+
+from pydantic import TypeAdapter
+
+from bot.core.effects import Effect, SlackEffect
+from bot.core.model import Form, FormInput, Run, Submission, UserAction
+from bot.core.ports import SavedEffect
+from bot.store.tables import OutboxState, runs
+
+Row = dict[str, Any]
+"""Column name → value, as the tables' types take and give it."""
+
+_CLASSES: dict[str, type] = {kind.__name__: kind for kind in (*get_args(Effect), *get_args(FormInput))}
+_SLACK_EFFECTS = get_args(SlackEffect)
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _plain(value: Any, kind: Any) -> Any:
+    return _adapter(kind).dump_python(value, mode="json")
+
+
+def run_row(run: Run) -> Row:
+    """Return the row of `runs`."""
+    return {column.name: getattr(run, column.name) for column in runs.c}
+
+
+def form_row(form: Form, run_id: str, position: int) -> Row:
+    """Return the row of `forms`."""
+    return {
+        "form_id": form.form_id,
+        "run_id": run_id,
+        "position": position,
+        "node_id": form.node_id,
+        "node_title": form.node_title,
+        "content": form.content,
+        "inputs": [{"kind": type(field).__name__, **_plain(field, type(field))} for field in form.inputs],
+        "user_actions": _plain(form.user_actions, tuple[UserAction, ...]),
+        "form_token": form.form_token,
+        "expires_at": form.expires_at,
+        "answerable": form.answerable,
+        "status": form.status,
+        "message_ts": form.message_ts,
+        "revision": form.revision,
+        "submission": _plain(form.submission, Submission | None),
+        "refusal": form.refusal,
+    }
+
+
+def effect_row(effect: Effect, run_id: str | None, now: datetime) -> Row:
+    """Return the row of `outbox` for an effect that is due at once."""
+    return {
+        "post_id": secrets.token_hex(16),
+        "run_id": run_id,
+        "lane": "slack" if isinstance(effect, _SLACK_EFFECTS) else "dify",
+        "kind": type(effect).__name__,
+        "payload": _plain(effect, type(effect)),
+        "state": OutboxState.PENDING,
+        "attempts": 0,
+        "due_at": now,
+        "reason": None,
+        "created_at": now,
+    }
+
+
+def run_of(row: Row, form_rows: Iterable[Row]) -> Run:
+    """Return the run of a row of `runs` and its rows of `forms`, in their order."""
+    run: Run = _adapter(Run).validate_python({**row, "forms": tuple(form_of(each) for each in form_rows)})
+    return run
+
+
+def form_of(row: Row) -> Form:
+    """Return the form of a row of `forms`."""
+    inputs = tuple(_adapter(_CLASSES[field["kind"]]).validate_python(field) for field in row["inputs"])
+    form: Form = _adapter(Form).validate_python({**row, "inputs": inputs})
+    return form
+
+
+def saved_effect_of(row: Row) -> SavedEffect:
+    """Return the effect of a row of `outbox`."""
+    return SavedEffect(
+        row_id=row["id"],
+        post_id=row["post_id"],
+        run_id=row["run_id"],
+        effect=_adapter(_CLASSES[row["kind"]]).validate_python(row["payload"]),
+        attempts=row["attempts"],
+    )

@@ -1,0 +1,150 @@
+"""The tables. Columns of `runs` and `forms` bear the names of the fields of `Run` and `Form`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    TypeDecorator,
+)
+from sqlalchemy import Text as SqlText
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware moment, kept and given back in UTC; SQLite's own type forgets the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class Text(TypeDecorator[str]):
+    """Text of people and models, without what PostgreSQL cannot hold.
+
+    Dify delivers NUL characters (recording 32), and JSON can spell half a surrogate pair, which is no Unicode text.
+    """
+
+    impl = SqlText
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return None if value is None else value.replace("\0", "").encode("utf-8", "replace").decode()
+
+
+class OutboxState(StrEnum):
+    """Where an effect stands. One that is carried out has no row any more."""
+
+    PENDING = "pending"
+    """Waits for `due_at` and for those before it in its lane."""
+    SENDING = "sending"
+    """Begun."""
+    FAILED = "failed"
+    """Given up for `reason`; blocks nobody."""
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("run_id", String, primary_key=True),
+    Column("app", String, nullable=False),
+    Column("mode", String, nullable=False),
+    Column("team_id", String, nullable=False),
+    Column("channel_id", String, nullable=False),
+    Column("starter_id", String, nullable=False),
+    Column("dify_user", String, nullable=False),
+    Column("run_inputs", JSON, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("status", String, nullable=False, index=True),
+    Column("since", Moment),
+    Column("query", Text, nullable=False),
+    Column("response_url", String),
+    Column("thread_ts", String),
+    Column("workflow_run_id", String),
+    Column("task_id", String),
+    Column("conversation_id", String),
+    Column("answer_ts", String),
+    Column("outputs", JSON, nullable=False),
+    Column("error", Text),
+    Column("failed_step", Text),
+    Column("stop_requested_by", String),
+    Column("started_at", Moment),
+    Column("ended_at", Moment),
+    Column("told_stuck", Boolean, nullable=False),
+    Column("poll_at", Moment, index=True),
+)
+
+forms = Table(
+    "forms",
+    metadata,
+    Column("form_id", String, primary_key=True),
+    Column("run_id", ForeignKey(runs.c.run_id), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("node_id", String, nullable=False),
+    Column("node_title", Text, nullable=False),
+    Column("content", Text, nullable=False),
+    Column("inputs", JSON, nullable=False),
+    Column("user_actions", JSON, nullable=False),
+    Column("form_token", String),
+    Column("expires_at", Moment),
+    Column("answerable", Boolean, nullable=False),
+    Column("status", String, nullable=False),
+    Column("message_ts", String),
+    Column("revision", Integer, nullable=False),
+    Column("submission", JSON(none_as_null=True)),
+    Column("refusal", Text),
+    Index(None, "run_id", "position", unique=True),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    # The order within a lane. Never given again, so that a late `finish` cannot hit another effect.
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("post_id", String, nullable=False, unique=True),
+    Column("run_id", ForeignKey(runs.c.run_id)),
+    Column("lane", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("payload", JSON, nullable=False),
+    Column("state", String, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due_at", Moment, nullable=False),
+    Column("reason", Text),
+    Column("created_at", Moment, nullable=False),
+    Index(None, "state", "due_at"),
+    Index(None, "run_id", "lane", "id"),
+    sqlite_autoincrement=True,
+)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("delivery", String, primary_key=True),
+    Column("received_at", Moment, nullable=False, index=True),
+)
