@@ -1,0 +1,342 @@
+"""The Dify client: the one place that talks to Dify."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+from httpx_sse import EventSource, aconnect_sse
+from pydantic import BaseModel, ValidationError
+
+from bot.core.events import FormRequired, StreamEvent
+from bot.core.model import AppMode, Form, FormStatus, Run, Submission
+from bot.core.ports import AppDescription, RunDetail
+from bot.dify import sansio, schema
+from bot.dify.sansio import Request, SegmentReader, Upload
+from bot.errors import ConfigError, DifyNotFound, DifyRejected, DifyUnavailable, FormClosed
+
+_Answer = TypeVar("_Answer", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long the client waits, in seconds, before it gives up with `DifyUnavailable`."""
+
+    connect: float = 10
+    """For a connection."""
+    call: float = 20
+    """For a short call as a whole, and for the snapshot of a paused run."""
+    upload: float = 120
+    """For a file to be taken."""
+    first_event: float = 60
+    """For a started run to say more than a ping: a failed start can look like silence (recordings 23, 38)."""
+    silence: float = 60
+    """For a byte on a run's events, which bring a ping about every 10 s (dify-api §6)."""
+    start_silence: float = 300
+    """For a byte on the stream of a start, whose pings come from a worker that may be busy (dify-api §6)."""
+
+
+class DifyClient:
+    """One Dify app, after `bot.core.ports.Dify`: a server and the key of an app there.
+
+    Every live stream has a connection pool of its own, because a shared one costs time quadratic in its streams; they
+    share one TLS context. Short calls have another pool and never wait for a stream.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str,
+        *,
+        deadlines: Deadlines | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        """Prepare the client; nothing is sent yet.
+
+        Raises:
+            ConfigError: the address or the key cannot be one.
+        """
+        if not api_key or not api_key.isascii() or not api_key.isprintable() or " " in api_key:
+            raise ConfigError("DIFY_API_KEY is not a key: copy it from the app's API access page in Dify")
+        self.version: str | None = None
+        """Dify's version, as its last answer told; None before that, or where a proxy strips the header."""
+        self._root = sansio.api_root(base_url)
+        self._headers = {"Authorization": f"Bearer {api_key}"}
+        self._deadlines = deadlines or Deadlines()
+        self._ssl_context = ssl_context or httpx.create_ssl_context()
+        try:
+            self._short_calls = self._http(self._deadlines.call)
+        except httpx.InvalidURL as error:
+            raise ConfigError(f"DIFY_BASE_URL is no web address: {error}") from error
+        # httpx logs the address of every request, and a form's address is its secret.
+        logging.getLogger("httpx").addFilter(_is_no_request_line)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections of the short calls; a stream closes its own."""
+        await self._short_calls.aclose()
+
+    # --- the app -----------------------------------------------------------------------------------------------------
+
+    async def describe(self) -> AppDescription:
+        """Read what the app is called, its mode and its start inputs.
+
+        Raises:
+            DifyRejected: also for a kind of app that cannot pause on a form.
+        """
+        info = await self.info()
+        if info.mode not in _MODES:
+            raise DifyRejected(f"“{info.name}” is a {info.mode} app; only workflows and chatflows can be run here")
+        return AppDescription(info.name, AppMode(info.mode), (await self.parameters()).start_inputs())
+
+    async def info(self) -> schema.AppInfo:
+        """Read the app's name and mode: the cheapest call that proves the key."""
+        return await self._ask(sansio.describe_app(), schema.AppInfo)
+
+    async def parameters(self) -> schema.Parameters:
+        """Read the app's start inputs."""
+        return await self._ask(sansio.describe_parameters(), schema.Parameters)
+
+    async def site(self) -> schema.Site:
+        """Read how the app presents itself."""
+        return await self._ask(sansio.describe_site(), schema.Site)
+
+    # --- a run -------------------------------------------------------------------------------------------------------
+
+    def start(self, run: Run) -> AbstractAsyncContextManager[AsyncIterator[StreamEvent]]:
+        """Start the run and read its stream until it pauses, ends or fails. Never sent twice by itself."""
+        deadlines = self._deadlines
+        return self._stream(
+            sansio.start_run(run),
+            SegmentReader(names_run=True),
+            silence=deadlines.start_silence,
+            first_event=deadlines.first_event,
+        )
+
+    def follow(
+        self, run: Run, *, snapshot: bool = False, continue_on_pause: bool = False
+    ) -> AbstractAsyncContextManager[AsyncIterator[StreamEvent]]:
+        """Read what happens from now on, until the run pauses, ends or fails.
+
+        Nothing of the past comes, unless `snapshot` asks for what Dify kept of it (dify-api §9.1). With
+        `continue_on_pause` a pause ends nothing. A stream that just stops tells nothing about the run.
+        """
+        return self._stream(
+            sansio.read_events(run, snapshot=snapshot, continue_on_pause=continue_on_pause),
+            SegmentReader(continue_on_pause=continue_on_pause),
+            silence=self._deadlines.silence,
+        )
+
+    async def open_forms(self, run: Run) -> tuple[Form, ...]:
+        """Read the snapshot of a paused run: every form it waits for, with rendered content.
+
+        A form that reading finds closed is left out; one that this run already submitted stays in, unread: while Dify
+        still offers it, the resume has not begun (recording 25), and the lifecycle has to see that.
+
+        Raises:
+            DifyUnavailable: also when the run shows no pause in time, because it is running again.
+        """
+        try:
+            async with asyncio.timeout(self._deadlines.call), self.follow(run, snapshot=True) as events:
+                offered = [event.form async for event in events if isinstance(event, FormRequired)]
+        except TimeoutError as error:
+            raise DifyUnavailable("The run showed no pause in time") from error
+        submitted = {form.form_id for form in run.forms if form.status is FormStatus.SUBMITTED}
+        forms = [form if form.form_id in submitted else await self._rendered(form) for form in offered]
+        return tuple(form for form in forms if form is not None)
+
+    async def _rendered(self, form: Form) -> Form | None:
+        """Return the form as reading it shows it: a snapshot has only the raw template (recording 05)."""
+        if form.form_token is None or not form.answerable:
+            return form
+        try:
+            definition = await self._ask(sansio.read_form(form.form_token), schema.FormDefinition)
+        except DifyNotFound:
+            return replace(form, answerable=False)
+        except FormClosed:
+            return None
+        return definition.complete(form)
+
+    async def run_detail(self, run: Run) -> RunDetail:
+        """Read how the run stands."""
+        return (await self._ask(sansio.read_run(run), schema.RunAnswer)).to_core()
+
+    async def messages(self, run: Run, *, limit: int = 20) -> tuple[schema.HistoryMessage, ...]:
+        """Read the newest messages of a Chatflow run's conversation, oldest first; `limit` is 1–100."""
+        return tuple((await self._ask(sansio.read_messages(run, limit), schema.History)).data)
+
+    async def stop(self, run: Run) -> None:
+        """Ask to stop the task. Dify answers success whatever happens (dify-api §13)."""
+        await self._call(sansio.stop_run(run), within=self._deadlines.call)
+
+    # --- a form ------------------------------------------------------------------------------------------------------
+
+    async def form_is_open(self, form: Form) -> bool:
+        """Read the form; True where it can be answered.
+
+        Raises:
+            FormClosed: it was answered, or its deadline passed.
+        """
+        if form.form_token is None:
+            return False
+        await self._ask(sansio.read_form(form.form_token), schema.FormDefinition)
+        return True
+
+    async def submit(self, run: Run, form: Form, submission: Submission) -> None:
+        """Send the answer.
+
+        Raises:
+            FormRefused: the values do not fit; the form stays open.
+            FormClosed: somebody was first, or the deadline passed.
+            DifyUnavailable: no answer; its `sent` says whether Dify may have taken it.
+        """
+        assert form.form_token is not None, "a form without a token cannot be answered here"
+        await self._call(sansio.submit_form(run, form.form_token, submission), within=self._deadlines.call)
+
+    async def upload_file(self, run: Run, upload: Upload) -> str:
+        """Upload a file for a form of the run and return its id.
+
+        Raises:
+            DifyRejected: too large, or of a kind that this server blocks.
+        """
+        response = await self._call(sansio.upload_file(run.dify_user, upload), within=self._deadlines.upload)
+        return _parsed(response, schema.UploadedFile).id
+
+    # --- the wire ----------------------------------------------------------------------------------------------------
+
+    def _http(self, silence: float) -> httpx.AsyncClient:
+        connect = self._deadlines.connect
+        return httpx.AsyncClient(
+            base_url=self._root,
+            headers=self._headers,
+            verify=self._ssl_context,
+            timeout=httpx.Timeout(silence, connect=connect, pool=connect),
+        )
+
+    async def _ask(self, request: Request, answer: type[_Answer]) -> _Answer:
+        return _parsed(await self._call(request, within=self._deadlines.call), answer)
+
+    async def _call(self, request: Request, *, within: float) -> httpx.Response:
+        upload = request.upload
+        try:
+            async with asyncio.timeout(within):
+                response = await self._short_calls.request(
+                    request.method,
+                    request.path,
+                    params=request.query,
+                    content=request.body,
+                    data=request.fields,
+                    files={"file": (upload.name, upload.content, upload.content_type)} if upload else None,
+                    headers=_JSON if request.body is not None else None,
+                    timeout=httpx.Timeout(within, connect=self._deadlines.connect, pool=self._deadlines.connect),
+                )
+        except _FAILURES as error:
+            raise _unavailable(error) from error
+        self._check(response)
+        return response
+
+    @asynccontextmanager
+    async def _stream(
+        self, request: Request, reader: SegmentReader, *, silence: float, first_event: float | None = None
+    ) -> AsyncIterator[AsyncIterator[StreamEvent]]:
+        first_by = None if first_event is None else asyncio.get_running_loop().time() + first_event
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout_at(first_by):
+                    http = await stack.enter_async_context(self._http(silence))
+                    source = await stack.enter_async_context(
+                        aconnect_sse(
+                            http,
+                            request.method,
+                            request.path,
+                            params=request.query,
+                            content=request.body,
+                            headers=dict(_JSON) if request.body is not None else {},
+                        )
+                    )
+                    # Left to itself, the stream would complain of the content type and hide Dify's answer.
+                    if not source.response.is_success:
+                        await source.response.aread()
+            except _FAILURES as error:
+                raise _unavailable(error) from error
+            self._check(source.response)
+            yield await stack.enter_async_context(aclosing(stream_events(source, reader, first_by)))
+
+    def _check(self, response: httpx.Response) -> None:
+        self.version = response.headers.get("X-Version", self.version)
+        if not response.is_success:
+            raise sansio.error_from(response.status_code, response.text)
+
+
+async def stream_events(
+    source: EventSource, reader: SegmentReader, first_by: float | None = None
+) -> AsyncGenerator[StreamEvent, None]:
+    """Read a stream until its reader has seen enough or the server closes it.
+
+    `first_by` is the moment of the running loop's clock by which it has to say more than a ping.
+
+    Raises:
+        DifyUnavailable: silence, or the stream broke off.
+    """
+    try:
+        async with aclosing(source.aiter_sse()) as messages:
+            while not reader.ended:
+                async with asyncio.timeout_at(None if reader.began else first_by):
+                    message = await anext(messages, None)
+                if message is None:
+                    return
+                for event in reader.receive(message.event, message.data):
+                    yield event
+    except _FAILURES as error:
+        raise _unavailable(error) from error
+
+
+def _parsed(response: httpx.Response, answer: type[_Answer]) -> _Answer:
+    try:
+        return answer.model_validate_json(response.content)
+    except ValidationError as error:
+        raise DifyUnavailable(
+            f"Dify's answer is not what it should be ({answer.__name__})", status=response.status_code
+        ) from error
+
+
+_JSON = {"Content-Type": "application/json"}
+_MODES = frozenset(AppMode)
+
+_NEVER_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
+_TOO_SLOW = (httpx.TimeoutException, TimeoutError)
+_FAILURES = (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, httpx.CookieConflict, TimeoutError)
+"""Everything that httpx and httpx-sse raise, and the deadlines of our own."""
+
+
+def _unavailable(error: Exception) -> DifyUnavailable:
+    """Return what a failure of the transport means. Of its text only what is known to hold no secret is repeated."""
+    if isinstance(error, _NEVER_SENT):
+        return DifyUnavailable(f"Dify could not be reached: {error}", sent=False)
+    if isinstance(error, _TOO_SLOW):
+        return DifyUnavailable("Dify did not answer in time")
+    return DifyUnavailable(f"The connection to Dify broke ({type(error).__name__})")
+
+
+def _is_no_request_line(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.INFO

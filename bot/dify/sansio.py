@@ -1,0 +1,277 @@
+"""Dify's Service API without any I/O: requests to send, streams to read, errors to raise."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from pydantic import ValidationError
+
+from bot.core.events import Ping, RunFinished, RunPaused, StepFinished, StreamEvent, StreamFailed
+from bot.core.model import AppMode, Run, RunStatus, Submission
+from bot.dify import schema
+from bot.errors import (
+    ConfigError,
+    DifyError,
+    DifyNotFound,
+    DifyRejected,
+    DifyUnauthorized,
+    DifyUnavailable,
+    FormClosed,
+    FormRefused,
+)
+
+log = logging.getLogger(__name__)
+
+
+# --- requests --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file on its way to Dify. The name's extension decides what Dify takes it for (dify-api §12.1)."""
+
+    name: str
+    content: bytes = field(repr=False)
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call, below the base URL."""
+
+    method: str
+    path: str = field(repr=False)
+    """Not shown: a form's path holds its token."""
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = field(default=None, repr=False)
+    """JSON."""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    upload: Upload | None = None
+
+
+def api_root(base_url: str) -> str:
+    """Return the root of the API; the base URL may come with or without a trailing slash or `/v1`.
+
+    Raises:
+        ConfigError: it is no web address.
+    """
+    parts = urlsplit(base_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ConfigError("DIFY_BASE_URL is no web address: give it like https://api.dify.ai/v1")
+    return base_url.rstrip("/").removesuffix("/v1").rstrip("/") + "/v1"
+
+
+def describe_app() -> Request:
+    return Request("GET", "/info")
+
+
+def describe_parameters() -> Request:
+    return Request("GET", "/parameters")
+
+
+def describe_site() -> Request:
+    return Request("GET", "/site")
+
+
+def start_run(run: Run) -> Request:
+    """Start the run's app, streaming. Without `response_mode` Dify would block (dify-api §16.1)."""
+    body = {"inputs": run.run_inputs, "response_mode": "streaming", "user": run.dify_user}
+    if run.mode is AppMode.WORKFLOW:
+        return Request("POST", "/workflows/run", body=_json(body))
+    body["query"] = run.query
+    if run.conversation_id is not None:
+        body["conversation_id"] = run.conversation_id
+    return Request("POST", "/chat-messages", body=_json(body))
+
+
+def read_events(run: Run, *, snapshot: bool, continue_on_pause: bool) -> Request:
+    """Read the run's events, what happened so far first where `snapshot` is set.
+
+    The path wants the run's id, not the task's, and the user who started it; anything else is 404 (recording 05).
+    """
+    query = {"user": run.dify_user}
+    if snapshot:
+        query["include_state_snapshot"] = "true"
+    if continue_on_pause:
+        query["continue_on_pause"] = "true"
+    return Request("GET", f"/workflow/{_run_id(run)}/events", query=query)
+
+
+def read_run(run: Run) -> Request:
+    return Request("GET", f"/workflows/run/{_run_id(run)}")
+
+
+def read_messages(run: Run, limit: int) -> Request:
+    """Read the newest messages of a Chatflow's conversation; `limit` is 1–100."""
+    assert run.conversation_id is not None, "only a Chatflow that began has a history"
+    query = {"conversation_id": run.conversation_id, "user": run.dify_user, "limit": str(limit)}
+    return Request("GET", "/messages", query=query)
+
+
+def read_form(form_token: str) -> Request:
+    return Request("GET", _form_path(form_token))
+
+
+def submit_form(run: Run, form_token: str, submission: Submission) -> Request:
+    body = {"inputs": submission.values, "action": submission.action_id, "user": run.dify_user}
+    return Request("POST", _form_path(form_token), body=_json(body))
+
+
+def upload_file(dify_user: str, upload: Upload) -> Request:
+    """Upload as the user who started the run: another's file uses the form up and fails the run (recording 10)."""
+    return Request("POST", "/files/upload", fields={"user": dify_user}, upload=upload)
+
+
+def stop_run(run: Run) -> Request:
+    """Stop the task; the path wants the task's id here, not the run's (dify-api §13)."""
+    assert run.task_id is not None, "only a run that Dify named can be stopped"
+    tasks = "workflows/tasks" if run.mode is AppMode.WORKFLOW else "chat-messages"
+    return Request("POST", f"/{tasks}/{_quoted(run.task_id)}/stop", body=_json({"user": run.dify_user}))
+
+
+def _run_id(run: Run) -> str:
+    assert run.workflow_run_id is not None, "Dify has not named the run yet"
+    return _quoted(run.workflow_run_id)
+
+
+def _form_path(form_token: str) -> str:
+    return f"/form/human_input/{_quoted(form_token)}"
+
+
+def _quoted(segment: str) -> str:
+    return quote(segment, safe="")
+
+
+def _json(body: Mapping[str, Any]) -> bytes:
+    # A lone surrogate would make the whole body malformed (recording 32): it becomes a question mark.
+    return json.dumps(body, ensure_ascii=False).encode(errors="replace")
+
+
+# --- streams ---------------------------------------------------------------------------------------------------------
+
+PING = Ping()
+
+
+def decode(text: str) -> schema.StreamFrame:
+    """Return the event in a frame's JSON. What cannot be read is reported once per name and keeps only its ids."""
+    try:
+        return schema.FRAMES.validate_json(text)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    try:
+        frame = schema.UnreadableFrame.model_validate_json(text)
+    except ValidationError:
+        frame = schema.UnreadableFrame()
+    _report(frame.event[:80], problem["type"], ".".join(map(str, problem["loc"])))
+    return frame
+
+
+@lru_cache(maxsize=256)  # reports each once; bounded, because the names come from outside
+def _report(event: str, problem: str, place: str) -> None:
+    if problem == "union_tag_invalid":
+        log.warning("Dify sent an event that is unknown here: %r", event)
+    else:
+        log.warning("Dify sent an event that cannot be read: %r (%s at %r)", event, problem, place)
+
+
+class SegmentReader:
+    """Turns the messages of one stream into events, up to the pause or the end of the run.
+
+    With `names_run` the first event that carries the run's id is preceded by a `RunStarted`, because the first events
+    of a stream can be lost (dify-api §9.2).
+    """
+
+    def __init__(self, *, names_run: bool = False, continue_on_pause: bool = False) -> None:
+        self.began = False
+        """Something other than a ping arrived."""
+        self.ended = False
+        """Nothing that is worth waiting for can follow."""
+        self._unnamed = names_run
+        self._endings = (RunFinished, StreamFailed) if continue_on_pause else (RunFinished, StreamFailed, RunPaused)
+        self._failed_step: str | None = None
+
+    def receive(self, name: str, text: str) -> tuple[StreamEvent, ...]:
+        """Return what a message of the stream says: its event name and its text, as SSE has them.
+
+        A ping is an event without any text; everything else has no name, and its kind is in the JSON (dify-api §6).
+        """
+        if name == "ping":
+            return (PING,)
+        if not text:
+            return ()
+        self.began = True
+        frame = decode(text)
+        event = frame.to_core()
+        if isinstance(event, StepFinished):
+            if event.failed:
+                self._failed_step = event.title
+        elif isinstance(event, self._endings):
+            self.ended = True
+            if isinstance(event, RunFinished) and event.status in _FAILURES:
+                event = replace(event, failed_step=self._failed_step)
+        if self._unnamed and (started := frame.run_started()) is not None:
+            self._unnamed = False
+            if event != started:
+                return (started,) if event is None else (started, event)
+        return () if event is None else (event,)
+
+
+_FAILURES = frozenset({RunStatus.FAILED, RunStatus.PARTIAL_SUCCEEDED})
+
+
+# --- errors ----------------------------------------------------------------------------------------------------------
+
+# dify-api §2.4. Dify's own code says more than the status; the status decides where a proxy or the framework answered.
+_BY_CODE: dict[tuple[int, str], Callable[..., DifyError]] = {
+    (400, "invalid_form_data"): FormRefused,
+    (412, "human_input_form_submitted"): partial(FormClosed, expired=False),
+    (412, "human_input_form_expired"): partial(FormClosed, expired=True),
+    (429, "rate_limit_error"): DifyRejected,  # the quota of a plan: asking again does not help
+}
+_TURNED_AWAY = partial(DifyUnavailable, sent=False)
+_BY_STATUS: dict[int, Callable[..., DifyError]] = {
+    401: DifyUnauthorized,
+    403: DifyUnauthorized,
+    404: DifyNotFound,
+    408: DifyUnavailable,
+    429: _TURNED_AWAY,
+}
+# The one case that only its text tells from a wrong parameter (recording 24).
+_BACK_PRESSURE = "Too many requests"
+
+# The framework adds this to a 404 of Dify's, and with it the path, which may hold a form's token (recording 04).
+_ROUTING_HINT = re.compile(r"\s*You have requested this URI.*", re.DOTALL)
+_FORM_TOKEN = re.compile(r"(form/human_input/)[^/?\s\"'\]]+")
+_LONGEST_MESSAGE = 500
+
+
+def error_from(status: int, body: str) -> DifyError:
+    """Return the error that an answer with this status and body means. Nothing of a body without JSON is repeated."""
+    try:
+        answer = schema.ErrorBody.model_validate_json(body)
+    except ValidationError:
+        answer = schema.ErrorBody()
+    return _kind(status, answer)(_message(status, answer.message), status=status, code=answer.code)
+
+
+def _kind(status: int, answer: schema.ErrorBody) -> Callable[..., DifyError]:
+    if status == 400 and answer.code == "invalid_param" and answer.message.startswith(_BACK_PRESSURE):
+        return _TURNED_AWAY
+    by_code = _BY_CODE.get((status, answer.code or ""))
+    return by_code or _BY_STATUS.get(status, DifyUnavailable if status >= 500 else DifyRejected)
+
+
+def _message(status: int, message: str) -> str:
+    said = _FORM_TOKEN.sub(r"\1…", _ROUTING_HINT.sub("", message)).strip()
+    if said:
+        return said if len(said) <= _LONGEST_MESSAGE else said[:_LONGEST_MESSAGE] + "…"
+    known = status in HTTPStatus._value2member_map_
+    return f"Dify answered {status} {HTTPStatus(status).phrase}" if known else f"Dify answered {status}"

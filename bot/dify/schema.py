@@ -1,0 +1,490 @@
+"""Dify's wire: what its streams and answers look like, and what of it the core gets to see.
+
+Only the fields that are read are modelled; everything else is ignored, because Dify adds keys and events freely.
+Facts: dify-api §§5–10 and the recordings named there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter
+
+from bot.core import events as saw
+from bot.core.events import StreamEvent
+from bot.core.model import (
+    ButtonStyle,
+    FileField,
+    Form,
+    FormInput,
+    Paragraph,
+    RunStatus,
+    Select,
+    StartInput,
+    UserAction,
+)
+from bot.core.ports import RunDetail
+
+
+class Wire(BaseModel):
+    """Base of all models: unknown keys are ignored, and an error never quotes the input, which may hold secrets."""
+
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+
+
+# --- forms -----------------------------------------------------------------------------------------------------------
+
+
+class ParagraphDefault(Wire):
+    """Where a paragraph's default comes from; `value` counts only for a constant (recording 35)."""
+
+    type: str
+    value: str = ""
+
+
+class ParagraphInput(Wire):
+    type: Literal["paragraph", "text_input"]
+    """`text_input` is how 1.14.0 spelled it (dify-api §10.2)."""
+    output_variable_name: str
+    default: ParagraphDefault | None = None
+
+    def to_core(self, resolved_defaults: Mapping[str, Any]) -> Paragraph:
+        return Paragraph(self.output_variable_name, self._default(resolved_defaults))
+
+    def _default(self, resolved_defaults: Mapping[str, Any]) -> str:
+        if self.default is None:
+            return ""
+        if self.default.type == "variable":
+            return _as_form_text(resolved_defaults.get(self.output_variable_name))
+        return self.default.value
+
+
+class OptionSource(Wire):
+    value: list[str] = []
+
+
+class SelectInput(Wire):
+    type: Literal["select"]
+    output_variable_name: str
+    option_source: OptionSource
+
+    def to_core(self, resolved_defaults: Mapping[str, Any]) -> Select:
+        return Select(self.output_variable_name, tuple(self.option_source.value))
+
+
+class FileInput(Wire):
+    type: Literal["file", "file-list"]
+    output_variable_name: str
+    number_limits: int = 0
+    allowed_file_types: list[str] = []
+    allowed_file_extensions: list[str] = []
+    allowed_file_upload_methods: list[str] = []
+
+    def to_core(self, resolved_defaults: Mapping[str, Any]) -> FileField:
+        return FileField(
+            self.output_variable_name,
+            many=self.type == "file-list",
+            limit=self.number_limits,
+            allowed_types=tuple(self.allowed_file_types),
+            allowed_extensions=tuple(self.allowed_file_extensions),
+            allowed_methods=tuple(self.allowed_file_upload_methods),
+        )
+
+
+class UnknownInput(Wire):
+    """A field of a type this bot has never heard of: its form has to be answered in Dify."""
+
+    type: str
+
+    def to_core(self, resolved_defaults: Mapping[str, Any]) -> None:
+        return None
+
+
+InputField = Annotated[ParagraphInput | SelectInput | FileInput | UnknownInput, Field(union_mode="left_to_right")]
+
+
+class ActionButton(Wire):
+    id: str
+    title: str
+    button_style: str = ButtonStyle.DEFAULT
+
+    def to_core(self) -> UserAction:
+        known = self.button_style in _BUTTON_STYLES
+        return UserAction(self.id, self.title, ButtonStyle(self.button_style) if known else ButtonStyle.DEFAULT)
+
+
+_BUTTON_STYLES = frozenset(ButtonStyle)
+
+
+class FormDefinition(Wire):
+    """What GET /form/human_input/{form_token} answers; the part of a form that every place spells alike."""
+
+    form_content: str
+    inputs: list[InputField] = []
+    user_actions: list[ActionButton] = Field(default=[], validation_alias=AliasChoices("user_actions", "actions"))
+    """`user_actions` when the form is read, `actions` in events (dify-api §16.2)."""
+    resolved_default_values: dict[str, Any] = {}
+    expiration_time: int | None = None
+    """Unix seconds."""
+
+    def complete(self, form: Form) -> Form:
+        """Return the form as this definition shows it."""
+        fields = [each.to_core(self.resolved_default_values) for each in self.inputs]
+        known: tuple[FormInput, ...] = tuple(each for each in fields if each is not None)
+        return replace(
+            form,
+            content=self.form_content,
+            inputs=known,
+            user_actions=tuple(button.to_core() for button in self.user_actions),
+            expires_at=None if self.expiration_time is None else datetime.fromtimestamp(self.expiration_time, UTC),
+            answerable=form.answerable and len(known) == len(fields),
+        )
+
+
+class AnnouncedForm(FormDefinition):
+    """A form as an event announces it."""
+
+    form_id: str
+    node_id: str
+    node_title: str
+    form_token: str | None = Field(default=None, repr=False)
+    display_in_ui: bool = False
+
+    def to_core(self) -> Form:
+        form = Form(
+            form_id=self.form_id,
+            node_id=self.node_id,
+            node_title=self.node_title,
+            content=self.form_content,
+            inputs=(),
+            user_actions=(),
+            form_token=self.form_token,
+            # Without web-app delivery there is a token all the same, and it answers 404 (recording 17).
+            answerable=self.form_token is not None and self.display_in_ui,
+        )
+        return self.complete(form)
+
+
+def _as_form_text(value: Any) -> str:
+    """Spell a resolved default as reading the form does; events carry the raw JSON value (recording 35)."""
+    match value:
+        case None:
+            return ""
+        case str():
+            return value
+        case dict() | list():
+            return json.dumps(value, ensure_ascii=False)
+        case _:
+            return str(value)
+
+
+# --- events of a stream ----------------------------------------------------------------------------------------------
+
+
+class StreamFrame(Wire):
+    """One JSON object of a stream. Any of them may be the first to name the run (dify-api §9.2)."""
+
+    task_id: str | None = None
+    workflow_run_id: str | None = None
+    conversation_id: str | None = None
+
+    def run_started(self) -> saw.RunStarted | None:
+        """Return the run's ids, if this event carries them."""
+        if self.workflow_run_id is None:
+            return None
+        return saw.RunStarted(self.workflow_run_id, self.task_id, self.conversation_id)
+
+    def to_core(self) -> StreamEvent | None:
+        """Return what the core makes of it, if anything."""
+        return None
+
+
+class StartReason(Wire):
+    reason: str = "initial"
+
+
+class WorkflowStarted(StreamFrame):
+    event: Literal["workflow_started"]
+    data: StartReason
+
+    def to_core(self) -> StreamEvent | None:
+        return saw.RunResumed() if self.data.reason == "resumption" else self.run_started()
+
+
+class Step(Wire):
+    node_id: str
+    title: str
+
+
+class StepStart(StreamFrame):
+    event: Literal["node_started", "iteration_started", "loop_started"]
+    data: Step
+
+    def to_core(self) -> StreamEvent:
+        return saw.StepStarted(self.data.node_id, self.data.title)
+
+
+class StepOutcome(Step):
+    status: str
+    error: str | None = None
+
+
+class StepEnd(StreamFrame):
+    event: Literal["node_finished", "iteration_completed", "loop_completed"]
+    data: StepOutcome
+
+    def to_core(self) -> StreamEvent | None:
+        if self.data.status not in _STEP_ENDINGS:
+            return None
+        failed = self.data.status != "succeeded"
+        return saw.StepFinished(self.data.node_id, self.data.title, failed, self.data.error)
+
+
+_STEP_ENDINGS = frozenset({"succeeded", "failed", "exception", "stopped", "partial-succeeded"})
+"""A snapshot also reports nodes as finished that are `paused` or about to `retry` (dify-api §7.1)."""
+
+
+class Text(Wire):
+    text: str
+
+
+class TextChunk(StreamFrame):
+    event: Literal["text_chunk"]
+    data: Text
+
+    def to_core(self) -> StreamEvent:
+        return saw.TextArrived(self.data.text)
+
+
+class Message(StreamFrame):
+    event: Literal["message", "message_replace"]
+    answer: str
+
+    def to_core(self) -> StreamEvent:
+        return saw.TextArrived(self.answer, self.event == "message_replace")
+
+
+class HumanInputRequired(StreamFrame):
+    event: Literal["human_input_required"]
+    data: AnnouncedForm
+
+    def to_core(self) -> StreamEvent:
+        return saw.FormRequired(self.data.to_core())
+
+
+class FormAnswer(Wire):
+    node_id: str
+    action_id: str
+    submitted_data: dict[str, Any] | None = None
+    """Missing before 1.15 (dify-api §14)."""
+
+
+class HumanInputFormFilled(StreamFrame):
+    event: Literal["human_input_form_filled"]
+    data: FormAnswer
+
+    def to_core(self) -> StreamEvent:
+        return saw.FormFilled(self.data.node_id, self.data.action_id, self.data.submitted_data or {})
+
+
+class NodeReference(Wire):
+    node_id: str
+
+
+class HumanInputFormTimeout(StreamFrame):
+    event: Literal["human_input_form_timeout"]
+    data: NodeReference
+
+    def to_core(self) -> StreamEvent:
+        return saw.FormTimedOut(self.data.node_id)
+
+
+class PauseReason(Wire):
+    type: str = Field(validation_alias="TYPE")
+    """Upper case on the wire, unlike every other `type` (dify-api §7.3)."""
+    form_id: str | None = None
+
+
+class Pause(Wire):
+    reasons: list[PauseReason]
+
+
+class WorkflowPaused(StreamFrame):
+    event: Literal["workflow_paused"]
+    data: Pause
+
+    def to_core(self) -> StreamEvent:
+        asking = (reason for reason in self.data.reasons if reason.type == "human_input_required")
+        return saw.RunPaused(frozenset(reason.form_id for reason in asking if reason.form_id is not None))
+
+
+class Outcome(Wire):
+    status: Literal["succeeded", "failed", "stopped", "partial-succeeded"]
+    outputs: dict[str, Any] | None = None
+    error: str | None = None
+
+
+class WorkflowFinished(StreamFrame):
+    event: Literal["workflow_finished"]
+    data: Outcome
+
+    def to_core(self) -> StreamEvent:
+        return saw.RunFinished(RunStatus(self.data.status), self.data.outputs or {}, self.data.error or None)
+
+
+class ErrorFrame(StreamFrame):
+    event: Literal["error"]
+    message: str
+    code: str | None = None
+
+    def to_core(self) -> StreamEvent:
+        return saw.StreamFailed(self.message, self.code)
+
+
+class UnusedFrame(StreamFrame):
+    """Events that are known and of which the bot makes nothing (dify-api §7)."""
+
+    event: Literal[
+        "agent_log",
+        "iteration_next",
+        "loop_next",
+        "message_end",
+        "message_file",
+        "node_retry",
+        "reasoning_chunk",
+        "tts_message",
+        "tts_message_end",
+    ]
+
+
+class UnreadableFrame(StreamFrame):
+    """An event that is unknown, or known and of another shape than Dify has ever sent it."""
+
+    event: str = ""
+
+
+FRAMES: TypeAdapter[StreamFrame] = TypeAdapter(
+    Annotated[
+        WorkflowStarted
+        | StepStart
+        | StepEnd
+        | TextChunk
+        | Message
+        | HumanInputRequired
+        | HumanInputFormFilled
+        | HumanInputFormTimeout
+        | WorkflowPaused
+        | WorkflowFinished
+        | ErrorFrame
+        | UnusedFrame,
+        Field(discriminator="event"),
+    ]
+)
+
+
+# --- answers ---------------------------------------------------------------------------------------------------------
+
+
+class ErrorBody(Wire):
+    """What every refusal carries, unless a proxy or the framework answered (dify-api §2.4)."""
+
+    code: str | None = None
+    message: str = ""
+
+
+class AppInfo(Wire):
+    """GET /info."""
+
+    name: str
+    mode: str
+
+
+class Site(Wire):
+    """GET /site."""
+
+    title: str
+    default_language: str | None = None
+
+
+class StartVariable(Wire):
+    """One field of the Start node."""
+
+    variable: str
+    label: str
+    type: str
+    required: bool = False
+    default: Any = None
+    max_length: int | None = None
+    options: list[str] | None = None
+
+    def to_core(self) -> StartInput:
+        return StartInput(
+            variable=self.variable,
+            label=self.label,
+            type=self.type,
+            required=self.required,
+            default=self.default,
+            max_length=self.max_length,
+            options=tuple(self.options or ()),
+        )
+
+
+class Parameters(Wire):
+    """GET /parameters; each field of the form is an object with one key, the field's type."""
+
+    user_input_form: list[dict[str, StartVariable]]
+
+    def start_inputs(self) -> tuple[StartInput, ...]:
+        return tuple(variable.to_core() for field in self.user_input_form for variable in field.values())
+
+
+class RunAnswer(Wire):
+    """GET /workflows/run/{workflow_run_id}."""
+
+    status: Literal["running", "paused", "succeeded", "failed", "stopped", "partial-succeeded"]
+    outputs: dict[str, Any] | None = None
+    error: str | None = None
+
+    def to_core(self) -> RunDetail:
+        return RunDetail(RunStatus(self.status), self.outputs or {}, self.error or None)
+
+
+class FormSubmission(Wire):
+    action_id: str
+    submitted_data: dict[str, Any] | None = None
+
+
+class FormReference(Wire):
+    form_id: str
+
+
+class HistoryForm(Wire):
+    """A form in a Chatflow's history: the one place where an answer given elsewhere can be read later."""
+
+    submitted: bool
+    form_definition: FormReference
+    form_submission_data: FormSubmission | None = None
+
+
+class HistoryMessage(Wire):
+    id: str
+    answer: str
+    status: str
+    error: str | None = None
+    extra_contents: list[HistoryForm] = []
+
+
+class History(Wire):
+    """GET /messages, oldest first."""
+
+    data: list[HistoryMessage]
+
+
+class UploadedFile(Wire):
+    """POST /files/upload."""
+
+    id: str
