@@ -80,7 +80,8 @@ class TellInvalid:
 
     user_id: str
     form_id: str
-    problems: tuple[str, ...]
+    problems: tuple[tuple[str, str], ...]
+    """Pairs of an input's name and what is wrong with its value, as the rest of a sentence."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,250 @@
+"""The composition root: every part is made here, handed what it needs, and closed in the opposite order."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from slack_bolt.app.async_app import AsyncApp
+from slack_bolt.authorization import AuthorizeResult
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot import listeners, transports
+from bot.core.ports import Dify, Store
+from bot.dify.client import DifyClient
+from bot.errors import ConfigError, SlackUnavailable, StoreError
+from bot.services.commands import CommandDesk
+from bot.services.forms import DecisionDesk
+from bot.services.outbox import Outbox
+from bot.services.reconcile import Reconciler
+from bot.services.recorder import Recorder, arm_alarm
+from bot.services.streams import StreamPlaces, StreamSupervisor
+from bot.settings import Settings, Transport
+from bot.slack.gateway import SlackGateway
+from bot.store.sql import open_store
+from bot.timers import AlarmClock
+
+log = structlog.get_logger(__name__)
+
+DRAIN = 10.0
+"""Seconds that effects under way get to finish after SIGTERM."""
+
+DELIVERIES_KEPT = timedelta(days=1)
+"""How long a Slack delivery is remembered; its last retry comes within minutes (slack-platform §4.3)."""
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """Return the present moment, aware, in UTC."""
+        return datetime.now(UTC)
+
+
+async def migrate(database_url: str) -> None:
+    """Bring the database to the present schema.
+
+    Raises:
+        ConfigError: the URL is not usable.
+        StoreError: the database cannot be reached, or refuses.
+    """
+    async with open_store(database_url):
+        pass
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Run the bot until `stop` is set, then drain.
+
+    Raises:
+        ConfigError: a setting is wrong in a way that only Slack, the database or the network could tell.
+        SlackUnavailable: Slack cannot be reached.
+        StoreError: the database cannot be reached.
+    """
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_store(settings.database_url))
+        client = _web_client(settings)
+        identity = await _identity(client)
+        parts = await _assemble(settings, store, client, stack)
+        app = _bolt_app(settings, client, identity, parts)
+        await parts.outbox.recover()
+        await parts.reconciler.recover()
+        await stack.enter_async_context(_at_work(parts))
+        await stack.enter_async_context(_open_to_slack(settings, app, client, store))
+        log.info("ready", transport=settings.transport.value, apps=sorted(settings.apps), team=identity.team_id)
+        await stop.wait()
+        log.info("stopping")
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    store: Store
+    outbox: Outbox
+    reconciler: Reconciler
+    streams: StreamSupervisor
+    commands: CommandDesk
+    decisions: DecisionDesk
+    alarm: AlarmClock
+    clock: SystemClock
+    ringing: asyncio.Event
+
+
+async def _assemble(settings: Settings, store: Store, client: AsyncWebClient, stack: AsyncExitStack) -> _Parts:
+    clock = SystemClock()
+    ringing = asyncio.Event()
+    alarm = AlarmClock(ringing.set)
+    recorder = Recorder(store, clock, timedelta(seconds=settings.poll_interval))
+    recorder.watch(arm_alarm(alarm))
+    slack = await stack.enter_async_context(SlackGateway(client))
+    dify_of = await _dify_clients(settings, stack)
+    streams = StreamSupervisor(dify_of, slack, recorder, _places(settings))
+    reconciler = Reconciler(store, dify_of, recorder, streams, clock)
+    streams.on_lost_sight(reconciler.look_at)
+    outbox: Outbox
+    commands = CommandDesk(store, dify_of, sorted(settings.apps), clock, lambda: outbox.wake())
+    outbox = Outbox(
+        store=store,
+        slack=slack,
+        dify_of=dify_of,
+        recorder=recorder,
+        streams=streams,
+        commands=commands,
+        clock=clock,
+        alarm=alarm,
+    )
+    recorder.watch(lambda transition: outbox.wake() if transition.effects else None)
+    return _Parts(store, outbox, reconciler, streams, commands, DecisionDesk(recorder), alarm, clock, ringing)
+
+
+async def _dify_clients(settings: Settings, stack: AsyncExitStack) -> Callable[[str], Dify]:
+    # Building a TLS context costs more than a connection; every client shares one.
+    tls = ssl.create_default_context()
+    clients: dict[str, Dify] = {}
+    for name, app in settings.apps.items():
+        client = DifyClient(str(app.base_url), app.api_key.get_secret_value(), ssl_context=tls)
+        clients[name] = await stack.enter_async_context(client)
+    return clients.__getitem__
+
+
+def _places(settings: Settings) -> dict[str, StreamPlaces]:
+    """Give the apps of one server the same places."""
+    of_server: dict[str | None, StreamPlaces] = {}
+    return {
+        name: of_server.setdefault(app.base_url.host, StreamPlaces(settings.dify_max_streams))
+        for name, app in settings.apps.items()
+    }
+
+
+@asynccontextmanager
+async def _at_work(parts: _Parts) -> AsyncIterator[None]:
+    """Work off the outbox and look at runs when the alarm rings; at the end, leave nothing half done."""
+    parts.alarm.start()
+    workers = [
+        asyncio.create_task(parts.outbox.run(), name="outbox"),
+        asyncio.create_task(_answer_alarm(parts), name="alarm"),
+    ]
+    parts.ringing.set()
+    try:
+        yield
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+        await parts.outbox.drain(DRAIN)
+        await parts.reconciler.close()
+        await parts.streams.close()
+        parts.alarm.stop()
+
+
+async def _answer_alarm(parts: _Parts) -> None:
+    """Do what is due, then set the alarm for what is due next."""
+    while True:
+        await parts.ringing.wait()
+        parts.ringing.clear()
+        try:
+            await parts.store.forget_deliveries(parts.clock.now() - DELIVERIES_KEPT)
+            await parts.reconciler.look_at_due()
+            parts.outbox.wake()
+            next_due = await parts.store.next_due()
+        except StoreError:
+            log.exception("the database is away")
+            next_due = parts.clock.now() + timedelta(seconds=5)
+        if next_due is not None:
+            # A look that is under way moves its own due moment; do not spin meanwhile.
+            parts.alarm.arm(max(next_due, parts.clock.now() + timedelta(milliseconds=500)))
+
+
+# --- Slack ---------------------------------------------------------------------------------------------------------
+
+
+def _web_client(settings: Settings) -> AsyncWebClient:
+    base_url = str(settings.slack_api_url)
+    return AsyncWebClient(
+        token=settings.slack_bot_token.get_secret_value(),
+        base_url=base_url if base_url.endswith("/") else f"{base_url}/",
+    )
+
+
+async def _identity(client: AsyncWebClient) -> AuthorizeResult:
+    """Ask Slack whose token this is, once: Bolt would ask with every request of a payload."""
+    try:
+        answer = await client.auth_test()
+    except SlackApiError as exc:
+        code = exc.response.get("error", "unknown_error")
+        raise ConfigError(
+            f"SLACK_BOT_TOKEN is refused by Slack ({code}): install the app in your workspace and copy the "
+            "“Bot User OAuth Token” (xoxb-…) from the app's page “OAuth & Permissions”."
+        ) from exc
+    except (OSError, TimeoutError) as exc:
+        raise SlackUnavailable(f"Slack cannot be reached at {client.base_url}: {exc}", sent=False) from exc
+    return AuthorizeResult(
+        enterprise_id=answer.get("enterprise_id"),
+        team_id=answer["team_id"],
+        bot_id=answer["bot_id"],
+        bot_user_id=answer["user_id"],
+        bot_token=client.token,
+    )
+
+
+def _bolt_app(settings: Settings, client: AsyncWebClient, identity: AuthorizeResult, parts: _Parts) -> AsyncApp:
+    async def authorize() -> AuthorizeResult:
+        return identity
+
+    secret = settings.slack_signing_secret.get_secret_value() if settings.slack_signing_secret else ""
+    app = AsyncApp(
+        client=client,
+        authorize=authorize,
+        signing_secret=secret,
+        # A payload that no listener takes must still be acked, or Slack sends it three times more (§9.1).
+        raise_error_for_unhandled_request=True,
+    )
+    listeners.register(app, settings.slack_command, parts.commands, parts.decisions, lambda: secrets.token_hex(8))
+    return app
+
+
+@asynccontextmanager
+async def _open_to_slack(
+    settings: Settings, app: AsyncApp, client: AsyncWebClient, store: Store
+) -> AsyncIterator[None]:
+    if settings.transport is Transport.SOCKET:
+        assert settings.slack_app_token is not None, "the transport was chosen by it"
+        async with transports.socket_mode(app, settings.slack_app_token.get_secret_value(), client):
+            yield
+        return
+
+    async def healthy() -> bool:
+        try:
+            await store.next_due()
+        except StoreError:
+            return False
+        return True
+
+    async with transports.http(app, settings.host, settings.port, healthy) as port:
+        log.info("listening", host=settings.host, port=port)
+        yield

@@ -1,0 +1,82 @@
+"""The command line: `run` (default), `migrate`, `manifest`, `demo`."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from bot import logs, settings
+from bot import manifest as manifests
+from bot.errors import BotError, ConfigError
+from bot.settings import Transport
+
+CONFIG_ERROR = 2
+"""Exit code where a setting is missing or wrong."""
+
+app = typer.Typer(
+    help="Run Dify workflows from Slack and answer their Human Input forms where you talk.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    """Run the command line; a wrong setting ends it with one sentence and exit code 2."""
+    try:
+        app()
+    except ConfigError as exc:
+        sys.exit(_complain(exc, CONFIG_ERROR))
+    except BotError as exc:
+        sys.exit(_complain(exc, 1))
+
+
+def _complain(exc: BotError, code: int) -> int:
+    typer.echo(f"dify-slack-bot: {exc}", err=True)
+    return code
+
+
+@app.callback(invoke_without_command=True)
+def default(context: typer.Context) -> None:
+    """Run the bot when no command is named."""
+    if context.invoked_subcommand is None:
+        run()
+
+
+@app.command()
+def run() -> None:
+    """Run the bot: Socket Mode where SLACK_APP_TOKEN is set, else HTTP."""
+    from bot import bootstrap
+
+    chosen = settings.load()
+    logs.configure(chosen.log_level, chosen.log_format)
+    asyncio.run(_until_signalled(bootstrap.serve, chosen))
+
+
+async def _until_signalled(serve: Any, chosen: settings.Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await serve(chosen, stop)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the present schema, and end. `run` does so by itself."""
+    from bot import bootstrap
+
+    asyncio.run(bootstrap.migrate(settings.load_database_url()))
+    typer.echo("The database is up to date.")
+
+
+@app.command()
+def manifest(
+    mode: Annotated[Transport, typer.Option(help="How Slack reaches the bot.")] = Transport.SOCKET,
+    command: Annotated[str, typer.Option(help="The slash command's name.")] = "/dify",
+) -> None:
+    """Print the Slack app's manifest, to paste into “Create an app from a manifest”."""
+    typer.echo(manifests.as_yaml(mode.value, command), nl=False)

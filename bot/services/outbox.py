@@ -1,0 +1,264 @@
+"""Carries out saved effects. What is here runs from the store alone, so a crash loses nothing of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+
+from bot.core import effects as do
+from bot.core import events as saw
+from bot.core.effects import DifyEffect, SlackEffect
+from bot.core.events import LifecycleEvent
+from bot.core.model import FormStatus, Progress, Run, RunStatus
+from bot.core.ports import Alarm, Clock, Dify, SavedEffect, Slack, Store
+from bot.errors import (
+    BotError,
+    DifyNotFound,
+    DifyUnauthorized,
+    DifyUnavailable,
+    FormClosed,
+    SlackError,
+    SlackUnavailable,
+    StoreError,
+)
+from bot.services.commands import CommandDesk
+from bot.services.recorder import Recorder
+from bot.services.streams import NoPlace, StreamSupervisor
+
+log = structlog.get_logger(__name__)
+
+CLAIM_LIMIT = 100
+"""Effects begun at one look into the outbox."""
+
+STORE_PAUSE = timedelta(seconds=2)
+"""Pause before the database is tried again after it failed."""
+
+PLACE_WAIT = timedelta(seconds=1)
+"""Pause before an effect asks again for one of the streams that a Dify server can spare."""
+
+
+def pause_before(attempt: int) -> timedelta:
+    """Return how long to wait before the next try: 1 s, doubled each time, at most 5 minutes."""
+    return timedelta(seconds=min(2.0 ** min(attempt - 1, 10), 300.0))
+
+
+class Outbox:
+    """Begins every effect that is due, in its lane's order, and finishes it or puts it back."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        slack: Slack,
+        dify_of: Callable[[str], Dify],
+        recorder: Recorder,
+        streams: StreamSupervisor,
+        commands: CommandDesk,
+        clock: Clock,
+        alarm: Alarm,
+    ) -> None:
+        self._store = store
+        self._slack = slack
+        self._dify_of = dify_of
+        self._recorder = recorder
+        self._streams = streams
+        self._commands = commands
+        self._clock = clock
+        self._alarm = alarm
+        self._wake = asyncio.Event()
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    def wake(self) -> None:
+        """Look into the outbox now."""
+        self._wake.set()
+
+    async def recover(self) -> None:
+        """Take up what a process that is gone had begun.
+
+        A start may have reached Dify and cannot be asked about, so it is never sent again; a submit is settled by
+        reading the form; everything else finds out by itself what it has done already.
+        """
+        for saved in await self._store.interrupted_effects():
+            await self._take_up(saved)
+        self.wake()
+
+    async def _take_up(self, saved: SavedEffect) -> None:
+        match saved.effect:
+            case do.StartRun() if saved.run_id:
+                await self._recorder.record(saved.run_id, saw.StartUnconfirmed(), done=saved.row_id)
+            case do.SubmitForm(form_id=form_id) if saved.run_id:
+                await self._recorder.record(saved.run_id, saw.SubmitUncertain(form_id), done=saved.row_id)
+            case _:
+                await self._store.put_back_effect(saved.row_id, self._clock.now())
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                begun = await self._store.claim_effects(self._clock.now(), CLAIM_LIMIT)
+            except StoreError:
+                log.exception("the outbox cannot be read")
+                self._alarm.arm(self._clock.now() + STORE_PAUSE)
+                continue
+            for saved in begun:
+                task = asyncio.create_task(self._carry_out(saved), name=f"effect {saved.row_id}")
+                self._under_way.add(task)
+                task.add_done_callback(self._under_way.discard)
+
+    async def drain(self, grace: float) -> None:
+        """Wait up to `grace` seconds for the effects under way; what is left stands in the store."""
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=grace)
+        for task in self._under_way:
+            task.cancel()
+
+    async def _carry_out(self, saved: SavedEffect) -> None:
+        log.debug("effect begun", effect=type(saved.effect).__name__, run=saved.run_id, attempt=saved.attempts)
+        try:
+            if isinstance(saved.effect, DifyEffect):
+                await self._ask_dify(saved, saved.effect)
+            else:
+                await self._tell_slack(saved, saved.effect)
+        except NoPlace:
+            await self._put_back(saved, PLACE_WAIT)
+        except (SlackUnavailable, DifyUnavailable) as exc:
+            retry_after = exc.retry_after if isinstance(exc, SlackUnavailable) else None
+            pause = pause_before(saved.attempts) if retry_after is None else timedelta(seconds=retry_after)
+            log.warning("effect put back", effect=type(saved.effect).__name__, run=saved.run_id, error=str(exc))
+            await self._put_back(saved, pause)
+        except StoreError:
+            log.exception("effect carried out, but not saved", effect=type(saved.effect).__name__, run=saved.run_id)
+            await self._take_up_once_saved(saved)
+        except BotError as exc:
+            log.exception("effect given up", effect=type(saved.effect).__name__, run=saved.run_id)
+            await self._store.give_up_effect(saved.row_id, str(exc))
+        # The next effect of this lane can begin.
+        self.wake()
+
+    async def _take_up_once_saved(self, saved: SavedEffect) -> None:
+        """Treat the effect as one that a crash interrupted, as soon as the database takes that down."""
+        while True:
+            await asyncio.sleep(STORE_PAUSE.total_seconds())
+            with contextlib.suppress(StoreError):
+                await self._take_up(saved)
+                return
+
+    async def _put_back(self, saved: SavedEffect, pause: timedelta) -> None:
+        due_at = self._clock.now() + pause
+        await self._store.put_back_effect(saved.row_id, due_at)
+        self._alarm.arm(due_at)
+
+    # --- Slack -------------------------------------------------------------------------------------------------------
+
+    async def _tell_slack(self, saved: SavedEffect, effect: SlackEffect) -> None:
+        run = await self._store.run(saved.run_id) if saved.run_id else None
+        if run is not None and _is_pointless(effect, run):
+            await self._store.finish_effect(saved.row_id)
+            return
+        try:
+            ts = await self._slack.carry_out(effect, run, saved.post_id, again=saved.attempts > 1)
+        except SlackUnavailable:
+            raise
+        except SlackError as exc:
+            if run is None or not isinstance(effect, do.PostRoot):
+                raise
+            event: LifecycleEvent | None = saw.RootRefused(exc.code or "unknown_error")
+        else:
+            event = _posted(effect, ts)
+        if run is None or event is None:
+            await self._store.finish_effect(saved.row_id)
+        else:
+            await self._recorder.record(run.run_id, event, done=saved.row_id)
+
+    # --- Dify --------------------------------------------------------------------------------------------------------
+
+    async def _ask_dify(self, saved: SavedEffect, effect: DifyEffect) -> None:
+        if isinstance(effect, do.CheckCommand):
+            await self._commands.check(effect.command, done=saved.row_id)
+            return
+        assert saved.run_id is not None, "every other effect of the Dify lane belongs to a run"
+        run = await self._store.run(saved.run_id)
+        match effect:
+            case do.StartRun():
+                await self._start(saved, run)
+            case do.SubmitForm(form_id=form_id):
+                await self._submit(saved, run, form_id)
+            case do.SettleForm(form_id=form_id):
+                event = await self._settled(run, form_id)
+                await self._recorder.record(run.run_id, event, done=saved.row_id)
+            case do.StopRun():
+                if run.status is RunStatus.RUNNING:
+                    await self._dify_of(run.app).stop(run)
+                await self._store.finish_effect(saved.row_id)
+
+    async def _start(self, saved: SavedEffect, run: Run) -> None:
+        try:
+            await self._streams.start(run)
+        except NoPlace:
+            await self._slack.show_progress(run, Progress(waiting_for_dify=True))
+            raise
+        run = await self._store.run(run.run_id)
+        if run.status is RunStatus.STARTING:
+            # The reader could not save what it read.
+            await self._recorder.record(run.run_id, saw.StartUnconfirmed(), done=saved.row_id)
+        else:
+            await self._store.finish_effect(saved.row_id)
+
+    async def _submit(self, saved: SavedEffect, run: Run, form_id: str) -> None:
+        form = run.form(form_id)
+        if form.lost_responses and saved.attempts == 1:
+            # Dify answers badly just now: leave it some air before the answer goes out once more.
+            await self._put_back(saved, pause_before(form.lost_responses))
+            return
+        if form.status is not FormStatus.SUBMITTING or form.submission is None:
+            await self._store.finish_effect(saved.row_id)
+            return
+        event = await self._streams.submit(run, form, form.submission)
+        await self._recorder.record(run.run_id, event, done=saved.row_id)
+
+    async def _settled(self, run: Run, form_id: str) -> LifecycleEvent:
+        """Read the form and name what was found."""
+        form = run.form(form_id)
+        if not form.answerable:
+            # Its token reads nothing (recording 17): the clock is all there is to tell by.
+            passed = form.expires_at is not None and form.expires_at <= self._clock.now()
+            return saw.FormFoundClosed(form_id, expired=passed)
+        try:
+            await self._dify_of(run.app).form_is_open(form)
+        except FormClosed as exc:
+            return saw.FormFoundClosed(form_id, exc.expired)
+        except (DifyNotFound, DifyUnauthorized):
+            return saw.FormUnreachable(form_id)
+        return saw.FormFoundOpen(form_id)
+
+
+def _posted(effect: SlackEffect, ts: str | None) -> LifecycleEvent | None:
+    """Name what happened when a message was posted; None where nobody waits for it."""
+    if ts is None:
+        return None
+    match effect:
+        case do.PostRoot():
+            return saw.RootPosted(ts)
+        case do.PostForm(form_id=form_id):
+            return saw.FormPosted(form_id, ts)
+        case do.PostAnswer():
+            return saw.AnswerPosted(ts)
+        case _:
+            return None
+
+
+def _is_pointless(effect: SlackEffect, run: Run) -> bool:
+    """Tell whether nobody would see the effect: the message it draws is not there, or is drawn by a later one."""
+    match effect:
+        case do.PostAnswer():
+            return run.status is not RunStatus.RUNNING
+        case do.RefreshForm(form_id=form_id):
+            return run.form(form_id).message_ts is None
+        case _:
+            return False

@@ -1,0 +1,114 @@
+"""The one way a run moves after anything unusual: ask Dify how it stands, and record the answer (dify-api §15.3).
+
+Idempotent: it runs after a stream that ended without a word, after a restart, and whenever a poll is due.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from bot.core import events as saw
+from bot.core.lifecycle import Transition
+from bot.core.model import Run, RunStatus
+from bot.core.polling import GRACE_AFTER_ANSWER
+from bot.core.ports import Clock, Dify, Store
+from bot.errors import BotError, DifyRejected, DifyUnavailable
+from bot.services.recorder import Recorder
+from bot.services.streams import NoPlace, StreamSupervisor
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE = 4
+"""Runs that are looked at at the same time; the rest wait, so that a server with few connections stays free."""
+
+DUE_LIMIT = 200
+
+_LIVE = (RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.RESUMING)
+
+
+class Reconciler:
+    """Looks at runs, a few at a time, each by one look at once."""
+
+    def __init__(
+        self, store: Store, dify_of: Callable[[str], Dify], recorder: Recorder, streams: StreamSupervisor, clock: Clock
+    ) -> None:
+        self._store = store
+        self._dify_of = dify_of
+        self._recorder = recorder
+        self._streams = streams
+        self._clock = clock
+        self._few = asyncio.Semaphore(AT_ONCE)
+        self._looks: dict[str, asyncio.Task[None]] = {}
+
+    def look_at(self, run_id: str) -> None:
+        """Reconcile a run in the background, unless that is under way."""
+        if run_id not in self._looks:
+            task = asyncio.create_task(self._look(run_id), name=f"look at run {run_id}")
+            self._looks[run_id] = task
+            task.add_done_callback(lambda _: self._looks.pop(run_id, None))
+
+    async def look_at_due(self) -> None:
+        """Reconcile every run whose poll is due."""
+        for run in await self._store.due_polls(self._clock.now(), DUE_LIMIT):
+            self.look_at(run.run_id)
+
+    async def recover(self) -> None:
+        """Look at every run that was moving when the process before this one ended."""
+        for run in await self._store.unfinished_runs():
+            if run.status in (RunStatus.RUNNING, RunStatus.RESUMING):
+                self.look_at(run.run_id)
+
+    async def close(self) -> None:
+        """Break off; a look that is not finished is due again."""
+        looks = list(self._looks.values())
+        for task in looks:
+            task.cancel()
+        await asyncio.gather(*looks, return_exceptions=True)
+
+    async def _look(self, run_id: str) -> None:
+        async with self._few:
+            run = await self._store.run(run_id)
+            if run.status not in _LIVE:
+                return
+            if self._streams.follows(run_id):
+                await self._look_later(run)
+                return
+            try:
+                await self._reconcile(run)
+            except (DifyUnavailable, NoPlace) as exc:
+                log.info("look postponed", run=run_id, error=str(exc))
+                await self._look_later(run)
+            except BotError:
+                log.exception("look failed", run=run_id)
+                await self._look_later(run)
+
+    async def _look_later(self, run: Run) -> None:
+        await self._recorder.change(run.run_id, lambda run, now: Transition(run))
+
+    async def _reconcile(self, run: Run) -> None:
+        dify = self._dify_of(run.app)
+        try:
+            detail = await dify.run_detail(run)
+        except DifyRejected as exc:
+            await self._recorder.record(run.run_id, saw.RunGone(exc.message))
+            return
+        if detail.status is RunStatus.PAUSED:
+            await self._paused(run, dify)
+        elif detail.status is RunStatus.RUNNING:
+            run = await self._recorder.record(run.run_id, saw.RunResumed())
+            await self._streams.attach(run)
+        else:
+            await self._recorder.record(run.run_id, saw.RunFinished(detail.status, detail.outputs, detail.error))
+
+    async def _paused(self, run: Run, dify: Dify) -> None:
+        forms = await dify.open_forms(run)
+        for form in forms:
+            await self._recorder.record(run.run_id, saw.FormRequired(form))
+        ids = frozenset(form.form_id for form in forms)
+        run = await self._recorder.record(run.run_id, saw.RunPaused(ids))
+        waited = self._clock.now() - (run.since or run.created_at)
+        if run.status is RunStatus.RESUMING and waited > GRACE_AFTER_ANSWER:
+            await self._recorder.record(run.run_id, saw.StillNotMoving())

@@ -1,0 +1,242 @@
+"""Live runs: one named task per open stream, and the places for streams that a Dify server can spare."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
+
+import structlog
+
+from bot.core import events as saw
+from bot.core.events import LifecycleEvent, StreamEvent
+from bot.core.lifecycle import Transition
+from bot.core.model import Form, Progress, Run, RunStatus, Submission
+from bot.core.ports import Dify, Slack
+from bot.errors import (
+    BotError,
+    DifyError,
+    DifyNotFound,
+    DifyRejected,
+    DifyUnauthorized,
+    DifyUnavailable,
+    FormClosed,
+    FormRefused,
+)
+from bot.services.recorder import Recorder
+
+log = structlog.get_logger(__name__)
+
+FIRST_PING = 10.0
+"""Seconds to wait for the first ping of a stream before the answer is sent without listening."""
+
+OpenStream = AbstractAsyncContextManager[AsyncIterator[StreamEvent]]
+
+
+class StreamPlaces:
+    """The open streams of one Dify server, at most `limit`.
+
+    Ten open streams block every other request of a server with the default of ten connections (recording 22).
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._taken = 0
+
+    def take(self) -> bool:
+        """Take a place, if one is free."""
+        if self._taken >= self._limit:
+            return False
+        self._taken += 1
+        return True
+
+    def give_back(self) -> None:
+        """Free a place that was taken."""
+        self._taken -= 1
+
+
+class NoPlace(BotError):
+    """Every connection that this Dify server can spare is in use; try again in a moment."""
+
+
+@dataclass(slots=True)
+class LiveRun:
+    """What a reader keeps of the stream that it reads; gone with the process."""
+
+    run: Run
+    progress: Progress = field(default_factory=Progress)
+    text: str = ""
+    settled: bool = False
+    """The stream said itself how it ended."""
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set as soon as the stream was heard of: a ping where one is listened for, the run's id where one is started."""
+
+
+class StreamSupervisor:
+    """Opens streams, reads them in tasks of its own, and has a run reconciled when a stream ends without a word."""
+
+    def __init__(
+        self, dify_of: Callable[[str], Dify], slack: Slack, recorder: Recorder, places: Mapping[str, StreamPlaces]
+    ) -> None:
+        """`dify_of` gives the client of an app, `places` the stream places of each app's server."""
+        self._dify_of = dify_of
+        self._slack = slack
+        self._recorder = recorder
+        self._places = places
+        self._live: dict[str, LiveRun] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reconcile: Callable[[str], None] = lambda run_id: None
+        recorder.watch(self._on_transition)
+
+    def on_lost_sight(self, reconcile: Callable[[str], None]) -> None:
+        """Call this with the run's id whenever a stream ended without saying how the run stands."""
+        self._reconcile = reconcile
+
+    def follows(self, run_id: str) -> bool:
+        """Tell whether a stream of this run is open here."""
+        return run_id in self._live
+
+    async def start(self, run: Run) -> None:
+        """Send the start and read on in the background; return once Dify named the run, or its start was refused.
+
+        Raises:
+            NoPlace: nothing was sent.
+        """
+        live = self._open(run, self._dify_of(run.app).start(run))
+        await live.ready.wait()
+
+    async def attach(self, run: Run) -> None:
+        """Read a running run's stream in the background, unless it is read already.
+
+        Raises:
+            NoPlace: every place is taken.
+        """
+        if not self.follows(run.run_id):
+            self._open(run, self._dify_of(run.app).follow(run))
+
+    async def submit(self, run: Run, form: Form, submission: Submission) -> LifecycleEvent:
+        """Listen to the run, then send the answer; return what Dify made of it.
+
+        The resumed text is lost to whoever listens late (recording 25), so the answer waits for the stream's first
+        ping. Text is a courtesy, the answer is not: where no stream can be had it goes out all the same.
+
+        Raises:
+            NoPlace: nothing was sent.
+            DifyUnavailable: nothing was sent.
+        """
+        dify = self._dify_of(run.app)
+        if not self.follows(run.run_id):
+            live = self._open(run, dify.follow(run))
+            try:
+                async with asyncio.timeout(FIRST_PING):
+                    await live.ready.wait()
+            except TimeoutError:
+                log.warning("no ping before the submit", run=run.run_id)
+        return await _submitted(dify, run, form, submission)
+
+    async def close(self) -> None:
+        """Leave every stream. The runs go on at Dify; the store knows which they are."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _open(self, run: Run, stream: OpenStream) -> LiveRun:
+        if not self._places[run.app].take():
+            raise NoPlace(f"all streams of the server of “{run.app}” are in use")
+        live = LiveRun(run)
+        self._live[run.run_id] = live
+        task = asyncio.create_task(self._read(live, stream), name=f"stream of run {run.run_id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return live
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            log.error("a stream's reader died", task=task.get_name(), exc_info=exc)
+
+    async def _read(self, live: LiveRun, stream: OpenStream) -> None:
+        run_id = live.run.run_id
+        try:
+            async with stream as stream_events:
+                async for event in stream_events:
+                    await self._take(live, event)
+            if live.run.status is RunStatus.STARTING and not live.settled:
+                await self._end_of_start(live, saw.StartUnconfirmed())
+        except DifyError as exc:
+            await self._broken(live, exc)
+        except BotError:
+            log.exception("cannot go on reading a stream", run=run_id)
+        finally:
+            self._places[live.run.app].give_back()
+            del self._live[run_id]
+            live.ready.set()
+        if not live.settled:
+            self._reconcile(run_id)
+
+    async def _broken(self, live: LiveRun, exc: DifyError) -> None:
+        """Record what a failed start means; any other stream may break without consequence."""
+        log.info("stream broke", run=live.run.run_id, error=str(exc))
+        if live.run.status is RunStatus.STARTING:
+            refused = isinstance(exc, DifyRejected) or (isinstance(exc, DifyUnavailable) and not exc.sent)
+            await self._end_of_start(live, saw.StartRefused(exc.message) if refused else saw.StartUnconfirmed())
+
+    async def _end_of_start(self, live: LiveRun, event: saw.StartRefused | saw.StartUnconfirmed) -> None:
+        live.run = await self._recorder.record(live.run.run_id, event)
+        live.settled = True
+
+    async def _take(self, live: LiveRun, event: StreamEvent) -> None:
+        match event:
+            case saw.Ping():
+                if live.run.status is not RunStatus.STARTING:
+                    live.ready.set()
+            case saw.StepStarted(title=title):
+                await self._show(live, replace(live.progress, step=title))
+            case saw.StepFinished():
+                await self._show(live, replace(live.progress, done=live.progress.done + 1))
+            case saw.TextArrived(text=text, replace=whole):
+                await self._answer(live, text if whole else live.text + text)
+            case saw.StreamFailed(message=message):
+                if live.run.status is RunStatus.STARTING:
+                    await self._end_of_start(live, saw.StartRefused(message))
+            case saw.RunFinished() if live.run.stop_requested_by is not None:
+                # A stopped run says `failed` on its stream and `stopped` in run detail, which is right (recording 12).
+                return
+            case _:
+                live.run = await self._recorder.record(live.run.run_id, event)
+                live.settled = isinstance(event, saw.RunPaused | saw.RunFinished)
+                live.ready.set()
+
+    async def _show(self, live: LiveRun, progress: Progress) -> None:
+        live.progress = progress
+        await self._slack.show_progress(live.run, progress)
+
+    async def _answer(self, live: LiveRun, text: str) -> None:
+        first = not live.text
+        live.text = text
+        await self._slack.show_answer(live.run, text)
+        if first:
+            live.run = await self._recorder.record(live.run.run_id, saw.AnswerBegan())
+
+    def _on_transition(self, transition: Transition) -> None:
+        live = self._live.get(transition.run.run_id)
+        if live is not None:
+            live.run = transition.run
+
+
+async def _submitted(dify: Dify, run: Run, form: Form, submission: Submission) -> LifecycleEvent:
+    """Send the answer and name what became of it."""
+    try:
+        await dify.submit(run, form, submission)
+    except FormRefused as exc:
+        return saw.SubmitRefused(form.form_id, exc.message)
+    except FormClosed as exc:
+        return saw.FormFoundClosed(form.form_id, exc.expired)
+    except (DifyNotFound, DifyUnauthorized):
+        return saw.FormUnreachable(form.form_id)
+    except DifyUnavailable as exc:
+        if not exc.sent:
+            raise
+        return saw.SubmitUncertain(form.form_id)
+    return saw.SubmitAccepted(form.form_id)

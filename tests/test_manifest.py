@@ -1,0 +1,69 @@
+"""Both manifests, and that they ask for what the code uses: no more, no less."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bot.manifest import BOT_SCOPES, EVENTS, REQUEST_URL, Mode, as_yaml, manifest
+
+ROOT = Path(__file__).parent.parent
+
+SCOPES_OF_CALL = {
+    # slack-platform §7.2
+    "chat_postMessage": {"chat:write"},
+    "chat_update": {"chat:write"},
+    "chat_postEphemeral": {"chat:write"},
+    "conversations_replies": {"channels:history", "groups:history"},
+    "conversations_history": {"channels:history", "groups:history"},
+    "auth_test": set(),
+}
+
+
+def sources() -> str:
+    return "\n".join(
+        path.read_text(encoding="utf-8")
+        for path in sorted((ROOT / "bot").rglob("*.py"))
+        if "playground" not in path.parts
+    )
+
+
+def test_the_committed_manifest_is_the_one_for_socket_mode() -> None:
+    assert (ROOT / "manifest.yml").read_text(encoding="utf-8") == as_yaml("socket")
+
+
+def test_the_scopes_are_those_of_the_calls_in_the_code() -> None:
+    calls = set(re.findall(r"\.((?:chat|conversations|auth|views|users|files|reactions)_\w+)\(", sources()))
+    unknown = calls - SCOPES_OF_CALL.keys()
+    assert not unknown, f"say in SCOPES_OF_CALL which scopes these calls need: {sorted(unknown)}"
+    needed = set().union(*(SCOPES_OF_CALL[call] for call in calls)) | {"commands"}
+    assert set(BOT_SCOPES) == needed
+
+
+def test_the_events_are_those_that_the_listeners_take() -> None:
+    taken = set(re.findall(r"app\.event\(\s*\"([\w.]+)\"", sources()))
+    assert set(EVENTS) == taken
+
+
+@pytest.mark.parametrize("mode", ["socket", "http"])
+def test_the_manifest_keeps_slacks_limits(mode: Mode) -> None:
+    """slack-platform §7.1."""
+    made = manifest(mode, "/review")
+    assert len(made["display_information"]["name"]) <= 35
+    assert len(made["display_information"]["description"]) <= 140
+    (command,) = made["features"]["slash_commands"]
+    assert command["command"] == "/review"
+    assert len(command["usage_hint"]) <= 1000
+    assert command["should_escape"] is True
+    assert yaml.safe_load(as_yaml(mode, "/review")) == made
+
+
+def test_socket_mode_names_no_address_and_http_names_each() -> None:
+    assert REQUEST_URL not in as_yaml("socket")
+    over_http = manifest("http")
+    assert over_http["settings"]["socket_mode_enabled"] is False
+    assert over_http["settings"]["interactivity"]["request_url"] == REQUEST_URL
+    assert over_http["features"]["slash_commands"][0]["url"] == REQUEST_URL
