@@ -29,14 +29,13 @@ _MESSAGE_EVENTS = {"channel": "message.channels", "group": "message.groups", "im
 
 def slash_command(workspace: Workspace, person: Person, channel: Channel, command: str, text: str) -> Json:
     """A slash command; every value is a string."""
-    names = {"im": "directmessage", "group": "privategroup", "channel": channel.name}
     path = workspace.tickets.new_response_url(Destination(channel, person.id, None))
     return {
         "token": _VERIFICATION_TOKEN,
         "team_id": workspace.team_id,
         "team_domain": workspace.domain,
         "channel_id": channel.id,
-        "channel_name": names[channel.kind],
+        "channel_name": _shown_name(channel),
         "user_id": person.id,
         "user_name": person.name,
         "command": command,
@@ -62,7 +61,7 @@ def message_action(workspace: Workspace, person: Person, message: Message, actio
     payload = _interaction(workspace, person, "block_actions") | {
         "container": container,
         "trigger_id": workspace.tickets.new_trigger(person.id),
-        "channel": {"id": message.channel.id, "name": message.channel.name},
+        "channel": {"id": message.channel.id, "name": _shown_name(message.channel)},
         "state": {"values": forms.state_values(message.blocks, person.draft(message))},
         "response_url": f"{workspace.url}/{path}",
         "actions": [action],
@@ -163,6 +162,11 @@ def home_opened_event(person: Person, channel: Channel, event_ts: str) -> tuple[
     """Somebody looks at the App Home."""
     event = {"type": "app_home_opened", "user": person.id, "channel": channel.id, "tab": "home", "event_ts": event_ts}
     return "app_home_opened", event
+
+
+def _shown_name(channel: Channel) -> str:
+    """slack-platform §4.2: display only; outside public channels it says no more than the kind."""
+    return {"im": "directmessage", "group": "privategroup"}.get(channel.kind, channel.name)
 
 
 def _where(workspace: Workspace, channel: Channel, event_ts: str) -> Json:

@@ -73,7 +73,10 @@ class SlackServer:
     async def _call(self, request: web.Request) -> web.StreamResponse:
         arrived = time.monotonic()
         method = request.match_info["method"]
-        arguments = await _arguments(request)
+        try:
+            arguments = await _arguments(request)
+        except Refusal as refusal:
+            return web.json_response(refusal.to_json())
         token = request.headers.get("Authorization", "").removeprefix("Bearer ") or arguments.pop("token", None)
         fault = self.workspace.faults.take(method, arguments)
         if isinstance(fault, Delay):
@@ -137,13 +140,14 @@ def _rate_limited(seconds: int) -> tuple[int, Json, dict[str, str]]:
 
 
 async def _arguments(request: web.Request) -> Json:
-    """Arguments as clients send them: in the query, as a form, or as a JSON object."""
+    """Arguments as clients send them: in the query, as a form, or as a JSON object. Raises `Refusal`."""
     arguments: dict[str, Any] = dict(request.query)
     if request.content_type == "application/json":
-        body = await request.text()
         try:
-            sent = json.loads(body or "{}")
+            sent = json.loads(await request.text() or "{}")
         except ValueError:
-            sent = None
-        return arguments | sent if isinstance(sent, dict) else {"invalid_json": body}
+            raise Refusal("invalid_json") from None
+        if not isinstance(sent, dict):
+            raise Refusal("json_not_object")
+        return arguments | sent
     return arguments | dict(await request.post())

@@ -191,15 +191,15 @@ def _conversations_replies(workspace: Workspace, arguments: Json) -> Json:
 
 def _page(messages: list[Message], arguments: Json, always: Message | None = None) -> Json:
     """The messages between `oldest` and `latest`, from `cursor` on; `always` (a thread's root) leads the first page."""
-    oldest, latest = str(arguments.get("oldest") or "0"), str(arguments.get("latest") or "9" * 10)
+    oldest, latest = _number(arguments, "oldest", 0), _number(arguments, "latest", 1e10)
     inclusive = flag(arguments, "inclusive")
     found = [
         message
         for message in messages
-        if float(oldest) < float(message.ts) < float(latest) or (inclusive and message.ts in (oldest, latest))
+        if oldest < float(message.ts) < latest or (inclusive and float(message.ts) in (oldest, latest))
     ]
     start = _cursor(arguments)
-    limit = min(int(arguments.get("limit") or _HISTORY_DEFAULT), _HISTORY_MAX)
+    limit = min(int(_number(arguments, "limit", _HISTORY_DEFAULT)), _HISTORY_MAX)
     rest = found[start + limit :]
     with_metadata = flag(arguments, "include_all_metadata")  # slack-platform §8.3
     page = [always, *found[:limit]] if always and not start else found[start : start + limit]
@@ -208,6 +208,13 @@ def _page(messages: list[Message], arguments: Json, always: Message | None = Non
         "has_more": bool(rest),
         "response_metadata": {"next_cursor": f"next:{start + limit}" if rest else ""},
     }
+
+
+def _number(arguments: Json, name: str, default: float) -> float:
+    try:
+        return float(arguments.get(name) or default)
+    except (TypeError, ValueError):
+        raise Refusal("invalid_arguments", f"[ERROR] must be a number: {name}") from None
 
 
 def _cursor(arguments: Json) -> int:

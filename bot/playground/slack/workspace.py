@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from bot.playground.slack import payloads
-from bot.playground.slack.delivery import Courier
+from bot.playground.slack.delivery import Courier, Delivery
 from bot.playground.slack.faults import Faults
 from bot.playground.slack.people import Person
 from bot.playground.slack.rate_limits import RateLimits
@@ -245,6 +245,11 @@ class Workspace:
     def refused(self) -> list[Call]:
         """The Web API calls that were answered `ok: false`."""
         return [call for call in self.calls if not call.ok]
+
+    @property
+    def deliveries(self) -> list[Delivery]:
+        """Every payload sent to the app, with its acknowledgement."""
+        return self.courier.deliveries
 
     def find_all(
         self,
