@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from itertools import groupby
 from operator import attrgetter, itemgetter
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
+    Connection,
+    Executable,
+    Row,
     and_,
+    bindparam,
     delete,
     exists,
     func,
@@ -21,19 +23,43 @@ from sqlalchemy import (
     union_all,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from bot.core.effects import CheckCommand, Effect
 from bot.core.lifecycle import Transition
 from bot.core.model import Command, Form, Run, RunStatus
 from bot.core.ports import Decide, SavedEffect, Store
 from bot.store.codec import effect_row, form_row, run_of, run_row, saved_effect_of
-from bot.store.engine import connect, is_postgresql, reading, store_errors, writing
+from bot.store.database import Database, connect
 from bot.store.migrations import migrate
 from bot.store.tables import OutboxState, forms, inbox, outbox, runs
 
-_UNFINISHED = [status for status in RunStatus if not status.ended]
+# --- statements: built once, since building them anew takes longer than SQLite does --------------------------------
+
+# A run is loaded with its forms by one statement, so that no form is of another moment than its run.
+_RUNS = select(runs, forms).join_from(runs, forms, isouter=True)
+_RUN = _RUNS.where(runs.c.run_id == bindparam("key")).order_by(forms.c.position)
+_RUN_OF_FORM = _RUNS.where(
+    runs.c.run_id == select(forms.c.run_id).where(forms.c.form_id == bindparam("key")).scalar_subquery()
+).order_by(forms.c.position)
+_UNFINISHED_RUNS = _RUNS.where(runs.c.status.in_([status for status in RunStatus if not status.ended])).order_by(
+    runs.c.created_at, runs.c.run_id, forms.c.position
+)
+_DUE_POLLS = _RUNS.where(
+    runs.c.run_id.in_(
+        select(runs.c.run_id)
+        .where(runs.c.poll_at <= bindparam("now"))
+        .order_by(runs.c.poll_at)
+        .limit(bindparam("limit"))
+    )
+).order_by(runs.c.poll_at, runs.c.run_id, forms.c.position)
+_RUN_COLUMNS = runs.c.keys()
+_FORM_COLUMNS = forms.c.keys()
+
+_LOCK_RUN = select(runs.c.run_id).where(runs.c.run_id == bindparam("key")).with_for_update()
+_CHANGE_RUN = update(runs).where(runs.c.run_id == bindparam("key"))
+_ADD_FORM = insert(forms)
+_CHANGE_FORM = update(forms).where(forms.c.form_id == bindparam("key"))
+
 _earlier = outbox.alias("earlier")
 _behind_another = (
     exists()
@@ -45,11 +71,33 @@ _behind_another = (
     )
     .correlate(outbox)
 )
-"""True of an effect that waits for an earlier one of its lane; one without a run has nobody before it."""
-_is_waiting_head = and_(outbox.c.state == OutboxState.PENDING, ~_behind_another)
+# The first of its lane, and not begun. An effect without a run is behind nobody.
+_may_begin = and_(outbox.c.state == OutboxState.PENDING, ~_behind_another)
+_due = (
+    select(outbox.c.id)
+    .where(_may_begin, outbox.c.due_at <= bindparam("now"))
+    .order_by(outbox.c.id)
+    .limit(bindparam("limit"))
+    .with_for_update(of=outbox, skip_locked=True)
+    .cte("due")
+)
+_BEGIN_EFFECTS = (
+    update(outbox)
+    .where(outbox.c.id.in_(select(_due.c.id)))
+    .values(state=OutboxState.SENDING, attempts=outbox.c.attempts + 1)
+    .returning(outbox)
+)
+_BEGUN_EFFECTS = select(outbox).where(outbox.c.state == OutboxState.SENDING).order_by(outbox.c.id)
+_ADD_EFFECT = insert(outbox)
+_CHANGE_EFFECT = update(outbox).where(outbox.c.id == bindparam("key"))
+_FINISH_EFFECT = delete(outbox).where(outbox.c.id == bindparam("key"))
 
-_RUN_COLUMNS = runs.c.keys()
-_FORM_COLUMNS = forms.c.keys()
+_moments = union_all(
+    select(func.min(runs.c.poll_at).label("at")), select(func.min(outbox.c.due_at)).where(_may_begin)
+).subquery()
+_NEXT_DUE = select(func.min(_moments.c.at))
+
+_FORGET = delete(inbox).where(inbox.c.received_at < bindparam("before"))
 
 
 @asynccontextmanager
@@ -60,200 +108,154 @@ async def open_store(database_url: str) -> AsyncIterator[SqlStore]:
         ConfigError: the URL cannot be used.
         StoreError: the database refused or could not be reached.
     """
-    engine = connect(database_url)
+    database = connect(database_url)
     try:
-        await migrate(engine)
-        yield SqlStore(engine)
+        await migrate(database)
+        yield SqlStore(database)
     finally:
-        await engine.dispose()
+        await database.close()
 
 
 class SqlStore(Store):
-    """`bot.core.ports.Store` over SQLite or PostgreSQL."""
+    """`bot.core.ports.Store` over SQLite or PostgreSQL.
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._reader = reading(engine)
-        self._writer = writing(engine)
-        self._many_writers = is_postgresql(engine)
-        # SQLite knows one writer at a time and lets the others sleep and try again; here they queue, in order.
-        self._turn: AbstractAsyncContextManager[None] = nullcontext() if self._many_writers else asyncio.Lock()
-        self._insert: Any = postgresql.insert if self._many_writers else sqlite.insert
+    `decide` may be called in another thread, and must not wait for anything.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._add_run: Executable = database.insert(runs).on_conflict_do_nothing()
+        self._add_delivery: Executable = database.insert(inbox).on_conflict_do_nothing()
 
     async def save_command(self, command: Command, delivery: str, now: datetime) -> bool:
-        async with self._transaction() as connection:
-            if not await self._is_first(connection, delivery, now):
+        def work(connection: Connection) -> bool:
+            if not self._is_first(connection, delivery, now):
                 return False
-            await _add_effects(connection, [CheckCommand(command)], None, now)
+            _add_effects(connection, [CheckCommand(command)], None, now)
             return True
 
+        return await self._database.write(work)
+
     async def add_run(self, run: Run, effects: Sequence[Effect], now: datetime, *, done: int | None = None) -> None:
-        async with self._transaction() as connection:
-            added = await connection.execute(self._insert(runs).values(run_row(run)).on_conflict_do_nothing())
-            if added.rowcount:
-                await _save_forms(connection, (), run)
-                await _add_effects(connection, effects, run.run_id, now)
-            await _finish(connection, done)
+        def work(connection: Connection) -> None:
+            if connection.execute(self._add_run, run_row(run)).rowcount:
+                _save_forms(connection, run, ())
+                _add_effects(connection, effects, run.run_id, now)
+            _finish(connection, done)
+
+        await self._database.write(work)
 
     async def add_effect(self, effect: Effect, now: datetime, *, done: int | None = None) -> None:
-        async with self._transaction() as connection:
-            await _add_effects(connection, [effect], None, now)
-            await _finish(connection, done)
+        def work(connection: Connection) -> None:
+            _add_effects(connection, [effect], None, now)
+            _finish(connection, done)
+
+        await self._database.write(work)
 
     async def run(self, run_id: str) -> Run:
-        async with self._statement() as connection:
-            return await _load_one(connection, run_id, runs.c.run_id == run_id)
+        return await self._database.read(lambda connection: _load_one(connection, _RUN, run_id))
 
     async def run_of_form(self, form_id: str) -> Run:
-        asked = select(forms.c.run_id).where(forms.c.form_id == form_id).scalar_subquery()
-        async with self._statement() as connection:
-            return await _load_one(connection, form_id, runs.c.run_id == asked)
+        return await self._database.read(lambda connection: _load_one(connection, _RUN_OF_FORM, form_id))
 
     async def change(
         self, run_id: str, decide: Decide, now: datetime, *, delivery: str | None = None, done: int | None = None
     ) -> Transition | None:
-        async with self._transaction() as connection:
-            if delivery is not None and not await self._is_first(connection, delivery, now):
+        def work(connection: Connection) -> Transition | None:
+            if delivery is not None and not self._is_first(connection, delivery, now):
                 return None
-            if self._many_writers:
-                # A statement of its own: the one that waits for this lock would still see the forms of before.
-                await connection.execute(select(runs.c.run_id).where(runs.c.run_id == run_id).with_for_update())
-            run = await _load_one(connection, run_id, runs.c.run_id == run_id)
+            if self._database.many_writers:
+                # Not part of the next statement: that would wait for the lock and still see the forms of before.
+                connection.execute(_LOCK_RUN, {"key": run_id})
+            run = _load_one(connection, _RUN, run_id)
             transition = decide(run)
-            await _save_run(connection, run, transition.run)
-            await _add_effects(connection, transition.effects, run_id, now)
-            await _finish(connection, done)
+            _save_changes(connection, run, transition.run)
+            _add_effects(connection, transition.effects, run_id, now)
+            _finish(connection, done)
             return transition
 
+        return await self._database.write(work)
+
     async def unfinished_runs(self) -> tuple[Run, ...]:
-        async with self._statement() as connection:
-            return await _load(connection, runs.c.status.in_(_UNFINISHED), runs.c.created_at)
+        return await self._database.read(lambda connection: _load(connection, _UNFINISHED_RUNS, {}))
 
     async def due_polls(self, now: datetime, limit: int) -> tuple[Run, ...]:
-        due = select(runs.c.run_id).where(runs.c.poll_at <= now).order_by(runs.c.poll_at).limit(limit)
-        async with self._statement() as connection:
-            return await _load(connection, runs.c.run_id.in_(due), runs.c.poll_at)
+        return await self._database.read(lambda connection: _load(connection, _DUE_POLLS, {"now": now, "limit": limit}))
 
     async def next_due(self) -> datetime | None:
-        moments = union_all(
-            select(func.min(runs.c.poll_at).label("at")),
-            select(func.min(outbox.c.due_at)).where(_is_waiting_head),
-        ).subquery()
-        async with self._statement() as connection:
-            earliest: datetime | None = await connection.scalar(select(func.min(moments.c.at)))
-            return earliest
+        return await self._database.read(lambda connection: connection.scalar(_NEXT_DUE))
 
     async def claim_effects(self, now: datetime, limit: int) -> tuple[SavedEffect, ...]:
-        due = (
-            select(outbox.c.id)
-            .where(_is_waiting_head, outbox.c.due_at <= now)
-            .order_by(outbox.c.id)
-            .limit(limit)
-            .with_for_update(of=outbox, skip_locked=True)
-            .cte("due")
+        begun = await self._database.write(
+            lambda connection: _load_effects(connection, _BEGIN_EFFECTS, {"now": now, "limit": limit})
         )
-        begin = (
-            update(outbox)
-            .where(outbox.c.id.in_(select(due.c.id)))
-            .values(state=OutboxState.SENDING, attempts=outbox.c.attempts + 1)
-            .returning(outbox)
-        )
-        async with self._transaction() as connection:
-            begun = [saved_effect_of(dict(row)) for row in (await connection.execute(begin)).mappings()]
         return tuple(sorted(begun, key=attrgetter("row_id")))
 
     async def finish_effect(self, row_id: int) -> None:
-        async with self._transaction() as connection:
-            await _finish(connection, row_id)
+        await self._database.write(lambda connection: _finish(connection, row_id))
 
     async def put_back_effect(self, row_id: int, due_at: datetime) -> None:
-        async with self._transaction() as connection:
-            await _update_effect(connection, row_id, state=OutboxState.PENDING, due_at=due_at)
+        changes = {"key": row_id, "state": OutboxState.PENDING, "due_at": due_at}
+        await self._database.write(lambda connection: connection.execute(_CHANGE_EFFECT, changes))
 
     async def give_up_effect(self, row_id: int, reason: str) -> None:
-        async with self._transaction() as connection:
-            await _update_effect(connection, row_id, state=OutboxState.FAILED, reason=reason)
+        changes = {"key": row_id, "state": OutboxState.FAILED, "reason": reason}
+        await self._database.write(lambda connection: connection.execute(_CHANGE_EFFECT, changes))
 
     async def interrupted_effects(self) -> tuple[SavedEffect, ...]:
-        begun = select(outbox).where(outbox.c.state == OutboxState.SENDING).order_by(outbox.c.id)
-        async with self._statement() as connection:
-            return tuple(saved_effect_of(dict(row)) for row in (await connection.execute(begun)).mappings())
+        return await self._database.read(lambda connection: _load_effects(connection, _BEGUN_EFFECTS, {}))
 
     async def forget_deliveries(self, before: datetime) -> None:
-        async with self._transaction() as connection:
-            await connection.execute(delete(inbox).where(inbox.c.received_at < before))
+        await self._database.write(lambda connection: connection.execute(_FORGET, {"before": before}))
 
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[AsyncConnection]:
-        async with self._turn, store_errors(), self._writer.begin() as connection:
-            yield connection
-
-    @asynccontextmanager
-    async def _statement(self) -> AsyncIterator[AsyncConnection]:
-        async with store_errors(), self._reader.connect() as connection:
-            yield connection
-
-    async def _is_first(self, connection: AsyncConnection, delivery: str, now: datetime) -> bool:
-        received = self._insert(inbox).values(delivery=delivery, received_at=now).on_conflict_do_nothing()
-        return (await connection.execute(received)).rowcount == 1
+    def _is_first(self, connection: Connection, delivery: str, now: datetime) -> bool:
+        return connection.execute(self._add_delivery, {"delivery": delivery, "received_at": now}).rowcount == 1
 
 
-async def _load(
-    connection: AsyncConnection, condition: ColumnElement[bool], order: ColumnElement[Any]
-) -> tuple[Run, ...]:
-    """Load runs with their forms: by one statement, so that no form is of another moment than its run."""
-    query = (
-        select(runs, forms)
-        .join_from(runs, forms, isouter=True)
-        .where(condition)
-        .order_by(order, runs.c.run_id, forms.c.position)
-    )
-    rows = await connection.execute(query)
+def _load(connection: Connection, query: Executable, parameters: dict[str, Any]) -> tuple[Run, ...]:
+    rows = connection.execute(query, parameters)
     return tuple(_run_of_joined(list(joined)) for _, joined in groupby(rows, key=itemgetter(0)))
 
 
-def _run_of_joined(joined: list[Any]) -> Run:
-    form_rows = (dict(zip(_FORM_COLUMNS, row[len(_RUN_COLUMNS) :], strict=True)) for row in joined)
-    return run_of(
-        dict(zip(_RUN_COLUMNS, joined[0], strict=False)), [row for row in form_rows if row["form_id"] is not None]
-    )
-
-
-async def _load_one(connection: AsyncConnection, key: str, condition: ColumnElement[bool]) -> Run:
-    for run in await _load(connection, condition, runs.c.run_id):
+def _load_one(connection: Connection, query: Executable, key: str) -> Run:
+    for run in _load(connection, query, {"key": key}):
         return run
     raise KeyError(key)
 
 
-async def _save_run(connection: AsyncConnection, before: Run, run: Run) -> None:
-    """Write what differs."""
+def _run_of_joined(joined: Sequence[Row[Any]]) -> Run:
+    """Return the run of its rows: one per form, or one with an empty form."""
+    width = len(_RUN_COLUMNS)
+    form_rows = [dict(zip(_FORM_COLUMNS, row[width:], strict=True)) for row in joined]
+    return run_of(dict(zip(_RUN_COLUMNS, joined[0][:width], strict=True)), [row for row in form_rows if row["form_id"]])
+
+
+def _load_effects(connection: Connection, query: Executable, parameters: dict[str, Any]) -> tuple[SavedEffect, ...]:
+    return tuple(saved_effect_of(dict(row)) for row in connection.execute(query, parameters).mappings())
+
+
+def _save_changes(connection: Connection, before: Run, run: Run) -> None:
     known = run_row(before)
     changes = {column: value for column, value in run_row(run).items() if value != known[column]}
     if changes:
-        await connection.execute(update(runs).where(runs.c.run_id == run.run_id).values(changes))
-    await _save_forms(connection, before.forms, run)
+        connection.execute(_CHANGE_RUN, {"key": run.run_id, **changes})
+    _save_forms(connection, run, before.forms)
 
 
-async def _save_forms(connection: AsyncConnection, before: Sequence[Form], run: Run) -> None:
+def _save_forms(connection: Connection, run: Run, before: Iterable[Form]) -> None:
     known = {form.form_id: form for form in before}
     for position, form in enumerate(run.forms):
         if form.form_id not in known:
-            await connection.execute(insert(forms).values(form_row(form, run.run_id, position)))
+            connection.execute(_ADD_FORM, form_row(form, run.run_id, position))
         elif form != known[form.form_id]:
-            row = form_row(form, run.run_id, position)
-            await connection.execute(update(forms).where(forms.c.form_id == form.form_id).values(row))
+            connection.execute(_CHANGE_FORM, {"key": form.form_id, **form_row(form, run.run_id, position)})
 
 
-async def _add_effects(
-    connection: AsyncConnection, effects: Sequence[Effect], run_id: str | None, now: datetime
-) -> None:
+def _add_effects(connection: Connection, effects: Sequence[Effect], run_id: str | None, now: datetime) -> None:
     if effects:
-        await connection.execute(insert(outbox), [effect_row(effect, run_id, now) for effect in effects])
+        connection.execute(_ADD_EFFECT, [effect_row(effect, run_id, now) for effect in effects])
 
 
-async def _update_effect(connection: AsyncConnection, row_id: int, **changes: Any) -> None:
-    await connection.execute(update(outbox).where(outbox.c.id == row_id).values(changes))
-
-
-async def _finish(connection: AsyncConnection, row_id: int | None) -> None:
+def _finish(connection: Connection, row_id: int | None) -> None:
     if row_id is not None:
-        await connection.execute(delete(outbox).where(outbox.c.id == row_id))
+        connection.execute(_FINISH_EFFECT, {"key": row_id})
