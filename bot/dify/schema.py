@@ -256,16 +256,17 @@ class TextChunk(StreamFrame):
     event: Literal["text_chunk"]
     data: Text
 
-    def to_core(self) -> StreamEvent:
-        return saw.TextArrived(self.data.text)
+    def to_core(self) -> StreamEvent | None:
+        return saw.TextArrived(self.data.text) if self.data.text else None
 
 
 class Message(StreamFrame):
     event: Literal["message", "message_replace"]
     answer: str
 
-    def to_core(self) -> StreamEvent:
-        return saw.TextArrived(self.answer, self.event == "message_replace")
+    def to_core(self) -> StreamEvent | None:
+        replaces = self.event == "message_replace"
+        return saw.TextArrived(self.answer, replaces) if self.answer or replaces else None
 
 
 class HumanInputRequired(StreamFrame):
