@@ -57,7 +57,7 @@ class Settings(DatabaseSettings):
 
     dify_base_url: AnyHttpUrl = AnyHttpUrl(DIFY_CLOUD)
     dify_api_key: SecretStr | None = None
-    dify_app_name: AppName = "app"
+    dify_app_name: AppName = "dify"
     dify_max_streams: Annotated[int, Field(ge=1)] = 8
     """Open streams per Dify server: it has ten connections per API worker by default (recording 22)."""
 
