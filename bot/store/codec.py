@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
+from dataclasses import fields
 from datetime import datetime
 from functools import cache
 from typing import Any, get_args
@@ -42,22 +43,12 @@ def run_row(run: Run) -> Row:
 def form_row(form: Form, run_id: str, position: int) -> Row:
     """Return the row of `forms`."""
     return {
-        "form_id": form.form_id,
+        **{field.name: getattr(form, field.name) for field in fields(Form)},
         "run_id": run_id,
         "position": position,
-        "node_id": form.node_id,
-        "node_title": form.node_title,
-        "content": form.content,
         "inputs": [{"kind": type(field).__name__, **_plain(field, type(field))} for field in form.inputs],
         "user_actions": _plain(form.user_actions, tuple[UserAction, ...]),
-        "form_token": form.form_token,
-        "expires_at": form.expires_at,
-        "answerable": form.answerable,
-        "status": form.status,
-        "message_ts": form.message_ts,
-        "revision": form.revision,
         "submission": _plain(form.submission, Submission | None),
-        "refusal": form.refusal,
     }
 
 

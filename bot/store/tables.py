@@ -119,6 +119,7 @@ forms = Table(
     Column("revision", Integer, nullable=False),
     Column("submission", JSON(none_as_null=True)),
     Column("refusal", Text),
+    Column("lost_responses", Integer, nullable=False),
     Index(None, "run_id", "position", unique=True),
 )
 

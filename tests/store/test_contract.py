@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
 
 import pytest
 
-from bot.core.effects import CheckCommand, Effect, PostForm, PostResult, PostRoot, RefreshRoot, StartRun, TellDecided
-from bot.core.effects import TellNotStartable as Refusal
+from bot.core.effects import (
+    CheckCommand,
+    Effect,
+    PostForm,
+    PostResult,
+    PostRoot,
+    RefreshRoot,
+    StartRun,
+    TellDecided,
+    TellNotStartable,
+)
 from bot.core.lifecycle import Transition
 from bot.core.model import FormStatus, Run, RunStatus
-from bot.core.ports import SavedEffect
+from bot.core.ports import Decide, SavedEffect
 from bot.errors import StoreError
 from bot.store.sql import SqlStore, open_store
 from tests.factories import NOW, make_command, make_form, make_run, make_submission
@@ -25,12 +36,13 @@ def kept(run: Run) -> Transition:
     return Transition(run)
 
 
-def then(*effects: Effect, **changes: object):
+def then(*effects: Effect, **changes: Any) -> Decide:
     """Decide that these fields change and these effects follow."""
     return lambda run: Transition(replace(run, **changes), effects)
 
 
-def effects_of(saved: tuple[SavedEffect, ...]) -> list[Effect]:
+def effects_of(saved: Iterable[SavedEffect]) -> list[Effect]:
+    """Return the effects themselves."""
     return [each.effect for each in saved]
 
 
@@ -229,7 +241,7 @@ async def test_a_forgotten_delivery_counts_as_new(store: SqlStore) -> None:
 async def test_an_effect_without_a_run_takes_the_place_of_the_one_it_answers(store: SqlStore) -> None:
     await store.save_command(make_command(), "delivery-1", NOW)
     [check] = await store.claim_effects(NOW, 10)
-    refusal = Refusal("https://hooks.example/1", ("“count” is not a number.",), "/dify review count=3")
+    refusal = TellNotStartable("https://hooks.example/1", ("“count” is not a number.",), "/dify review count=3")
     await store.add_effect(refusal, NOW, done=check.row_id)
     assert await store.interrupted_effects() == ()
     assert effects_of(await store.claim_effects(NOW, 10)) == [refusal]
@@ -282,7 +294,7 @@ async def test_claims_at_once_give_every_effect_to_one_of_them(database_url: str
         claims.append(await store.claim_effects(NOW, 100))
     begun = [each for claim in claims for each in claim]
     assert len({each.row_id for each in begun}) == len(begun) == 40
-    assert RefreshRoot() not in effects_of(tuple(begun))
+    assert RefreshRoot() not in effects_of(begun)
 
 
 async def test_an_effect_put_back_holds_up_its_lane_until_its_moment(store: SqlStore) -> None:

@@ -73,6 +73,7 @@ def _create_forms() -> None:
         sa.Column("revision", sa.Integer, nullable=False),
         sa.Column("submission", sa.JSON),
         sa.Column("refusal", sa.Text),
+        sa.Column("lost_responses", sa.Integer, nullable=False),
         sa.PrimaryKeyConstraint("form_id", name="pk_forms"),
         sa.ForeignKeyConstraint(["run_id"], ["runs.run_id"], name="fk_forms_run_id_runs"),
     )
