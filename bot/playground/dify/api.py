@@ -105,6 +105,7 @@ class Api:
             web.get("/v1/form/human_input/{form_token}", self.read_form, name=Route.READ_FORM),
             web.post("/v1/form/human_input/{form_token}", self.submit_form, name=Route.SUBMIT_FORM),
             web.post("/v1/files/upload", self.upload, name=Route.UPLOAD),
+            web.get("/files/{upload_id}/file-preview", self.download, name=Route.DOWNLOAD),
         ]
 
     # The app.
@@ -386,7 +387,18 @@ class Api:
             created_at=self._dify.clock.timestamp(),
         )
         self._dify.files.add(upload)
-        return _answer(_upload_result(upload, self._dify.origin), status=201)
+        return _answer(_upload_result(upload, self._dify.files.signed_url(upload)), status=201)
+
+    async def download(self, request: web.Request) -> web.Response:
+        """Answer a file's bytes to whoever has a signed address (recording 21)."""
+        query = request.query
+        upload = self._dify.files.open_signed(
+            request.match_info["upload_id"],
+            query.get("timestamp", ""),
+            query.get("nonce", ""),
+            query.get("sign", ""),
+        )
+        return web.Response(body=upload.content, content_type="application/octet-stream")
 
     # What the endpoints have in common.
 
@@ -696,7 +708,7 @@ def _message_file(file: Json) -> Json:
     }
 
 
-def _upload_result(upload: Upload, origin: str) -> Json:
+def _upload_result(upload: Upload, source_url: str) -> Json:
     return {
         "id": upload.id,
         "reference": None,
@@ -707,7 +719,7 @@ def _upload_result(upload: Upload, origin: str) -> Json:
         "created_by": upload.created_by,
         "created_at": upload.created_at,
         "preview_url": None,
-        "source_url": upload.source_url(origin),
+        "source_url": source_url,
         "original_url": None,
         "user_id": None,
         "tenant_id": str(uuid.uuid5(uuid.NAMESPACE_URL, "tenant")),

@@ -39,6 +39,14 @@ _STOP_NOTICED_S = 0.2  # 44
 _STOP_FLAG_S = 600.0  # 12, 27
 _STOP_COMMAND_S = 3600.0
 
+_BODY = '{"code": 0, "message": "success", "data": []}'
+_HEADERS = {
+    "server": "BaseHTTP/0.6",
+    "date": "Thu, 01 Jan 2026 00:00:00 GMT",
+    "content-type": "application/json",
+    "content-length": str(len(_BODY)),
+}
+
 ABORTED = "Aborted: User requested stop"
 STOPPED = "Stopped by user."
 FAILED_BESIDE_A_FORM = "Cannot pause execution that has completed"
@@ -154,7 +162,8 @@ class _Segment:
                     return False
                 for task in done:
                     del self._tasks[task]  # type: ignore[arg-type]
-                    task.result()
+                    if not task.cancelled():
+                        task.result()
             return True
         finally:
             for task in (stopped, *self._tasks):
@@ -290,7 +299,7 @@ class _Segment:
         await self._clock.sleep(node.seconds)
         if node.error:
             raise NodeFailed(node.error, process)
-        outputs = {"status_code": 200, "body": "{}", "headers": {"content-type": "application/json"}, "files": []}
+        outputs = {"status_code": 200, "body": _BODY, "headers": dict(_HEADERS), "files": []}
         return _Result(outputs, process=process)
 
     def _answer(self, node: Answer) -> _Result:
@@ -353,7 +362,7 @@ class _Segment:
             "__rendered_content": rendered,
             "__action_value": action["title"],
         }
-        inputs = {name: {"value_type": _value_type(value), "value": value} for name, value in values.items()}
+        inputs = {name: _typed(value) for name, value in values.items()}
         return _Result(outputs, inputs=inputs, handle=action["id"])
 
     def _usable(self, item: Json, form: Form) -> Any:
@@ -401,7 +410,10 @@ class _Segment:
         await run.publish("workflow_paused", run.paused(live=True))
         self._engine.on_change()
 
-    async def _end(self, status: RunStatus, error: str | None, *, told: RunStatus | None = None) -> None:
+    async def _end(
+        self, status: RunStatus, error: str | None, *, told: RunStatus | None = None, told_error: str | None = None
+    ) -> None:
+        """Store how the run ended and tell it; a stopped run tells something else than it stores."""
         run = self._run
         run.elapsed = time.monotonic() - self._began
         run.finished_at = self._clock.timestamp()
@@ -415,13 +427,13 @@ class _Segment:
                 run.message.answer = ""  # recordings 31, 46
             else:
                 await run.publish_message_end()
-        await run.publish("workflow_finished", run.finished(live=True, status=told))
+        await run.publish("workflow_finished", run.finished(live=True, status=told, error=told_error))
         self._engine.on_change()
 
     async def _abort(self) -> None:
         await self._clock.sleep(_STOP_NOTICED_S)
         if self._run.resumed:
-            await self._end(RunStatus.STOPPED, STOPPED)  # recording 12
+            await self._end(RunStatus.STOPPED, ABORTED, told_error=STOPPED)  # recording 12
         else:
             await self._end(RunStatus.STOPPED, ABORTED, told=RunStatus.FAILED)  # recordings 12, 31, 44
 
@@ -430,15 +442,24 @@ class _Segment:
         run = self._run
         run.elapsed = time.monotonic() - self._began
         run.finished_at = self._clock.timestamp()
+        if run.message:
+            run.message.status, run.message.error = "error", f"Run failed: {ABORTED}"  # recording 15
         await run.publish("workflow_finished", run.finished(live=True, status="stopped", error=STOPPED))
         run.finished_at = None
         self._engine.on_change()
 
 
-def _value_type(value: Any) -> str:
+def _typed(value: Any) -> Json:
+    """Return a value as the inputs of a Human Input node show it: files without their addresses (recordings 09, 31)."""
     if isinstance(value, list):
-        return "array[file]" if value else "array[any]"  # recording 31
-    return "file" if isinstance(value, dict) else "string"
+        return {"value_type": "array[file]" if value else "array[any]", "value": [_bare(file) for file in value]}
+    if isinstance(value, dict):
+        return {"value_type": "file", "value": _bare(value)}
+    return {"value_type": "string", "value": value}
+
+
+def _bare(file: Json) -> Json:
+    return {name: value for name, value in file.items() if name not in ("related_id", "url")}
 
 
 def _uuid7(now: float) -> str:

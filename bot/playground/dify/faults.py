@@ -25,6 +25,7 @@ class Route(StrEnum):
     READ_FORM = "read_form"
     SUBMIT_FORM = "submit_form"
     UPLOAD = "upload"
+    DOWNLOAD = "download"
     STOP = "stop"
 
 

@@ -1,12 +1,17 @@
 """Uploaded files, kept in memory, and the rules for using one in an input (recordings 08, 09, 11, 18, 37)."""
 
+import base64
+import hmac
+import json
+import mimetypes
+import secrets
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
-from bot.playground.dify.errors import ApiError, InputError, invalid_param
+from bot.playground.dify.errors import ApiError, InputError, invalid_param, not_found
 from bot.playground.dify.graph import Json
 from bot.playground.dify.variables import FILE_IDENTITY
 
@@ -41,6 +46,7 @@ _DOCUMENTS = frozenset(
 _SIZE_LIMITS = ((_IMAGES, 10 * MB), (_VIDEOS, 100 * MB), (_AUDIOS, 50 * MB))
 _OTHER_SIZE_LIMIT = 15 * MB
 _NAME_LIMIT = 200
+_URL_LIFETIME_S = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,25 +63,22 @@ class Upload:
     created_by: str
     created_at: int
 
-    def source_url(self, origin: str) -> str:
-        """Return the signed address of the file; signatures are not checked by anybody here."""
-        return f"{origin}/files/{self.id}/file-preview?timestamp={self.created_at}&nonce={self.id}&sign=demo"
-
-    def as_file(self, kind: str, origin: str) -> Json:
+    def as_file(self, kind: str, url: str) -> Json:
         """Return the file object that travels in outputs and submissions (recording 37)."""
+        record = json.dumps({"record_id": self.id}, separators=(",", ":")).encode()
         return {
             "dify_model_identity": FILE_IDENTITY,
             "id": None,
             "type": kind,
             "transfer_method": "local_file",
-            "remote_url": self.source_url(origin),
-            "reference": self.id,
+            "remote_url": "",
+            "reference": f"dify-file-ref:{base64.b64encode(record).decode()}",
             "filename": self.name,
             "extension": f".{self.extension}",
             "mime_type": self.mime_type,
             "size": len(self.content),
             "related_id": self.id,
-            "url": self.source_url(origin),
+            "url": url,
         }
 
 
@@ -114,10 +117,31 @@ def detected_type(extension: str, mime_type: str) -> str:
 
 
 class FileStore:
-    """Every uploaded file of the server."""
+    """Every uploaded file of the server, and the addresses it hands out; `now` gives Unix seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._secret = secrets.token_bytes(32)
         self._uploads: dict[str, Upload] = {}
+        self.origin = ""
+
+    def signed_url(self, upload: Upload) -> str:
+        """Return an address that anybody may open for 300 s (recordings 21, 30)."""
+        timestamp, nonce = str(int(self._now())), secrets.token_hex(16)
+        query = urlencode({"timestamp": timestamp, "nonce": nonce, "sign": self._sign(upload.id, timestamp, nonce)})
+        return f"{self.origin}/files/{upload.id}/file-preview?{query}"
+
+    def open_signed(self, upload_id: str, timestamp: str, nonce: str, sign: str) -> Upload:
+        """Return the file of a signed address; one that is too old or altered is 404 (recordings 21, 30)."""
+        upload = self._uploads.get(upload_id)
+        genuine = hmac.compare_digest(sign.encode(), self._sign(upload_id, timestamp, nonce).encode())
+        if upload is None or not genuine or self._now() - float(timestamp) > _URL_LIFETIME_S:
+            raise not_found("File not found or signature is invalid")
+        return upload
+
+    def _sign(self, upload_id: str, timestamp: str, nonce: str) -> str:
+        text = f"file-preview|{upload_id}|{timestamp}|{nonce}".encode()
+        return base64.urlsafe_b64encode(hmac.digest(self._secret, text, "sha256")).decode()
 
     def add(self, upload: Upload) -> None:
         """Keep an upload."""
@@ -161,11 +185,12 @@ class FileStore:
         if not _allowed(kind, extension, mapping["transfer_method"], rules):
             raise InputError(f"File validation failed for file: {name}")
 
-    def resolve(self, mapping: Json, app_key: str, user: str, origin: str) -> Json:
-        """Return the file object of a mapping that was checked before, looked up as the run's own user."""
+    def resolve(self, mapping: Json, app_key: str, user: str) -> Json:
+        """Return the file object of a mapping, looked up as one user of one app; raises `InputError`."""
         kind = mapping.get("type", "custom")
-        if mapping["transfer_method"] == "local_file":
-            return self.owned(mapping["upload_file_id"], app_key, user).as_file(kind, origin)
+        if mapping.get("transfer_method") == "local_file":
+            upload = self.owned(str(mapping.get("upload_file_id")), app_key, user)
+            return upload.as_file(kind, self.signed_url(upload))
         name, extension, mime_type = _remote(mapping)
         url = _remote_url(mapping)
         return {
@@ -189,11 +214,15 @@ def _remote_url(mapping: Json) -> str:
 
 
 def _remote(mapping: Json) -> tuple[str, str, str]:
-    parts = urlsplit(_remote_url(mapping))
-    if parts.scheme not in ("http", "https") or not parts.netloc:
+    """Return name, extension and MIME type as the address tells them; nothing is fetched here."""
+    url = _remote_url(mapping)
+    if not url:
         raise InputError("Invalid file url")
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise InputError(f"Reached maximum retries (3) for URL {url}")  # recording 09
     name = PurePosixPath(parts.path).name
-    return name, _extension(name), ""
+    return name, _extension(name), mimetypes.guess_type(name)[0] or ""
 
 
 def _allowed(kind: str, extension: str, method: str, rules: Json) -> bool:

@@ -78,15 +78,14 @@ class Execution:
 
     def started(self, *, live: bool) -> Json:
         """Return the fields of `node_started`; live events always say index 1."""
-        return self._node_fields(1 if live else self.index) | {
+        fields = self._node_fields(1 if live else self.index) | {
             "inputs": None,
-            "inputs_truncated": False,
             "created_at": self.created_at,
             "extras": {},
             "iteration_id": None,
             "loop_id": None,
-            "agent_strategy": None,
         }
+        return fields | {"inputs_truncated": False, "agent_strategy": None} if live else fields
 
     def finished(self, inputs: Json, process: Json, outputs: Json, error: str | None) -> Json:
         """Return the fields of a live `node_finished`, which tells everything."""
@@ -204,7 +203,7 @@ class Run:
         }
 
     def all_inputs(self, *, stamped: bool = False) -> Json:
-        """Return the start inputs with the system variables; only stored ones carry the time stamp (recording 05)."""
+        """Return the start inputs with the system variables; only those a workflow stores carry a time (recordings 05, 15)."""
         chat = {"sys.query": self.message.query} if self.message else {}
         count = {"sys.dialogue_count": self.dialogue_count} if self.message else {}
         return {
@@ -214,7 +213,7 @@ class Run:
             "sys.user_id": self.end_user.session_id,
             **count,
             "sys.app_id": self.app.id,
-            **({"sys.timestamp": self.created_at} if stamped else {}),
+            **({"sys.timestamp": self.created_at} if stamped and not self.message else {}),
             "sys.workflow_id": self.app.workflow_id,
             "sys.workflow_run_id": self.id,
         }
@@ -305,7 +304,7 @@ class Run:
             "created_by": {"id": self.end_user.id, "user": self.end_user.session_id},
             "created_at": self.segment_started_at if live else self.created_at,
             "finished_at": self.finished_at,
-            "exceptions_count": 0,
+            "exceptions_count": int(self.failure is not None),
             "files": _files_in(self.outputs),
         }
 

@@ -12,7 +12,8 @@ from bot.playground.dify.faults import Delay, Failure, LostResponse
 from bot.playground.dify.simulator import Dify, RecordedRequest
 
 VERSION = "1.14.2"
-_RECORD = "record"
+_RECORD = web.RequestKey("record", RecordedRequest)
+_SHUTDOWN_S = 0.05  # then streams that are still open are cut off
 _UPLOAD_LIMIT_BYTES = 110 * 1024 * 1024
 _PAGE = "<!doctype html>\n<html lang=en>\n<title>{title}</title>\n<h1>{heading}</h1>\n<p>{text}</p>\n"
 _NOT_FOUND = _PAGE.format(
@@ -37,17 +38,17 @@ class DifyServer:
     @property
     def base_url(self) -> str:
         """Return the API's root, a value for `DIFY_BASE_URL`."""
-        return f"{self._dify.origin}/v1"
+        return f"{self._dify.files.origin}/v1"
 
     async def __aenter__(self) -> Self:
         app = web.Application(middlewares=[self._serve], client_max_size=_UPLOAD_LIMIT_BYTES)
         app.add_routes([*Api(self._dify).routes(), web.get("/v1", _redirect)])
         app.on_response_prepare.append(self._sign)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.0)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self._port).start()
         host, port = self._runner.addresses[0][:2]
-        self._dify.origin = f"http://{host}:{port}"
+        self._dify.files.origin = f"http://{host}:{port}"
         self._dify.open()
         return self
 

@@ -79,12 +79,11 @@ class Dify:
         self.apps = {app.key: app for app in apps}
         self.clock = Clock(now, speed)
         self.extension_blacklist = frozenset(extension_blacklist)
-        self.origin = ""
         self.requests: list[RecordedRequest] = []
         self.runs: dict[str, Run] = {}
         self.forms: dict[str, Form] = {}
         self.conversations: dict[str, Conversation] = {}
-        self.files = FileStore()
+        self.files = FileStore(now)
         self.faults = Faults()
         self.changes = Changes()
         self.engine = Engine(self.clock, self._resolve_file, self.changes.notify, self._keep_form)
@@ -232,7 +231,7 @@ class Dify:
         return message, len(conversation.messages)
 
     def _own(self, mapping: Json, rules: Json, app: App, user: str) -> Json:
-        resolved = self.files.resolve(mapping, app.key, user, self.origin)
+        resolved = self.files.resolve(mapping, app.key, user)
         self.files.check(mapping, rules)
         return resolved
 
@@ -314,4 +313,4 @@ class Dify:
         self.changes.notify()
 
     def _resolve_file(self, mapping: Json, run: Run) -> Json:
-        return self.files.resolve(mapping, run.app.key, run.end_user.session_id, self.origin)
+        return self.files.resolve(mapping, run.app.key, run.end_user.session_id)
