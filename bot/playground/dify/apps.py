@@ -229,6 +229,39 @@ def every_field() -> App:
     )
 
 
+def pick() -> App:
+    """A text and a menu: a form that can be filled in wrongly."""
+    return App(
+        name="pick",
+        description="Plans a menu and lets a person decide on it.",
+        start=(
+            text_input("title", required=True, max_length=40),
+            choice("size", ["S", "M", "L"], default="M"),
+            number("copies", default="1"),
+        ),
+        nodes=(
+            HumanInput(
+                "decide",
+                "Decide",
+                content="## {{#start.title#}}\n\nSize {{#start.size#}}.\n\n"
+                "Remarks\n\n{{#$output.remarks#}}\n\nPriority\n\n{{#$output.priority#}}\n",
+                inputs=(paragraph("remarks"), select("priority", ["low", "normal", "high"])),
+                actions=(action("accept", "Accept", "primary"), action("dismiss", "Dismiss", "ghost")),
+            ),
+            End(
+                "done",
+                "Done",
+                {
+                    "remarks": ("decide", "remarks"),
+                    "priority": ("decide", "priority"),
+                    "decision": ("decide", "__action_value"),
+                },
+            ),
+        ),
+        edges=("start -> decide", "decide.accept -> done", "decide.dismiss -> done"),
+    )
+
+
 _TOPIC = (text_input("topic", default="something"),)
 
 
@@ -363,6 +396,7 @@ def all_apps() -> list[App]:
     return [
         content_review(),
         every_field(),
+        pick(),
         two_forms(),
         parallel(),
         fails_after(),

@@ -1,0 +1,138 @@
+"""The bot as a child of its own, started from an environment made from scratch."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+START_SECONDS, STOP_SECONDS = 30.0, 15.0
+_PACKAGE = Path(__file__).parents[2]
+_LAST_LINES = 15
+
+
+class BotDied(Exception):
+    """The bot ended, or did not get ready; the message carries the end of its log."""
+
+
+class BotProcess:
+    """Runs `python -m bot run` while it is entered, and leaves nothing running behind.
+
+    `environment` is all the bot gets to know, but for the path to programs and to this package. `folder` is where it
+    runs and where its log is kept, `ready` returns as soon as it can be talked to.
+    """
+
+    def __init__(self, environment: Mapping[str, str], folder: Path, ready: Callable[[], Awaitable[object]]) -> None:
+        self._environment = {"PATH": os.environ.get("PATH", ""), "PYTHONPATH": str(_PACKAGE), **environment}
+        self._folder = folder
+        self._ready = ready
+        self._child: asyncio.subprocess.Process | None = None
+        self.log = folder / "bot.log"
+        """What the bot wrote to its standard error, over all its starts."""
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.is_running:
+            await self.terminate()
+
+    @property
+    def pid(self) -> int:
+        """The operating system's number for it. Raises `RuntimeError` before the first start."""
+        return self._started().pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._child is not None and self._child.returncode is None
+
+    async def start(self) -> None:
+        """Start it, on the database it had before, and wait until it is ready. Raises `BotDied`."""
+        # A folder of its own keeps a developer's `.env` out, a session of its own the terminal's Ctrl-C.
+        with self.log.open("ab") as log:
+            self._child = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "bot", "run"),
+                env=self._environment,
+                cwd=self._folder,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        try:
+            await self._get_ready(self._child)
+        except BaseException:
+            await self.kill()
+            raise
+
+    async def terminate(self) -> int:
+        """Ask it to end (SIGTERM) and return its exit code. Raises `BotDied` when it does not end in time."""
+        child = self._started()
+        child.terminate()
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                return await child.wait()
+        except TimeoutError:
+            raise BotDied(f"the bot did not end within {STOP_SECONDS:.0f} s of SIGTERM\n{self._last_lines()}") from None
+        finally:
+            await self.kill()
+
+    async def kill(self) -> None:
+        """End it at once (SIGKILL), as a crash would; nothing happens when it has ended."""
+        child = self._started()
+        if child.returncode is None:
+            child.kill()
+        await child.wait()
+
+    def complaints(self) -> list[str]:
+        """The lines of its log that tell of an error: a bug of ours, whatever the platforms did."""
+        return [line for line in self.log.read_text().splitlines() if _level(line) in ("error", "critical")]
+
+    async def _get_ready(self, child: asyncio.subprocess.Process) -> None:
+        ready = asyncio.ensure_future(self._ready())
+        ended = asyncio.ensure_future(child.wait())
+        try:
+            await asyncio.wait((ready, ended), timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                raise BotDied(f"the bot ended with exit code {ended.result()}\n{self._last_lines()}")
+            if not ready.done():
+                raise BotDied(f"the bot was not ready within {START_SECONDS:.0f} s\n{self._last_lines()}")
+            await ready
+        finally:
+            for waiting in (ready, ended):
+                waiting.cancel()
+            await asyncio.gather(ready, ended, return_exceptions=True)
+
+    def _started(self) -> asyncio.subprocess.Process:
+        if self._child is None:
+            raise RuntimeError("the bot was never started")
+        return self._child
+
+    def _last_lines(self) -> str:
+        return "\n".join(self.log.read_text().splitlines()[-_LAST_LINES:])
+
+
+def _level(line: str) -> str:
+    """The level of a line of the JSON log; what is no JSON was not logged on purpose, such as a traceback."""
+    try:
+        entry: Any = json.loads(line)
+    except ValueError:
+        return "error"
+    return str(entry.get("level", "")) if isinstance(entry, dict) else "error"
+
+
+def free_port(host: str) -> int:
+    """Return a port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,411 @@
+"""What people do with the bot, played on a stage and judged: each scenario has one outcome that is right."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias, TypeVar
+
+from bot.playground.dify import App, RecordedRequest
+from bot.playground.dify.apps import content_review, pick
+from bot.playground.dify.forms import Form, FormStatus
+from bot.playground.dify.graph import HumanInput
+from bot.playground.slack import Message, Result
+from bot.playground.stage import Stage
+
+Found = TypeVar("Found")
+Act: TypeAlias = "Callable[[Scene], Awaitable[None]]"
+
+HASTY_DEADLINE = 6
+"""Seconds people get in the app `hasty`."""
+
+_PATIENCE = 20.0
+_TOPIC, _LANGUAGE = "Team calendars", "English"
+_REVIEW = f'/dify review topic="{_TOPIC}" language={_LANGUAGE}'
+_FEEDBACK = "Warmer, please, and half as long."
+
+
+class Unexpected(Exception):
+    """Something else happened than should have; the message is a sentence for a reader."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A play and what has to come of it."""
+
+    name: str
+    description: str
+    outcome: str
+    """What is true once it went well, as a sentence."""
+    answers: int
+    """How many of the bot's answers Dify takes."""
+    act: Act
+
+
+SCENARIOS: dict[str, Scenario] = {}
+
+
+def scenario_apps() -> dict[str, App]:
+    """Return the apps that the scenarios start, under the names people type."""
+    review = content_review()
+    hurried = [
+        replace(node, timeout_seconds=HASTY_DEADLINE) if isinstance(node, HumanInput) else node for node in review.nodes
+    ]
+    return {"review": review, "hasty": replace(review, name="hasty_review", nodes=hurried), "pick": pick()}
+
+
+async def play_scenario(
+    scenario: Scenario, stage: Stage, channel: str, tell: Callable[[str], None], pace: float
+) -> None:
+    """Play one scenario in a channel; raises `Unexpected` unless everything was as it should be.
+
+    `tell` gets a line whenever somebody does something; people take `pace` seconds before they do.
+    """
+    scene = Scene(stage, channel, tell, pace)
+    await scenario.act(scene)
+    scene.check_answers(scenario.answers)
+    scene.check_manners()
+
+
+class Scene:
+    """People in one channel, from the beginning of a scenario to its end."""
+
+    def __init__(self, stage: Stage, channel: str, tell: Callable[[str], None], pace: float) -> None:
+        self.stage, self.channel = stage, channel
+        self.workspace, self.dify = stage.workspace, stage.dify
+        self._tell, self._pace = tell, pace
+        self._calls, self._requests = len(self.workspace.calls), len(self.dify.requests)
+        self._complaints = len(stage.bot.complaints())
+        self._there = set(self.workspace.channel(channel).log)
+        self._active: set[str] = set()
+
+    # --- what people do ----------------------------------------------------------------------------------------------
+
+    async def command(self, name: str, line: str) -> Result:
+        """Send a slash command."""
+        await self._acts(name, line)
+        return self._answered(await self.workspace.person(name).command(self.channel, line))
+
+    async def start(self, name: str, line: str) -> Message:
+        """Send a slash command that starts a run, and return the run's root message."""
+        before = {message.ts for message in self.workspace.channel(self.channel).roots}
+        await self.command(name, line)
+        return await self.until(
+            lambda: next((root for root in self.workspace.channel(self.channel).roots if root.ts not in before), None),
+            "a root message for the run appears",
+        )
+
+    async def fill(self, name: str, message: Message, field: str, text: str) -> None:
+        """Type into a field."""
+        await self._acts(name, f"types “{text}” into the field {field}")
+        self.workspace.person(name).fill(message, field, text)
+
+    async def select(self, name: str, message: Message, field: str, option: str) -> None:
+        """Choose an option."""
+        await self._acts(name, f"chooses “{option}” in the menu {field}")
+        self.workspace.person(name).select(message, field, option)
+
+    async def click(self, name: str, message: Message, button: str, *, hesitates: bool = True) -> Result:
+        """Press a button; who does not hesitate does it before anything else can happen."""
+        if hesitates:
+            await asyncio.sleep(self._pace)
+        self._did(name, f"clicks [{button}]")
+        return self._answered(await self.workspace.person(name).click(message, button))
+
+    async def click_at_once(self, message: Message, **buttons: str) -> None:
+        """Let several people press a button at the same moment: `ann="Approve"`."""
+        await asyncio.sleep(self._pace)
+        for name, button in buttons.items():
+            self._did(name, f"clicks [{button}] at the same moment")
+        clicks = (self.workspace.person(name).click(message, button) for name, button in buttons.items())
+        for result in await asyncio.gather(*clicks):
+            self._answered(result)
+
+    async def tell(self, line: str) -> None:
+        """Tell the reader of something that happens outside of Slack."""
+        await asyncio.sleep(self._pace)
+        self._tell(line)
+
+    async def _acts(self, name: str, line: str) -> None:
+        await asyncio.sleep(self._pace)
+        self._did(name, line)
+
+    def _did(self, name: str, line: str) -> None:
+        self._active.add(name)
+        self._tell(f"{name}: {line}" if line.startswith("/") else f"{name} {line}")
+
+    # --- what they see -----------------------------------------------------------------------------------------------
+
+    async def form(self, root: Message, button: str, title: str = "") -> Message:
+        """Wait for an open form in a run's thread: a message with this button."""
+        return await self.until(
+            lambda: self.workspace.find(channel=self.channel, thread=root.ts, button=button, text=title),
+            f"a form {title or ''} with the button [{button}] appears in the thread".replace("  ", " "),
+        )
+
+    async def reads(self, message: Message, *parts: str) -> None:
+        """Wait until a message shows all these texts."""
+        await self.until(
+            lambda: all(part.casefold() in self.text(message).casefold() for part in parts),
+            f"a message reads {' and '.join(f'“{part}”' for part in parts)}",
+            instead=lambda: self.text(message),
+        )
+
+    async def told(self, name: str, *parts: str) -> Message:
+        """Wait until somebody is told all these texts in private, since this scenario began."""
+
+        def note() -> Message | None:
+            return next((each for each in self.notes(name) if all(part in self.text(each) for part in parts)), None)
+
+        return await self.until(
+            note,
+            f"{name} is told in private {' and '.join(f'“{part}”' for part in parts)}",
+            instead=lambda: " / ".join(self.text(each) for each in self.notes(name)),
+        )
+
+    async def result(self, root: Message, *parts: str) -> Message:
+        """Wait for the message in a run's thread that shows all these texts, and for the root to say it is done."""
+
+        def reply() -> Message | None:
+            replies = self.workspace.channel(self.channel).replies(root.ts)
+            return next((each for each in replies if all(part in self.text(each) for part in parts)), None)
+
+        found = await self.until(reply, f"the thread shows {' and '.join(f'“{part}”' for part in parts)}")
+        await self.reads(root, DONE)
+        return found
+
+    def notes(self, name: str) -> list[Message]:
+        """What only this person was shown since the scenario began."""
+        shown = self.workspace.find_all(channel=self.channel, visible_to=name)
+        return [message for message in shown if message.ts not in self._there]
+
+    def text(self, message: Message) -> str:
+        """What a message says, mentions by name and emphasis left out."""
+        text = message.shown.replace("*", "")
+        for person in self.workspace.people.values():
+            text = text.replace(f"<@{person.id}>", f"@{person.name}")
+        return text
+
+    def dify_form(self, root: Message) -> Form:
+        """Return Dify's newest form, that of the run whose form people see now."""
+        return self.dify.open_forms()[-1]
+
+    # --- judging -----------------------------------------------------------------------------------------------------
+
+    async def until(
+        self, predicate: Callable[[], Found | None], claim: str, instead: Callable[[], str] | None = None
+    ) -> Found:
+        """Wait for the first true value; raises `Unexpected` when there is none in time."""
+        try:
+            return await self.workspace.wait_for(predicate, timeout=_PATIENCE)
+        except TimeoutError as error:
+            seen = f" What is there instead: {instead()!r}." if instead else ""
+            raise Unexpected(f"It should have come about that {claim}, and it {error}.{seen}") from None
+
+    def expect(self, is_so: bool, claim: str) -> None:
+        """Raise `Unexpected` unless something is so."""
+        if not is_so:
+            raise Unexpected(f"It should be that {claim}, and it is not.")
+
+    @property
+    def submits(self) -> list[RecordedRequest]:
+        """The answers to forms that the bot sent to Dify."""
+        requests = self.dify.requests[self._requests :]
+        return [each for each in requests if each.method == "POST" and "/form/human_input/" in each.path]
+
+    @property
+    def starts(self) -> list[RecordedRequest]:
+        """The runs that the bot asked Dify to start."""
+        requests = self.dify.requests[self._requests :]
+        return [each for each in requests if each.method == "POST" and each.path.endswith("/workflows/run")]
+
+    def check_answers(self, expected: int) -> None:
+        """Exactly so many answers were taken by Dify, and none was sent twice."""
+        taken = [each for each in self.submits if each.status == 200]
+        self.expect(len(taken) == expected, f"Dify took {expected} answer(s) of the bot (it took {len(taken)})")
+        paths = [each.path for each in self.submits]
+        self.expect(len(paths) == len(set(paths)), f"no form was answered twice ({len(paths)} answers were sent)")
+
+    def check_manners(self) -> None:
+        """Nobody was pinged who had no part in it, Slack refused nothing, and the bot logged no error."""
+        log = self.workspace.channel(self.channel).log
+        pinged = {ping for ts, message in log.items() if ts not in self._there for ping in message.pings}
+        uninvited = pinged - {f"@{name}" for name in self._active}
+        self.expect(not uninvited, f"nobody was pinged who took no part ({', '.join(sorted(uninvited))})")
+        refused = [
+            f"{call.method}: {call.response['error']}" for call in self.workspace.calls[self._calls :] if not call.ok
+        ]
+        self.expect(not refused, f"Slack refused no call ({'; '.join(refused)})")
+        complaints = self.stage.bot.complaints()[self._complaints :]
+        self.expect(not complaints, f"the bot logged no error ({'; '.join(complaints[:3])})")
+
+    def _answered(self, result: Result) -> Result:
+        self.expect(result.acked and not result.error, f"the bot answered within 3 s ({result.error})")
+        return result
+
+
+DONE = "done in"
+"""How a root message says that its run ended well."""
+
+
+def _scenario(name: str, description: str, outcome: str, *, answers: int) -> Callable[[Act], Act]:
+    """Register what people do as a scenario."""
+
+    def register(act: Act) -> Act:
+        SCENARIOS[name] = Scenario(name, description, outcome, answers, act)
+        return act
+
+    return register
+
+
+@_scenario(
+    "approve",
+    "A draft is reviewed and approved with one click.",
+    "the draft was published as it stood, and the form says who approved it",
+    answers=1,
+)
+async def approve(scene: Scene) -> None:
+    root = await scene.start("ann", _REVIEW)
+    form = await scene.form(root, "Approve")
+    await scene.click("ben", form, "Approve")
+    await scene.reads(form, "Approve", "@ben")
+    await scene.result(root, f"# {_TOPIC}: less waiting, more doing")
+    scene.expect(not form.buttons and not form.fields, "the decided form has no fields and buttons left")
+
+
+@_scenario(
+    "edit",
+    "Somebody edits the draft in the form and applies the edit.",
+    "the edited text was published, and stays readable on the form",
+    answers=1,
+)
+async def edit(scene: Scene) -> None:
+    edited = "# Team calendars\n\nOne calendar for all of us. Starts on Monday."
+    root = await scene.start("ann", _REVIEW)
+    form = await scene.form(root, "Apply edit")
+    await scene.fill("ann", form, "edits", edited)
+    await scene.click("ann", form, "Apply edit")
+    await scene.reads(form, "Apply edit", "@ann", "Starts on Monday.")
+    await scene.result(root, "One calendar for all of us.")
+    scene.expect(_given(scene)["edits"] == edited, "Dify got the text exactly as it was typed")
+
+
+@_scenario(
+    "regenerate",
+    "A draft is sent back with feedback; the new one is reviewed once more and approved.",
+    "both forms were answered in the same thread, and the second draft was published",
+    answers=2,
+)
+async def regenerate(scene: Scene) -> None:
+    root = await scene.start("ann", _REVIEW)
+    first = await scene.form(root, "Regenerate", "Review draft")
+    await scene.fill("ben", first, "feedback", _FEEDBACK)
+    await scene.click("ben", first, "Regenerate")
+    await scene.reads(first, "Regenerate", "@ben", _FEEDBACK)
+    second = await scene.form(root, "Approve", "Review revision")
+    scene.expect(second is not first, "the second form has a message of its own")
+    await scene.click("ann", second, "Approve")
+    await scene.reads(second, "Approve", "@ann")
+    await scene.result(root, f"# {_TOPIC}, in one breath", _FEEDBACK)
+
+
+@_scenario(
+    "race",
+    "Two people click different buttons of one form at the same moment.",
+    "one answer counted, and the other person was told who decided what",
+    answers=1,
+)
+async def race(scene: Scene) -> None:
+    root = await scene.start("cleo", _REVIEW)
+    form = await scene.form(root, "Approve")
+    asked = scene.dify_form(root)
+    clicked = {"ann": "Approve", "ben": "Apply edit"}
+    await scene.click_at_once(form, **clicked)
+    await scene.until(lambda: asked.answered, "one of the two answers reaches Dify")
+    assert asked.answered
+    chosen = asked.answered.action["title"]
+    winner, loser = ("ann", "ben") if chosen == clicked["ann"] else ("ben", "ann")
+    await scene.told(loser, f"@{winner}", chosen)
+    await scene.reads(form, chosen, f"@{winner}")
+    await scene.result(root, f"# {_TOPIC}: less waiting, more doing")
+    scene.expect(len(scene.submits) == 1, f"one answer was sent to Dify (it was {len(scene.submits)})")
+    scene.expect(not scene.notes(winner), f"{winner}, who decided, was told nothing in private")
+
+
+@_scenario(
+    "elsewhere",
+    "The form is answered on Dify's own page while it is open in Slack, where somebody then clicks.",
+    "the answer given in Dify counted, the form says so, and so does a private answer to the click",
+    answers=0,
+)
+async def elsewhere(scene: Scene) -> None:
+    root = await scene.start("ann", _REVIEW)
+    form = await scene.form(root, "Apply edit")
+    asked = scene.dify_form(root)
+    await scene.fill("ben", form, "edits", "Not yet, please.")
+    await scene.tell("Meanwhile somebody answers the form on Dify's own page: Approve")
+    await scene.dify.answer_elsewhere(asked, "approve", {"edits": "", "feedback": ""})
+    await scene.click("ben", form, "Apply edit", hesitates=False)
+    await scene.told("ben", "answered")
+    await scene.reads(form, "answered")
+    await scene.result(root, f"# {_TOPIC}: less waiting, more doing")
+    assert asked.answered
+    scene.expect(asked.answered.action["id"] == "approve", "the answer given in Dify stands")
+
+
+@_scenario(
+    "expired",
+    "Nobody answers before the deadline passes.",
+    "the form says that it expired, and the run ended through its timeout branch",
+    answers=0,
+)
+async def expired(scene: Scene) -> None:
+    root = await scene.start("ann", _REVIEW.replace("review", "hasty"))
+    form = await scene.form(root, "Approve")
+    asked = scene.dify_form(root)
+    await scene.tell(f"Nobody answers; the deadline of this app passes after {HASTY_DEADLINE} seconds")
+    await asyncio.sleep(max(0.0, asked.expires_at - scene.dify.clock.now()))
+    scene.dify.sweep()
+    await scene.reads(form, "expired")
+    await scene.result(root, "Nobody answered in time. Nothing was published.")
+    scene.expect(not form.buttons, "the expired form has no buttons left")
+    scene.expect(asked.status is FormStatus.TIMEOUT, "Dify counts the form as expired")
+
+
+@_scenario(
+    "invalid",
+    "A command and then a form are filled in wrongly, and put right.",
+    "every mistake was named in private, nothing typed was lost, and the mended answer went through",
+    answers=1,
+)
+async def invalid(scene: Scene) -> None:
+    await scene.command("ann", '/dify pick titel="Spring menu" size=XXL')
+    note = await scene.told("ann", "titel", "title", "XXL")
+    scene.expect(not scene.starts, "nothing was started with wrong values")
+    line = corrected_command(note)
+    scene.expect(line is not None, "the private answer has a corrected command to copy")
+    root = await scene.start("ann", line or "")
+    form = await scene.form(root, "Accept")
+    await scene.fill("ben", form, "remarks", "Less garlic")
+    drawn = len(form.history)
+    await scene.click("ben", form, "Accept")
+    await scene.told("ben", "Priority")
+    scene.expect(not scene.submits, "nothing was sent to Dify while a menu was empty")
+    scene.expect(len(form.history) == drawn, "the form ben was typing in was not redrawn")
+    await scene.select("ben", form, "priority", "high")
+    await scene.click("ben", form, "Accept")
+    await scene.reads(form, "Accept", "@ben", "Less garlic", "high")
+    await scene.result(root, "Less garlic")
+    scene.expect(_given(scene) == {"remarks": "Less garlic", "priority": "high"}, "Dify got what ben typed and chose")
+
+
+def corrected_command(note: Message) -> str | None:
+    """Return the command that a private answer offers for copying, as the person would copy it."""
+    return next((line for line in note.shown.splitlines() if line.startswith("/dify ")), None)
+
+
+def _given(scene: Scene) -> Mapping[str, object]:
+    """Return the values of the last answer the bot sent."""
+    values: Mapping[str, object] = scene.submits[-1].body["inputs"]
+    return values
