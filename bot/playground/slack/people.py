@@ -113,7 +113,7 @@ class Person:
                 return found[0]
             return f"<{target}|{found[2]}>" if named else f"<{target}>"
 
-        linked = re.sub(r"(?<!\S)(https?://[^\s&]+)", r"<\1>", escape(text))
+        linked = re.sub(r"(?<!\w)(https?://(?:(?!&[lg]t;)\S)+)", r"<\1>", escape(text))
         return re.sub(r"(?<![\w<])([@#])(\w[\w-]*)", mention, linked)
 
     # --- filling in --------------------------------------------------------------------------------------------------

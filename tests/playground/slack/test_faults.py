@@ -1,0 +1,78 @@
+"""Failures on order: each hits the calls it was ordered for, and no other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+import pytest
+from slack_sdk.errors import SlackApiError
+
+from bot.playground.slack.faults import CallFault, Delay, LostResponse, RateLimited, Refuse, ServerError
+from tests.playground.slack.conftest import Serve
+
+ClientOf = Callable[..., Any]
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "code"),
+    [
+        (ServerError(503), 503, "internal_error"),
+        (RateLimited(retry_after=7), 429, "ratelimited"),
+        (Refuse("fatal_error"), 200, "fatal_error"),
+    ],
+)
+async def test_a_refused_call_does_nothing(
+    serve: Serve, client_of: ClientOf, fault: CallFault, status: int, code: str
+) -> None:
+    """The next call works again."""
+    workspace, server = await serve()
+    client = await client_of(server)
+    workspace.faults.add("chat.postMessage", fault)
+    with pytest.raises(SlackApiError) as caught:
+        await client.chat_postMessage(channel="C0CONTENT", text="x")
+    assert (caught.value.response.status_code, caught.value.response["error"]) == (status, code)
+    assert workspace.channel("content").messages == []
+    if isinstance(fault, RateLimited):
+        assert caught.value.response.headers["Retry-After"] == "7"
+    await client.chat_postMessage(channel="C0CONTENT", text="x")
+
+
+async def test_a_lost_response_leaves_the_work_done(serve: Serve, client_of: ClientOf) -> None:
+    """slack-platform §8.3: the message stands, the caller does not know."""
+    workspace, server = await serve()
+    client = await client_of(server)
+    workspace.faults.add("chat.postMessage", LostResponse())
+    with pytest.raises(aiohttp.ClientError):
+        await client.chat_postMessage(channel="C0CONTENT", text="x")
+    assert [message.text for message in workspace.channel("content").messages] == ["x"]
+    assert workspace.calls[0].ok
+
+
+async def test_a_fault_hits_only_the_calls_it_is_meant_for(serve: Serve, client_of: ClientOf) -> None:
+    """By method, by arguments, and so many times."""
+    workspace, server = await serve()
+    client = await client_of(server)
+    workspace.faults.add(
+        "chat.postMessage", Refuse("fatal_error"), times=2, when=lambda arguments: "thread_ts" in arguments
+    )
+    root = await client.chat_postMessage(channel="C0CONTENT", text="root")
+    outcomes = []
+    for _ in range(3):
+        try:
+            await client.chat_postMessage(channel="C0CONTENT", text="reply", thread_ts=root["ts"])
+            outcomes.append("ok")
+        except SlackApiError as error:
+            outcomes.append(error.response["error"])
+    await client.chat_update(channel="C0CONTENT", ts=root["ts"], text="x")
+    assert outcomes == ["fatal_error", "fatal_error", "ok"]
+
+
+async def test_a_delayed_call_works(serve: Serve, client_of: ClientOf) -> None:
+    """Late, and the wait counts as the platform's own time."""
+    workspace, server = await serve()
+    workspace.faults.add("chat.postMessage", Delay(0.02))
+    await (await client_of(server)).chat_postMessage(channel="C0CONTENT", text="x")
+    (call,) = workspace.calls
+    assert call.answered - call.arrived >= 0.02
