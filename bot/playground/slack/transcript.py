@@ -52,26 +52,37 @@ def transcript(workspace: Workspace, channel: str, person: str | None = None, co
     page = _Page(workspace, reader)
     messages = reader.sees(channel) if reader else [*workspace.channel(channel).log.values()]
     shown = [message for message in messages if not message.deleted]
-    out = io.StringIO()
-    console = Console(
-        file=out,
-        width=WIDTH,
-        force_terminal=color,
-        color_system="standard" if color else None,
-        no_color=not color,
-        markup=False,
-        highlight=False,
-    )
-    console.print(Rule(f"#{channel}" + (f", as {person} sees it" if person else ""), align="left", style="dim"))
+    drawn: list[RenderableType] = [
+        Rule(f"#{channel}" + (f", as {person} sees it" if person else ""), align="left", style="dim")
+    ]
     for root in shown:
         if root.is_root:
             tree = Tree(page.message(root), guide_style="dim")
             for reply in shown:
                 if reply.thread_ts == root.ts:
                     tree.add(page.message(reply))
-            console.print()
-            console.print(tree)
-    return "\n".join(_tidied(out.getvalue().splitlines())) + "\n"
+            drawn += ["", tree]
+    return "\n".join(_lines(Group(*drawn), WIDTH, color)) + "\n"
+
+
+def message_lines(workspace: Workspace, message: Message, width: int = WIDTH, color: bool = False) -> list[str]:
+    """One message, its author and time in the first line, as everyone who may see it finds it."""
+    return list(_lines(_Page(workspace, None).message(message), width, color))
+
+
+def _lines(drawn: RenderableType, width: int, color: bool) -> Iterator[str]:
+    out = io.StringIO()
+    console = Console(
+        file=out,
+        width=width,
+        force_terminal=color,
+        color_system="standard" if color else None,
+        no_color=not color,
+        markup=False,
+        highlight=False,
+    )
+    console.print(drawn)
+    return _tidied(out.getvalue().splitlines())
 
 
 class _Page:

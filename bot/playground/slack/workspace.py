@@ -140,7 +140,9 @@ class Workspace:
         return person.name if person else names.get(user_id, user_id)
 
     def channel(self, name: str) -> Channel:
-        """The channel of this name; a direct message is called `@ann`. Raises `LookupError`."""
+        """The channel of this name; ann's direct messages with the bot are `@ann`. Raises `LookupError`."""
+        if name.startswith("@"):
+            return self.direct_messages(self.person(name[1:]))
         if name not in self.channels:
             raise LookupError(f"no channel {name!r} here; there are: {', '.join(self.channels)}")
         return self.channels[name]
