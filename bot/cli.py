@@ -17,6 +17,9 @@ from bot.settings import Transport
 CONFIG_ERROR = 2
 """Exit code where a setting is missing or wrong."""
 
+WATCHING_PACE, PLAYING_PACE = 2.0, 0.5
+"""Seconds that the people of the demo take before everything they do."""
+
 app = typer.Typer(
     help="Run Dify workflows from Slack and answer their Human Input forms where you talk.",
     add_completion=False,
@@ -80,3 +83,28 @@ def manifest(
 ) -> None:
     """Print the Slack app's manifest, to paste into “Create an app from a manifest”."""
     typer.echo(manifests.as_yaml(mode.value, command), nl=False)
+
+
+@app.command()
+def demo(
+    play: Annotated[str | None, typer.Option(metavar="NAME", help="Play this scenario and judge its outcome.")] = None,
+    transport: Annotated[Transport, typer.Option(help="How Slack reaches the bot.")] = Transport.SOCKET,
+    list_: Annotated[bool, typer.Option("--list", help="List the scenarios.")] = False,
+) -> None:
+    """Watch the bot at work between a simulated Slack and a simulated Dify; no account is needed."""
+    from bot.playground import demo as playground
+    from bot.playground.scenarios import SCENARIOS
+
+    if list_:
+        typer.echo(playground.scenario_list())
+        return
+    if play is not None and play not in SCENARIOS:
+        raise typer.BadParameter(
+            f"there is no scenario {play!r}; there are: {', '.join(SCENARIOS)}", param_hint="--play"
+        )
+    if play is None:
+        went_well = asyncio.run(playground.demo(transport.value, sys.stdout, WATCHING_PACE))
+    else:
+        went_well = asyncio.run(playground.play(play, transport.value, sys.stdout, PLAYING_PACE))
+    if not went_well:
+        raise typer.Exit(1)
