@@ -62,7 +62,7 @@ def transcript(workspace: Workspace, channel: str, person: str | None = None, co
                 if reply.thread_ts == root.ts:
                     tree.add(page.message(reply))
             drawn += ["", tree]
-    return "\n".join(_lines(Group(*drawn), WIDTH, color)) + "\n"
+    return "\n".join(_lines(Group(*drawn), WIDTH, color)).rstrip("\n") + "\n"
 
 
 def message_lines(workspace: Workspace, message: Message, width: int = WIDTH, color: bool = False) -> list[str]:
@@ -93,10 +93,10 @@ class _Page:
         self._zone: tzinfo = ZoneInfo(reader.zone) if reader else UTC
         self._draw: dict[str, Callable[[Json, Draft], RenderableType]] = {
             "section": self._section,
-            "header": lambda block, _: self._text(block["text"], "bold underline"),
+            "header": lambda block, _: Group(self._text(block["text"], "bold underline"), ""),
             "divider": lambda block, _: Rule(style="dim"),
             "context": lambda block, _: Text(" · ").join(self._inline_elements(block)),
-            "actions": self._controls,
+            "actions": lambda block, draft: Group("", self._controls(block, draft)),
             "input": self._controls,
             "image": lambda block, _: Text(f"[image: {block['alt_text']}]", "dim"),
             "markdown": lambda block, _: self._markdown(block["text"]),

@@ -7,15 +7,15 @@ from typing import Any
 
 from bot.playground.slack import Message, Workspace
 from bot.playground.slack.content import message_content
-from bot.playground.slack.transcript import WIDTH, transcript
+from bot.playground.slack.transcript import WIDTH, message_lines, transcript
 from tests.playground.slack.conftest import Clock, make_workspace
 
 Json = dict[str, Any]
 
 DRAFT = """## Launch plan
 
-The **panda** eats <!date^1700090000^{date_short_pretty} {time}|x>; see &lt;!channel&gt; and <@U0BEN>. It takes about fourteen \
-hours and leaves little time for meetings.
+The **panda** eats <!date^1700090000^{date_short_pretty} {time}|x>; see &lt;!channel&gt; and <@U0BEN>. It takes about
+fourteen hours and leaves little time for meetings.
 
 - one
 - two with `a &lt; b`
@@ -85,10 +85,12 @@ Dify APP  22:13
 Content review started by @ann
 topic: R&D in #random
 ⏳ Step 2 of 4 · draft
+
 [▲ Stop]
 
 ├── Dify APP  22:13
 │   Please review 👋
+│
 │   Launch plan
 │
 │   The panda eats tomorrow 23:13; see <!channel> and @ben. It takes about fourteen hours and leaves
@@ -101,6 +103,7 @@ topic: R&D in #random
 │   │ And friendlier.                                                                              │
 │   ╰──────────────────────────────────────────────────────────────────────────────────────────────╯
 │   Tone: ‹ Friendly ▾ ›
+│
 │   [● Approve]  [Regenerate]
 │
 └── Dify APP  22:13  only visible to ann
@@ -108,7 +111,6 @@ topic: R&D in #random
 
 Dify APP  22:13
 Done, see the result (https://x.example/y)
-
 """
 
 
@@ -144,6 +146,18 @@ def test_colour_changes_nothing_but_the_colour() -> None:
     workspace = review()
     coloured = re.sub("\x1b\\[[0-9;]*m", "", transcript(workspace, "content", "ann", color=True))
     assert [line.rstrip() for line in coloured.splitlines()] == transcript(workspace, "content", "ann").splitlines()
+
+
+def test_one_message_can_be_drawn_alone() -> None:
+    """For showing a thread as it grows."""
+    workspace = make_workspace(now=Clock())
+    message = post(workspace, text="word " * 8)
+    assert message_lines(workspace, message, width=24) == [
+        "Dify APP  22:13",
+        "word word word word",
+        "word word word word",
+        "",
+    ]
 
 
 def test_no_line_is_too_wide() -> None:
