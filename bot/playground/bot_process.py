@@ -18,7 +18,12 @@ _LAST_LINES = 15
 
 
 class BotDied(Exception):
-    """The bot ended, or did not get ready; the message carries the end of its log."""
+    """The bot ended, or did not do in time what it was asked to; the end of its log is added as a note."""
+
+    def __init__(self, what: str, log: Path) -> None:
+        lines = log.read_text().splitlines()
+        super().__init__(f"{what} Its last words: {lines[-1]!r}" if lines else what)
+        self.add_note("\n".join(lines[-_LAST_LINES:]))
 
 
 class BotProcess:
@@ -83,7 +88,7 @@ class BotProcess:
             async with asyncio.timeout(STOP_SECONDS):
                 return await child.wait()
         except TimeoutError:
-            raise BotDied(f"the bot did not end within {STOP_SECONDS:.0f} s of SIGTERM\n{self._last_lines()}") from None
+            raise BotDied(f"The bot did not end within {STOP_SECONDS:.0f} s of SIGTERM.", self.log) from None
         finally:
             await self.kill()
 
@@ -104,9 +109,9 @@ class BotProcess:
         try:
             await asyncio.wait((ready, ended), timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
-                raise BotDied(f"the bot ended with exit code {ended.result()}\n{self._last_lines()}")
+                raise BotDied(f"The bot ended with exit code {ended.result()}.", self.log)
             if not ready.done():
-                raise BotDied(f"the bot was not ready within {START_SECONDS:.0f} s\n{self._last_lines()}")
+                raise BotDied(f"The bot was not ready within {START_SECONDS:.0f} s.", self.log)
             await ready
         finally:
             for waiting in (ready, ended):
@@ -117,9 +122,6 @@ class BotProcess:
         if self._child is None:
             raise RuntimeError("the bot was never started")
         return self._child
-
-    def _last_lines(self) -> str:
-        return "\n".join(self.log.read_text().splitlines()[-_LAST_LINES:])
 
 
 def _level(line: str) -> str:

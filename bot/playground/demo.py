@@ -54,7 +54,7 @@ async def demo(transport: Transport, out: TextIO, pace: float) -> bool:
     except asyncio.CancelledError:
         terminal.say("Everything has ended.")
     except BotDied as died:
-        terminal.fail(f"the bot did not come up: {died}")
+        terminal.fail(str(died))
         return False
     return True
 
@@ -73,7 +73,7 @@ async def play(name: str, transport: Transport, out: TextIO, pace: float) -> boo
     except asyncio.CancelledError:
         terminal.fail("it was interrupted")
     except BotDied as died:
-        terminal.fail(f"the bot did not come up: {died}")
+        terminal.fail(str(died))
     return False
 
 

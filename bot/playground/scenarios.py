@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
@@ -98,20 +99,23 @@ class Scene:
 
     async def fill(self, name: str, message: Message, field: str, text: str) -> None:
         """Type into a field."""
-        await self._acts(name, f"types “{text}” into the field {field}")
-        self.workspace.person(name).fill(message, field, text)
+        await self._acts(name, f"types “{' '.join(text.split())}” into the field {field}")
+        with _possible(name):
+            self.workspace.person(name).fill(message, field, text)
 
     async def select(self, name: str, message: Message, field: str, option: str) -> None:
         """Choose an option."""
         await self._acts(name, f"chooses “{option}” in the menu {field}")
-        self.workspace.person(name).select(message, field, option)
+        with _possible(name):
+            self.workspace.person(name).select(message, field, option)
 
     async def click(self, name: str, message: Message, button: str, *, hesitates: bool = True) -> Result:
         """Press a button; who does not hesitate does it before anything else can happen."""
         if hesitates:
             await asyncio.sleep(self._pace)
         self._did(name, f"clicks [{button}]")
-        return self._answered(await self.workspace.person(name).click(message, button))
+        with _possible(name):
+            return self._answered(await self.workspace.person(name).click(message, button))
 
     async def click_at_once(self, message: Message, **buttons: str) -> None:
         """Let several people press a button at the same moment: `ann="Approve"`."""
@@ -119,8 +123,9 @@ class Scene:
         for name, button in buttons.items():
             self._did(name, f"clicks [{button}] at the same moment")
         clicks = (self.workspace.person(name).click(message, button) for name, button in buttons.items())
-        for result in await asyncio.gather(*clicks):
-            self._answered(result)
+        with _possible(" or ".join(buttons)):
+            for result in await asyncio.gather(*clicks):
+                self._answered(result)
 
     async def tell(self, line: str) -> None:
         """Tell the reader of something that happens outside of Slack."""
@@ -147,7 +152,7 @@ class Scene:
     async def reads(self, message: Message, *parts: str) -> None:
         """Wait until a message shows all these texts."""
         await self.until(
-            lambda: all(part.casefold() in self.text(message).casefold() for part in parts),
+            lambda: self.shows(message, *parts),
             f"a message reads {' and '.join(f'“{part}”' for part in parts)}",
             instead=lambda: self.text(message),
         )
@@ -156,7 +161,7 @@ class Scene:
         """Wait until somebody is told all these texts in private, since this scenario began."""
 
         def note() -> Message | None:
-            return next((each for each in self.notes(name) if all(part in self.text(each) for part in parts)), None)
+            return next((each for each in self.notes(name) if self.shows(each, *parts)), None)
 
         return await self.until(
             note,
@@ -169,7 +174,7 @@ class Scene:
 
         def reply() -> Message | None:
             replies = self.workspace.channel(self.channel).replies(root.ts)
-            return next((each for each in replies if all(part in self.text(each) for part in parts)), None)
+            return next((each for each in replies if self.shows(each, *parts)), None)
 
         found = await self.until(reply, f"the thread shows {' and '.join(f'“{part}”' for part in parts)}")
         await self.reads(root, DONE)
@@ -186,6 +191,10 @@ class Scene:
         for person in self.workspace.people.values():
             text = text.replace(f"<@{person.id}>", f"@{person.name}")
         return text
+
+    def shows(self, message: Message, *parts: str) -> bool:
+        """Whether a message shows all these texts, upper and lower case alike."""
+        return all(part.casefold() in self.text(message).casefold() for part in parts)
 
     def dify_form(self, root: Message) -> Form:
         """Return Dify's newest form, that of the run whose form people see now."""
@@ -269,7 +278,7 @@ async def approve(scene: Scene) -> None:
     root = await scene.start("ann", _REVIEW)
     form = await scene.form(root, "Approve")
     await scene.click("ben", form, "Approve")
-    await scene.reads(form, "Approve", "@ben")
+    await scene.reads(form, "✅ Approve", "@ben")
     await scene.result(root, f"# {_TOPIC}: less waiting, more doing")
     scene.expect(not form.buttons and not form.fields, "the decided form has no fields and buttons left")
 
@@ -286,7 +295,7 @@ async def edit(scene: Scene) -> None:
     form = await scene.form(root, "Apply edit")
     await scene.fill("ann", form, "edits", edited)
     await scene.click("ann", form, "Apply edit")
-    await scene.reads(form, "Apply edit", "@ann", "Starts on Monday.")
+    await scene.reads(form, "✅ Apply edit", "@ann", "Starts on Monday.")
     await scene.result(root, "One calendar for all of us.")
     scene.expect(_given(scene)["edits"] == edited, "Dify got the text exactly as it was typed")
 
@@ -302,11 +311,11 @@ async def regenerate(scene: Scene) -> None:
     first = await scene.form(root, "Regenerate", "Review draft")
     await scene.fill("ben", first, "feedback", _FEEDBACK)
     await scene.click("ben", first, "Regenerate")
-    await scene.reads(first, "Regenerate", "@ben", _FEEDBACK)
+    await scene.reads(first, "✅ Regenerate", "@ben", _FEEDBACK)
     second = await scene.form(root, "Approve", "Review revision")
     scene.expect(second is not first, "the second form has a message of its own")
     await scene.click("ann", second, "Approve")
-    await scene.reads(second, "Approve", "@ann")
+    await scene.reads(second, "✅ Approve", "@ann")
     await scene.result(root, f"# {_TOPIC}, in one breath", _FEEDBACK)
 
 
@@ -327,7 +336,7 @@ async def race(scene: Scene) -> None:
     chosen = asked.answered.action["title"]
     winner, loser = ("ann", "ben") if chosen == clicked["ann"] else ("ben", "ann")
     await scene.told(loser, f"@{winner}", chosen)
-    await scene.reads(form, chosen, f"@{winner}")
+    await scene.reads(form, f"✅ {chosen}", f"@{winner}")
     await scene.result(root, f"# {_TOPIC}: less waiting, more doing")
     scene.expect(len(scene.submits) == 1, f"one answer was sent to Dify (it was {len(scene.submits)})")
     scene.expect(not scene.notes(winner), f"{winner}, who decided, was told nothing in private")
@@ -348,7 +357,7 @@ async def elsewhere(scene: Scene) -> None:
     await scene.dify.answer_elsewhere(asked, "approve", {"edits": "", "feedback": ""})
     await scene.click("ben", form, "Apply edit", hesitates=False)
     await scene.told("ben", "answered")
-    await scene.reads(form, "answered")
+    await scene.reads(form, "✅", "answered")
     await scene.result(root, f"# {_TOPIC}: less waiting, more doing")
     assert asked.answered
     scene.expect(asked.answered.action["id"] == "approve", "the answer given in Dify stands")
@@ -367,7 +376,7 @@ async def expired(scene: Scene) -> None:
     await scene.tell(f"Nobody answers; the deadline of this app passes after {HASTY_DEADLINE} seconds")
     await asyncio.sleep(max(0.0, asked.expires_at - scene.dify.clock.now()))
     scene.dify.sweep()
-    await scene.reads(form, "expired")
+    await scene.reads(form, "⌛ Expired")
     await scene.result(root, "Nobody answered in time. Nothing was published.")
     scene.expect(not form.buttons, "the expired form has no buttons left")
     scene.expect(asked.status is FormStatus.TIMEOUT, "Dify counts the form as expired")
@@ -395,7 +404,7 @@ async def invalid(scene: Scene) -> None:
     scene.expect(len(form.history) == drawn, "the form ben was typing in was not redrawn")
     await scene.select("ben", form, "priority", "high")
     await scene.click("ben", form, "Accept")
-    await scene.reads(form, "Accept", "@ben", "Less garlic", "high")
+    await scene.reads(form, "✅ Accept", "@ben", "Less garlic", "high")
     await scene.result(root, "Less garlic")
     scene.expect(_given(scene) == {"remarks": "Less garlic", "priority": "high"}, "Dify got what ben typed and chose")
 
@@ -403,6 +412,15 @@ async def invalid(scene: Scene) -> None:
 def corrected_command(note: Message) -> str | None:
     """Return the command that a private answer offers for copying, as the person would copy it."""
     return next((line for line in note.shown.splitlines() if line.startswith("/dify ")), None)
+
+
+@contextmanager
+def _possible(name: str) -> Iterator[None]:
+    """Raise `Unexpected` when somebody does not find what to click or fill in."""
+    try:
+        yield
+    except LookupError as error:
+        raise Unexpected(f"{name} should have been able to do that, but there is {error}.") from None
 
 
 def _given(scene: Scene) -> Mapping[str, object]:
