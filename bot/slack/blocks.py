@@ -1,0 +1,102 @@
+"""Every effect of the Slack lane as what has to be put into Slack. Pure: the gateway only carries it there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bot.core import effects as do
+from bot.core.effects import SlackEffect
+from bot.core.model import Run
+from bot.slack import notices
+from bot.slack.form import form_message, form_messages
+from bot.slack.message import Message
+from bot.slack.notices import NOT_SAVED, UNKNOWN_HERE, WENT_WRONG, usage
+from bot.slack.result import answer_message, replaces_answer, result_messages
+from bot.slack.root import root_message
+
+__all__ = [
+    "NOT_SAVED",
+    "UNKNOWN_HERE",
+    "WENT_WRONG",
+    "Post",
+    "Redraw",
+    "Rendered",
+    "Reply",
+    "Tell",
+    "render",
+    "usage",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """Post messages in the run's thread, or in its channel where there is no thread yet; the last one is the one meant.
+
+    With `into`, the first of them takes the place of the message with that `ts`.
+    """
+
+    messages: tuple[Message, ...]
+    into: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Redraw:
+    """Redraw the message with this `ts`; one that is not posted yet (None) needs none."""
+
+    ts: str | None
+    message: Message
+    anew: bool = False
+    """Post it anew where somebody deleted it: it says what nothing else says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Tell one person privately, in the run's thread."""
+
+    user_id: str
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Answer a command privately, where the channel may not be writable; `user_id` gets it directly if that fails."""
+
+    response_url: str | None
+    message: Message
+    user_id: str | None = None
+
+
+Rendered = Post | Redraw | Tell | Reply
+
+
+def render(effect: SlackEffect, run: Run | None) -> Rendered:
+    """Render an effect for the run as it stands; only `TellNotStartable` belongs to none."""
+    if isinstance(effect, do.TellNotStartable):
+        return Reply(effect.response_url, notices.not_startable(effect.problems, effect.corrected))
+    assert run is not None, "this effect belongs to a run"
+    match effect:
+        case do.PostRoot():
+            return Post((root_message(run),))
+        case do.RefreshRoot():
+            return Redraw(run.thread_ts, root_message(run))
+        case do.PostForm(form_id):
+            return Post(form_messages(run, run.form(form_id)))
+        case do.RefreshForm(form_id):
+            form = run.form(form_id)
+            return Redraw(form.message_ts, form_message(run, form), anew=True)
+        case do.PostAnswer():
+            return Post((answer_message(""),))
+        case do.PostResult():
+            return Post(result_messages(run), into=run.answer_ts if replaces_answer(run) else None)
+        case do.PostStuck():
+            return Post((notices.stuck(run),))
+        case do.TellNotStarted(code):
+            return Reply(run.response_url, notices.not_started(run, code), user_id=run.starter_id)
+        case do.TellDecided(user_id, form_id):
+            return Tell(user_id, notices.decided(run, run.form(form_id), user_id))
+        case do.TellRefused(user_id, form_id, message):
+            return Tell(user_id, notices.refused(run.form(form_id), message))
+        case do.TellInvalid(user_id, form_id, problems):
+            return Tell(user_id, notices.invalid(run.form(form_id), problems))
+        case do.TellCannotStop(user_id):
+            return Tell(user_id, notices.cannot_stop(run))

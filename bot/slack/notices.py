@@ -1,0 +1,146 @@
+"""What one person is told, and what the thread is told when a run needs a look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from slack_sdk.models.blocks import Block
+
+from bot.core.model import Form, FormStatus, Run, RunStatus
+from bot.slack import form as forms
+from bot.slack import mrkdwn
+from bot.slack.message import MAX_SECTION, Message, section, verbatim
+
+_MAX_PROBLEM = 500
+
+USAGE = (
+    '`{command} {app} key=value other="with spaces"` starts a run and follows it in a thread. '
+    "Leave out every value to be told which ones it takes. {apps}"
+)
+USAGE_OF_ONE = "The name of the app may be left out."
+USAGE_OF_MANY = "Apps: {names}."
+UNKNOWN_HERE = "I do not know this run or form any more, so nothing was changed."
+NOT_SAVED = "I could not save that, so nothing was changed. Please try again in a moment."
+WENT_WRONG = "Something went wrong on my side. If nothing changes in the thread, please try again."
+
+NOT_A_MEMBER = (
+    "I could not start {app}: I am not a member of this channel. Nothing was sent to Dify. "
+    "Type `/invite`, choose this app, and enter your command again."
+)
+ARCHIVED = "I could not start {app}: this channel is archived. Nothing was sent to Dify. Use another channel."
+NOT_ALLOWED = (
+    "I could not start {app}: Slack does not let me write here ({code}). Nothing was sent to Dify. "
+    "Use another channel, or ask an admin of the workspace."
+)
+_NOT_A_MEMBER_CODES = frozenset({"not_in_channel", "channel_not_found"})
+
+NOT_STARTABLE = "Nothing was started:"
+COPY = "This would work; copy it and change what you like:"
+
+TOO_LATE = "Too late, {title} is already decided: {outcome}\nYour answer was not sent."
+ALREADY_YOURS = "You already answered {title}: {outcome}"
+DID_NOT_COUNT = "Your answer to {title} did not count: {outcome}"
+STILL_OPEN = "{title} can no longer be answered: its run has ended. Your answer was not sent."
+REFUSED = (
+    "Dify did not take your answer to {title}: {reason}\n"
+    "Nothing was decided. The values you sent are still in the form: mend them and press a button again."
+)
+INVALID = "Not sent yet; {title} needs a change:"
+INVALID_END = "Nothing was decided and what you entered is still in the form: mend it and press a button again."
+
+CANNOT_STOP_ENDED = "{app} has already ended: there is nothing to stop."
+CANNOT_STOP_PAUSED = (
+    "Dify cannot stop {app} while it waits for an answer. Answer its form, or let the form's deadline pass; "
+    "once it runs again it can be stopped."
+)
+CANNOT_STOP_YET = "{app} is only being started: try again in a moment."
+CANNOT_STOP_RESUMING = "Dify has not gone on with {app} yet: try again once it runs."
+
+STUCK = (
+    "⚠️ Dify took the answer, but {app} has not moved since. The answer is kept in Dify; answering again is not "
+    "possible. I keep looking and go on here as soon as it moves. If it does not, ask whoever runs your Dify server "
+    "to look at this run: its worker may be down, or the run may be stuck."
+)
+
+
+def usage(command: str, app_names: Iterable[str]) -> str:
+    """Return in mrkdwn how to use the slash command."""
+    names = [mrkdwn.one_line(name) for name in app_names]
+    apps = USAGE_OF_ONE if len(names) == 1 else USAGE_OF_MANY.format(names=", ".join(names))
+    return USAGE.format(command=mrkdwn.one_line(command), app=names[0] if names else "APP", apps=apps)
+
+
+def not_started(run: Run, code: str) -> Message:
+    """Tell that the channel cannot be written to; `code` is Slack's."""
+    if code in _NOT_A_MEMBER_CODES:
+        text = NOT_A_MEMBER
+    elif code == "is_archived":
+        text = ARCHIVED
+    else:
+        text = NOT_ALLOWED
+    return _message(text.format(app=mrkdwn.bold(run.app), code=mrkdwn.one_line(code)))
+
+
+def not_startable(problems: Iterable[str], corrected: str | None) -> Message:
+    """Tell what is wrong with a command, all of it, and one that would be right."""
+    text = _listed(NOT_STARTABLE, problems)
+    if corrected is None:
+        return _message(text)
+    return _message(text, section(COPY), verbatim(mrkdwn.clean(corrected)))
+
+
+def decided(run: Run, form: Form, user_id: str) -> Message:
+    """Tell somebody what became of a form they answered too late, or whose answer did not count."""
+    title, outcome = mrkdwn.bold(form.node_title), forms.outcome(run, form)
+    mine = form.submission is not None and form.submission.user_id == user_id
+    if form.status in (FormStatus.REQUIRED, FormStatus.OPEN):
+        return _message(STILL_OPEN.format(title=title))
+    if not mine:
+        return _message(TOO_LATE.format(title=title, outcome=outcome))
+    counts = form.status not in (FormStatus.ANSWERED_ELSEWHERE, FormStatus.TIMED_OUT, FormStatus.VOID)
+    return _message((ALREADY_YOURS if counts else DID_NOT_COUNT).format(title=title, outcome=outcome))
+
+
+def refused(form: Form, reason: str) -> Message:
+    """Tell why Dify refused an answer."""
+    return _message(REFUSED.format(title=mrkdwn.bold(form.node_title), reason=mrkdwn.one_line(reason, _MAX_PROBLEM)))
+
+
+def invalid(form: Form, problems: Iterable[tuple[str, str]]) -> Message:
+    """Tell which fields to mend: names of inputs, and what is wrong with them as the rest of a sentence."""
+    labels = forms.labels(form)
+    sentences = (f"“{labels.get(name, name)}” {problem}" for name, problem in problems)
+    text = _listed(INVALID.format(title=mrkdwn.bold(form.node_title)), sentences)
+    return _message(text, section(INVALID_END))
+
+
+def cannot_stop(run: Run) -> Message:
+    """Tell why Stop can do nothing now."""
+    if run.status.ended:
+        text = CANNOT_STOP_ENDED
+    elif run.status is RunStatus.PAUSED:
+        text = CANNOT_STOP_PAUSED
+    elif run.status is RunStatus.RESUMING:
+        text = CANNOT_STOP_RESUMING
+    else:
+        text = CANNOT_STOP_YET
+    return _message(text.format(app=mrkdwn.bold(run.app)))
+
+
+def stuck(run: Run) -> Message:
+    """Tell the thread that the run does not move."""
+    return _message(STUCK.format(app=mrkdwn.bold(run.app)))
+
+
+def _listed(title: str, lines: Iterable[str]) -> str:
+    text = title
+    for line in lines:
+        item = f"\n• {mrkdwn.one_line(line, _MAX_PROBLEM)}"
+        if len(text) + len(item) > MAX_SECTION - 2:
+            return f"{text}\n…"
+        text += item
+    return text
+
+
+def _message(text: str, *more: Block) -> Message:
+    return Message(text, (section(text), *more))

@@ -1,0 +1,145 @@
+"""The root message of a run: what was started by whom, and how it stands."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, ConfirmObject
+
+from bot.core.model import FormStatus, Progress, Run, RunStatus
+from bot.slack import ids, mrkdwn
+from bot.slack.message import Message, label, section
+
+_MAX_INPUTS = 10
+_MAX_INPUT = 200
+
+TITLE = "▶️ {app} · started by {starter}"
+MORE_INPUTS = "… and {count} more"
+
+STARTING = "⏳ Starting"
+WAITING_FOR_DIFY = "⏳ Waiting for a free connection to Dify; starts by itself"
+RUNNING = "⚙️ Running"
+STEPS_DONE = {0: "", 1: " · 1 step done"}
+MANY_STEPS_DONE = " · {done} steps done"
+STOPPING = "⏹️ Stopping, as {who} asked"
+WAITING_FOR = "⏸️ Waiting for {who}: {title}"
+UNTIL = " · until {at}"
+BEING_SENT = "⏳ {title}: answered by {who}, on its way to Dify"
+PAUSED = "⏸️ Paused in Dify"
+RESUMING = "⏳ Answered; waiting for Dify to go on"
+STUCK = "⚠️ Dify took the answer, but the run has not moved since"
+DONE = "✅ Done"
+PARTLY_DONE = "✅ Done, but some steps failed,"
+FAILED = "❌ Failed"
+AT_STEP = " at {step}"
+STOPPED_BY = "⏹️ Stopped by {who}"
+STOPPED = "⏹️ Stopped in Dify"
+UNCONFIRMED = "❔ Not confirmed: Dify did not say whether the run exists"
+LOST = "❔ Dify no longer knows this run"
+IN_TIME = " in {time}"
+AFTER_TIME = " after {time}"
+
+STOP = "Stop"
+CONFIRM_TITLE = "Stop this run?"
+CONFIRM_TEXT = "Steps that are done stay done. A stopped run cannot be continued."
+CONFIRM_DENY = "Keep it running"
+
+
+def root_message(run: Run, progress: Progress | None = None) -> Message:
+    """Render the root message of a run; `progress` is what it is doing while it is followed."""
+    title = TITLE.format(app=mrkdwn.bold(run.app), starter=mrkdwn.mention(run.starter_id))
+    state = run_state(run, progress or Progress())
+    blocks: list[Block] = [section(title)]
+    if inputs := "\n".join(_inputs(run)):
+        blocks.append(section(inputs))
+    blocks.append(section(state))
+    if _can_stop(run):
+        blocks.append(_stop_button(run))
+    return Message(f"{mrkdwn.one_line(run.app)}: {state.partition(chr(10))[0]}", tuple(blocks))
+
+
+def run_state(run: Run, progress: Progress) -> str:
+    """Return in mrkdwn how a run stands."""
+    match run.status:
+        case RunStatus.REQUESTED | RunStatus.STARTING:
+            return WAITING_FOR_DIFY if progress.waiting_for_dify else STARTING
+        case RunStatus.RUNNING if run.stop_requested_by:
+            return STOPPING.format(who=mrkdwn.mention(run.stop_requested_by))
+        case RunStatus.RUNNING:
+            return RUNNING + _steps(progress)
+        case RunStatus.PAUSED:
+            return "\n".join(_waiting(run)) or PAUSED
+        case RunStatus.RESUMING if progress.waiting_for_dify:
+            return WAITING_FOR_DIFY
+        case RunStatus.RESUMING:
+            return STUCK if run.told_stuck else RESUMING
+        case _:
+            return _ending(run)
+
+
+def _steps(progress: Progress) -> str:
+    step = f": {mrkdwn.bold(progress.step)}" if progress.step else ""
+    return step + STEPS_DONE.get(progress.done, MANY_STEPS_DONE.format(done=progress.done))
+
+
+def _waiting(run: Run) -> Iterator[str]:
+    """Yield a line for each form that is not decided yet."""
+    for form in run.open_forms[:_MAX_INPUTS]:
+        title = mrkdwn.bold(form.node_title)
+        if form.status in (FormStatus.REQUIRED, FormStatus.OPEN):
+            until = UNTIL.format(at=mrkdwn.date(form.expires_at)) if form.expires_at else ""
+            yield WAITING_FOR.format(who=mrkdwn.mention(run.starter_id), title=title) + until
+        elif form.submission and form.submission.user_id:
+            yield BEING_SENT.format(title=title, who=mrkdwn.mention(form.submission.user_id))
+
+
+def _ending(run: Run) -> str:
+    match run.status:
+        case RunStatus.SUCCEEDED:
+            return DONE + _taken(run, IN_TIME)
+        case RunStatus.PARTIAL_SUCCEEDED:
+            return PARTLY_DONE + _taken(run, IN_TIME)
+        case RunStatus.FAILED:
+            step = AT_STEP.format(step=mrkdwn.bold(run.failed_step)) if run.failed_step else ""
+            error = f": {mrkdwn.one_line(run.error, 300)}" if run.error else ""
+            return FAILED + step + _taken(run, AFTER_TIME) + error
+        case RunStatus.STOPPED:
+            stopper = run.stop_requested_by
+            stopped = STOPPED_BY.format(who=mrkdwn.mention(stopper)) if stopper else STOPPED
+            return stopped + _taken(run, AFTER_TIME)
+        case _:
+            return LOST if run.workflow_run_id else UNCONFIRMED
+
+
+def _taken(run: Run, text: str) -> str:
+    if run.started_at is None or run.ended_at is None:
+        return ""
+    return text.format(time=mrkdwn.duration(run.ended_at - run.started_at))
+
+
+def _inputs(run: Run) -> Iterator[str]:
+    given: Mapping[str, Any] = {"query": run.query, **run.run_inputs} if run.query else run.run_inputs
+    for name, value in list(given.items())[:_MAX_INPUTS]:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        yield f"*{mrkdwn.one_line(name, 60)}:* {mrkdwn.one_line(text, _MAX_INPUT)}"
+    if len(given) > _MAX_INPUTS:
+        yield MORE_INPUTS.format(count=len(given) - _MAX_INPUTS)
+
+
+def _can_stop(run: Run) -> bool:
+    return run.status is RunStatus.RUNNING and run.task_id is not None and run.stop_requested_by is None
+
+
+def _stop_button(run: Run) -> ActionsBlock:
+    confirm = ConfirmObject(
+        title=CONFIRM_TITLE, text=label(CONFIRM_TEXT, 300), confirm=STOP, deny=CONFIRM_DENY, style="danger"
+    )
+    return ActionsBlock(
+        elements=[
+            ButtonElement(
+                text=label(STOP, 75), action_id=ids.STOP_RUN, value=run.run_id, style="danger", confirm=confirm
+            )
+        ]
+    )
