@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 import aiohttp
 from aiohttp import web
 
-from bot.playground.slack.faults import Delay, Drop, Duplicate
+from bot.playground.slack.faults import Delay, Drop, Duplicate, Fault
 from bot.playground.slack.text import Json
 
 if TYPE_CHECKING:
@@ -109,9 +109,9 @@ class Courier:
         """Deliver an event in the background, and again while the app does not acknowledge it (slack-platform §4.3)."""
         delivery = self._new(EVENT, payload)
         fault = self.workspace.faults.take(EVENT, payload)
-        self.spawn(self._insist(delivery, lost=isinstance(fault, Drop)))
+        self.spawn(self._insist(delivery, fault))
         if isinstance(fault, Duplicate):
-            self.spawn(self._insist(self._new(EVENT, payload), lost=False))
+            self.spawn(self._insist(self._new(EVENT, payload), None))
         return delivery
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
@@ -120,26 +120,32 @@ class Courier:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def use(self, transport: Transport) -> None:
+        """Deliver over this transport from now on; an app is in one mode at a time (slack-platform §7.1)."""
+        previous, self.transport = self.transport, transport
+        await previous.close()
+
     async def close(self) -> None:
-        """Drop what is under way and close the transports."""
+        """Drop what is under way and close the transport."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.transport.close()
-        await self.sockets.close()
 
     def _new(self, kind: str, payload: Json) -> Delivery:
         delivery = Delivery(kind, payload)
         self.deliveries.append(delivery)
         return delivery
 
-    async def _insist(self, delivery: Delivery, *, lost: bool) -> None:
-        """Attempt an event until it is acknowledged or the retries are used up; `lost` drops the first attempt."""
+    async def _insist(self, delivery: Delivery, fault: Fault | None) -> None:
+        """Attempt an event until it is acknowledged or the retries are used up; `fault` hits the first attempt."""
         retry: Retry | None = None
+        if isinstance(fault, Delay):
+            await asyncio.sleep(fault.seconds)
         for number, delay in enumerate((0.0, *self.workspace.event_retry_delays)):
             await asyncio.sleep(delay)
             await self.transport.ready()
-            if lost and number == 0:
+            if number == 0 and isinstance(fault, Drop):
                 delivery.attempts, delivery.error = 1, "timeout"
             else:
                 await self._attempt(delivery, retry)
@@ -280,7 +286,8 @@ class HttpTransport:
 
     def __init__(self, workspace: Workspace, url: str) -> None:
         self.workspace, self.url = workspace, url
-        self._session = aiohttp.ClientSession()
+        # A connection per request: one kept alive would fail the first delivery after the app restarted.
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True))
         self._silenced: set[Delivery] = set()
 
     async def verify(self) -> None:

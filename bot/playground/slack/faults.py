@@ -53,6 +53,7 @@ class Drop:
 CallFault = ServerError | RateLimited | Refuse | Delay | LostResponse
 DeliveryFault = Duplicate | Drop | Delay
 Fault = CallFault | DeliveryFault
+_DELIVERIES = ("slash_commands", "interactive", "events_api")
 
 
 @dataclass
@@ -71,7 +72,12 @@ class Faults:
     def add(
         self, target: str, fault: Fault, *, times: int = 1, when: Callable[[dict[str, Any]], bool] = lambda _: True
     ) -> None:
-        """Let the next `times` calls (or deliveries) of `target` whose arguments (or payload) satisfy `when` fail."""
+        """Let the next `times` calls (or deliveries) of `target` whose arguments (or payload) satisfy `when` fail.
+
+        Raises `ValueError` for a fault that cannot happen to `target`.
+        """
+        if not isinstance(fault, DeliveryFault if target in _DELIVERIES else CallFault):
+            raise ValueError(f"{fault} cannot happen to {target}")
         self._orders.setdefault(target, []).append(_Order(fault, times, when))
 
     def take(self, target: str, arguments: dict[str, Any]) -> Fault | None:

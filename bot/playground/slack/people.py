@@ -205,8 +205,13 @@ class Person:
     # --- modals and home ---------------------------------------------------------------------------------------------
 
     async def submit_view(self) -> Result:
-        """Press submit on the open modal; fields the client itself finds missing stop it before the app is asked."""
+        """Press submit on the open modal; fields the client itself finds missing stop it before the app is asked.
+
+        Raises `LookupError` when there is no modal or it has no submit button.
+        """
         view = self.view
+        if "submit" not in view.content:
+            raise LookupError(f"the modal {view.title!r} has no submit button")
         missing = self._missing(view)
         if missing:
             return Result(acked=False, ack_ms=None, error="Please complete the required fields.", field_errors=missing)

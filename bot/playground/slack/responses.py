@@ -55,7 +55,7 @@ def answer_submission(workspace: Workspace, person: Person, view: View, answer: 
     elif action == "update":
         change_view(workspace, view, answer.get("view"))
     elif action == "push":
-        show_view(workspace, person, answer.get("view"), on_top_of=view)
+        show_view(workspace, person, checked_view(workspace, answer.get("view"), "modal"), on_top_of=view)
     elif action == "errors":
         return _field_errors(view, answer.get("errors"))
     else:
@@ -63,15 +63,15 @@ def answer_submission(workspace: Workspace, person: Person, view: View, answer: 
     return {}
 
 
-def show_view(workspace: Workspace, person: Person, content: Json | None, *, on_top_of: View | None = None) -> View:
-    """Open a modal for a person. Raises `Refusal`."""
+def show_view(workspace: Workspace, person: Person, content: Json, *, on_top_of: View | None = None) -> View:
+    """Open a modal with this (checked) content for a person. Raises `Refusal` when the stack is full."""
     if on_top_of and len(person.views) >= VIEWS_MAX:
         raise Refusal("push_limit_reached")
     view_id = workspace.new_id("V")
     view = View(
         id=view_id,
         user_id=person.id,
-        content=checked_view(workspace, content, "modal"),
+        content=content,
         hash=new_hash(workspace),
         root_id=on_top_of.root_id if on_top_of else view_id,
         previous_id=on_top_of.id if on_top_of else None,

@@ -66,7 +66,7 @@ class SlackServer:
         except BaseException:
             await transport.close()
             raise
-        self.workspace.courier.transport = transport
+        await self.workspace.courier.use(transport)
 
     # --- Web API -----------------------------------------------------------------------------------------------------
 

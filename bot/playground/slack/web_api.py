@@ -289,8 +289,7 @@ def _own_message(workspace: Workspace, arguments: Json, not_own: str) -> Message
 
 @_method("views.open")
 def _views_open(workspace: Workspace, arguments: Json) -> Json:
-    content = _view_argument(arguments)
-    responses.checked_view(workspace, content, "modal")
+    content = responses.checked_view(workspace, _view_argument(arguments), "modal")
     trigger = workspace.tickets.exchange(_required(arguments, "trigger_id"))
     person = _member(workspace, trigger.user_id)
     return _view_answer(workspace, person, responses.show_view(workspace, person, content))
@@ -299,8 +298,7 @@ def _views_open(workspace: Workspace, arguments: Json) -> Json:
 @_method("views.push")
 def _views_push(workspace: Workspace, arguments: Json) -> Json:
     """slack-platform §4.1: needs a `trigger_id` from inside the modal."""
-    content = _view_argument(arguments)
-    responses.checked_view(workspace, content, "modal")
+    content = responses.checked_view(workspace, _view_argument(arguments), "modal")
     trigger = workspace.tickets.exchange(_required(arguments, "trigger_id"))
     person = _member(workspace, trigger.user_id)
     if not person.views or trigger.view_id not in [view.id for view in person.views]:

@@ -338,6 +338,22 @@ async def test_an_app_may_ask_for_no_retry(serve: Serve, receive: Callable[..., 
     assert [delivery.attempts for delivery in workspace.deliveries] == [1, 1]
 
 
+async def test_a_restarted_app_is_reached_at_its_address(serve: Serve, receive: Callable[..., Any]) -> None:
+    """No delivery is lost to a connection left over from before."""
+    workspace, server = await serve()
+    ports: list[object] = []
+
+    async def answer(request: web.Request, body: bytes) -> web.Response:
+        assert request.transport
+        ports.append(request.transport.get_extra_info("peername")[1])
+        return web.Response()
+
+    await server.deliver_over_http(await receive(answer))
+    for _ in range(2):
+        await workspace.person("ann").command("content", "/dify help")
+    assert len(set(ports)) == 2
+
+
 async def test_a_slow_http_answer_is_a_timeout_for_the_person(serve: Serve, receive: Callable[..., Any]) -> None:
     """slack-platform §4.1: 3 s to answer."""
     workspace, server = await serve(ack_timeout=0.05)

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from slack_sdk.errors import SlackApiError
 
-from bot.playground.slack.faults import CallFault, Delay, LostResponse, RateLimited, Refuse, ServerError
+from bot.playground.slack.faults import CallFault, Delay, Drop, LostResponse, RateLimited, Refuse, ServerError
 from tests.playground.slack.conftest import Serve
 
 ClientOf = Callable[..., Any]
@@ -76,3 +76,11 @@ async def test_a_delayed_call_works(serve: Serve, client_of: ClientOf) -> None:
     await (await client_of(server)).chat_postMessage(channel="C0CONTENT", text="x")
     (call,) = workspace.calls
     assert call.answered - call.arrived >= 0.02
+
+
+@pytest.mark.parametrize(("target", "fault"), [("interactive", ServerError()), ("chat.update", Drop())])
+async def test_an_impossible_fault_is_not_accepted(serve: Serve, target: str, fault: ServerError | Drop) -> None:
+    """Otherwise a test would wait for a failure that never comes."""
+    workspace, _ = await serve()
+    with pytest.raises(ValueError, match="cannot happen to"):
+        workspace.faults.add(target, fault)

@@ -152,7 +152,7 @@ def test_one_message_can_be_drawn_alone() -> None:
     """For showing a thread as it grows."""
     workspace = make_workspace(now=Clock())
     message = post(workspace, text="word " * 8)
-    assert message_lines(workspace, message, width=24) == [
+    assert message_lines(workspace, message, width=20) == [
         "Dify APP  22:13",
         "word word word word",
         "word word word word",
