@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import structlog
 from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
@@ -119,12 +119,12 @@ async def _assemble(settings: Settings, store: Store, client: AsyncWebClient, st
         alarm=alarm,
     )
     recorder.watch(lambda transition: outbox.wake() if transition.effects else None)
-    return _Parts(store, outbox, reconciler, streams, commands, DecisionDesk(recorder), alarm, clock, ringing)
+    return _Parts(store, outbox, reconciler, streams, commands, DecisionDesk(store, recorder), alarm, clock, ringing)
 
 
 async def _dify_clients(settings: Settings, stack: AsyncExitStack) -> Callable[[str], Dify]:
     # Building a TLS context costs more than a connection; every client shares one.
-    tls = ssl.create_default_context()
+    tls = httpx.create_ssl_context()
     clients: dict[str, Dify] = {}
     for name, app in settings.apps.items():
         client = DifyClient(str(app.base_url), app.api_key.get_secret_value(), ssl_context=tls)
