@@ -18,7 +18,7 @@ from bot.playground.stage import Stage
 Found = TypeVar("Found")
 Act: TypeAlias = "Callable[[Scene], Awaitable[None]]"
 
-HASTY_DEADLINE = 6
+HASTY_DEADLINE = 5
 """Seconds people get in the app `hasty`."""
 
 _PATIENCE = 20.0
@@ -279,7 +279,7 @@ async def approve(scene: Scene) -> None:
     form = await scene.form(root, "Approve")
     await scene.click("ben", form, "Approve")
     await scene.reads(form, "✅ Approve", "@ben")
-    await scene.result(root, f"# {_TOPIC}: less waiting, more doing")
+    await scene.result(root, f"# {_TOPIC}: less waiting, more doing", "decision")
     scene.expect(not form.buttons and not form.fields, "the decided form has no fields and buttons left")
 
 
@@ -296,7 +296,7 @@ async def edit(scene: Scene) -> None:
     await scene.fill("ann", form, "edits", edited)
     await scene.click("ann", form, "Apply edit")
     await scene.reads(form, "✅ Apply edit", "@ann", "Starts on Monday.")
-    await scene.result(root, "One calendar for all of us.")
+    await scene.result(root, "One calendar for all of us.", "decision")
     scene.expect(_given(scene)["edits"] == edited, "Dify got the text exactly as it was typed")
 
 
@@ -316,7 +316,7 @@ async def regenerate(scene: Scene) -> None:
     scene.expect(second is not first, "the second form has a message of its own")
     await scene.click("ann", second, "Approve")
     await scene.reads(second, "✅ Approve", "@ann")
-    await scene.result(root, f"# {_TOPIC}, in one breath", _FEEDBACK)
+    await scene.result(root, f"# {_TOPIC}, in one breath", _FEEDBACK, "decision")
 
 
 @_scenario(
@@ -337,7 +337,7 @@ async def race(scene: Scene) -> None:
     winner, loser = ("ann", "ben") if chosen == clicked["ann"] else ("ben", "ann")
     await scene.told(loser, f"@{winner}", chosen)
     await scene.reads(form, f"✅ {chosen}", f"@{winner}")
-    await scene.result(root, f"# {_TOPIC}: less waiting, more doing")
+    await scene.result(root, f"# {_TOPIC}: less waiting, more doing", "decision")
     scene.expect(len(scene.submits) == 1, f"one answer was sent to Dify (it was {len(scene.submits)})")
     scene.expect(not scene.notes(winner), f"{winner}, who decided, was told nothing in private")
 
@@ -358,7 +358,7 @@ async def elsewhere(scene: Scene) -> None:
     await scene.click("ben", form, "Apply edit", hesitates=False)
     await scene.told("ben", "answered")
     await scene.reads(form, "✅", "answered")
-    await scene.result(root, f"# {_TOPIC}: less waiting, more doing")
+    await scene.result(root, f"# {_TOPIC}: less waiting, more doing", "decision")
     assert asked.answered
     scene.expect(asked.answered.action["id"] == "approve", "the answer given in Dify stands")
 
@@ -405,7 +405,7 @@ async def invalid(scene: Scene) -> None:
     await scene.select("ben", form, "priority", "high")
     await scene.click("ben", form, "Accept")
     await scene.reads(form, "✅ Accept", "@ben", "Less garlic", "high")
-    await scene.result(root, "Less garlic")
+    await scene.result(root, "Less garlic", "decision")
     scene.expect(_given(scene) == {"remarks": "Less garlic", "priority": "high"}, "Dify got what ben typed and chose")
 
 

@@ -1,0 +1,67 @@
+"""The bot as its own process between the two simulated platforms, shared by the tests of a module."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+import pytest_asyncio
+
+from bot.playground.dify import App
+from bot.playground.dify.apps import all_apps
+from bot.playground.scenarios import Scene, scenario_apps
+from bot.playground.slack import Channel, RateLimits
+from bot.playground.stage import Stage, Transport, open_stage
+
+SPEED = 20.0
+"""How much faster than a real one the simulated Dify is."""
+
+
+def apps() -> dict[str, App]:
+    """Every sample app under the name people type."""
+    return scenario_apps() | {app.name: app for app in all_apps() if app.name not in ("content_review", "pick")}
+
+
+@pytest.fixture(scope="module", params=["socket", "http"])
+def transport(request: pytest.FixtureRequest) -> Transport:
+    """Both ways Slack reaches the bot; a module for which it makes no difference overrides it."""
+    chosen: Transport = request.param
+    return chosen
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage(transport: Transport, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    """Both platforms and the bot, for all tests of a module."""
+    folder = tmp_path_factory.mktemp("bot")
+    # Dify is many times faster than a real one, so Slack's limits per minute are stretched likewise.
+    async with open_stage(transport, folder, apps(), speed=SPEED, rate_limits=RateLimits.scaled(SPEED)) as stage:
+        yield stage
+
+
+@pytest.fixture
+def channel(stage: Stage, request: pytest.FixtureRequest) -> str:
+    """A channel of this test's own, with everybody and the bot in it."""
+    return add_channel(stage, re.sub(r"\W+", "-", request.node.name).strip("-"))
+
+
+def add_channel(stage: Stage, name: str, *, with_bot: bool = True) -> str:
+    """Add a channel with everybody in it, return its name."""
+    members = {person.id for person in stage.workspace.people.values()}
+    members |= {stage.workspace.bot.user_id} if with_bot else set()
+    stage.workspace.channels[name] = Channel(stage.workspace.new_id("C"), name, members)
+    return name
+
+
+@pytest.fixture
+def new_scene(stage: Stage, channel: str) -> Callable[[], Scene]:
+    """Begin a scene in this test's channel."""
+    return lambda: Scene(stage, channel, lambda _: None, pace=0)
+
+
+@pytest.fixture
+def scene(new_scene: Callable[[], Scene]) -> Iterator[Scene]:
+    """A scene in which nothing may go wrong: nobody pinged by accident, no call refused, no error logged."""
+    scene = new_scene()
+    yield scene
+    scene.check_manners()
