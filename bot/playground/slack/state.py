@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from bot.playground.slack import forms
@@ -27,10 +28,15 @@ class Version:
     pings: frozenset[str]
     at: float
 
-    @property
+    @cached_property
     def shown(self) -> str:
         """The text a reader finds: the blocks', or the message's own where there are none."""
         return shown(self.content.text, self.content.blocks)
+
+    @cached_property
+    def buttons(self) -> list[str]:
+        """The texts of its buttons."""
+        return [button.label for button in forms.buttons(self.content.blocks)]
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ class Message:
     @property
     def buttons(self) -> list[str]:
         """The texts of its buttons."""
-        return [button.label for button in forms.buttons(self.blocks)]
+        return self.history[-1].buttons
 
     @property
     def fields(self) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -117,6 +117,7 @@ class Workspace:
         self.faults = Faults()
         self.tickets = Tickets(now)
         self.courier = Courier(self)
+        self._log: list[Message] = []
         self._serial = itertools.count(1)
         self._last_ts = 0
         self._next_change = asyncio.Event()
@@ -196,6 +197,7 @@ class Workspace:
             history=[self._version(content)],
         )
         channel.add(message)
+        self._log.append(message)
         self.changed()
         if message.is_public:
             for name, event in payloads.posted_events(self, message):
@@ -253,36 +255,41 @@ class Workspace:
         """Every payload sent to the app, with its acknowledgement."""
         return self.courier.deliveries
 
-    def find_all(
+    def find(self, **conditions: str | None) -> Message | None:
+        """The newest message that satisfies every condition given, or None.
+
+        `channel` is a name, `text` part of what a reader finds on the message (upper and lower case alike), `thread`
+        the `ts` of its root, `button` (part of) a button's text; `visible_to` looks at that person's ephemeral messages
+        instead of everyone's.
+        """
+        return next(self._found(reversed(self._log), **conditions), None)
+
+    def find_all(self, **conditions: str | None) -> list[Message]:
+        """The messages that satisfy the conditions of `find`, oldest first."""
+        return list(self._found(self._log, **conditions))
+
+    def _found(
         self,
+        messages: Iterable[Message],
         *,
         channel: str | None = None,
         text: str | None = None,
         thread: str | None = None,
         button: str | None = None,
         visible_to: str | None = None,
-    ) -> list[Message]:
-        """The messages that satisfy every condition given, oldest first.
-
-        `text` is part of what a reader finds on it (upper and lower case alike), `thread` the `ts` of its root,
-        `button` (part of) a button's text; `visible_to` looks at that person's ephemeral messages, not at everyone's.
-        """
+    ) -> Iterator[Message]:
         person_id = self.person(visible_to).id if visible_to else None
-        places = [self.channel(channel)] if channel else list(self.channels.values())
-        return [
-            message
-            for place in places
-            for message in place.log.values()
-            if not message.deleted
-            and message.visible_to == person_id
-            and (text is None or text.casefold() in message.shown.casefold())
-            and (thread is None or message.thread_ts == thread)
-            and (button is None or any(button.casefold() in label.casefold() for label in message.buttons))
-        ]
-
-    def find(self, **conditions: str | None) -> Message | None:
-        """The newest message that satisfies the conditions of `find_all`, or None."""
-        return next(reversed(self.find_all(**conditions)), None)
+        place = self.channel(channel) if channel else None
+        for message in messages:
+            if (
+                not message.deleted
+                and message.visible_to == person_id
+                and place in (None, message.channel)
+                and (thread is None or message.thread_ts == thread)
+                and (button is None or any(button.casefold() in label.casefold() for label in message.buttons))
+                and (text is None or text.casefold() in message.shown.casefold())
+            ):
+                yield message
 
     async def wait_for(self, predicate: Callable[[], Found | None], timeout: float = 10) -> Found:
         """The first true value of `predicate`, asked again after every change.

@@ -275,7 +275,6 @@ class ModalBot:
         self.answer: Json = {}
         self.submitted: list[Json] = []
         self.closed: list[Json] = []
-        self.opened: list[Json] = []
 
     def register(self, app: AsyncApp) -> None:
         """Add the listeners."""
@@ -283,7 +282,7 @@ class ModalBot:
         @app.command("/dify")
         async def _(ack: Any, body: Json, client: Any) -> None:
             await ack()
-            self.opened.append((await client.views_open(trigger_id=body["trigger_id"], view=MODAL)).data["view"])
+            await client.views_open(trigger_id=body["trigger_id"], view=MODAL)
 
         @app.action("more")
         async def _(ack: Any, body: Json, client: Any) -> None:
@@ -394,12 +393,11 @@ async def test_closing_a_modal_is_told_on_request(modal: Modal) -> None:
 
 async def test_an_update_keeps_what_was_typed_where_ids_stay(modal: Modal, client_of: Callable[..., Any]) -> None:
     """slack-platform §2.7; a stale `hash` is refused (§4.1)."""
-    workspace, server, modal_bot = modal
+    workspace, server, _ = modal
     client = await client_of(server)
     ann = workspace.person("ann")
     ann.fill(ann.view, "reason", "Too long")
-    (opened,) = modal_bot.opened
-    update = {"view_id": opened["id"], "hash": opened["hash"], "view": MODAL | {"title": plain("New")}}
+    update = {"view_id": ann.view.id, "hash": ann.view.hash, "view": MODAL | {"title": plain("New")}}
     updated = await client.views_update(**update)
     with pytest.raises(SlackApiError, match="hash_conflict"):
         await client.views_update(**update)
