@@ -32,6 +32,7 @@ _BUTTONS_PER_BLOCK = 25
 _OPTIONS_PER_GROUP = 100  # slack-platform §2.2
 _MAX_LABEL, _MIN_LABEL, _LABELS_SHARE = 150, 20, 1_200
 _MIN_BUTTON, _BUTTONS_SHARE = 20, 1_900
+_TITLES_SHARE = 2_000
 _MAX_VALUE, _MIN_VALUE, _VALUES_SHARE = 600, 60, 4_000
 _MAX_HINT, _MIN_HINT, _HINTS_SHARE = 150, 40, 1_200
 _MAX_FIELDS = 40
@@ -41,7 +42,7 @@ _MAX_FIELDS = 40
 _MESSAGE_SHARE = 12_500
 _AROUND_SHARE = 1_500
 """Head, deadline, refusal and outcome."""
-_MAX_BRIEF, _BRIEF_SHARE, _MIN_BRIEF = 2_500, 1_500, 60
+_BRIEF_SHARE, _MIN_BRIEF = 1_500, 60
 """The text beside the fields, where the whole of it stands in messages of its own."""
 
 ASKS = "{starter} is asked to decide: {title}"
@@ -141,7 +142,7 @@ def _action_title(form: Form, action_id: str) -> str:
 
 def _open_blocks(run: Run, form: Form, summary: str) -> tuple[Block, ...]:
     obstacle = _obstacle(form)
-    ending: list[Block] = [section(obstacle)] if obstacle else list(_buttons(run, form))
+    ending: list[Block] = [section(obstacle)] if obstacle else [*_titles(form), *_buttons(run, form)]
     if form.refusal:
         ending.insert(0, section(REFUSED.format(reason=mrkdwn.one_line(form.refusal, 500))))
     if form.expires_at:
@@ -223,6 +224,12 @@ def _select(texts: Sequence[str], chosen: int | None) -> StaticSelectElement:
 def _group(number: int, options: Sequence[Option]) -> OptionGroup:
     first = number * _OPTIONS_PER_GROUP + 1
     return OptionGroup(label=label(f"{first} to {first + len(options) - 1}", _MAX_BUTTON), options=options)
+
+
+def _titles(form: Form) -> Iterable[Block]:
+    """Spell out the titles that do not fit on their buttons, unless they are so many that the thread has to."""
+    if 0 < _titles_room(form) <= _TITLES_SHARE:
+        yield context("\n".join(f"{number}. {mrkdwn.one_line(title, 300)}" for number, title in _long_titles(form)))
 
 
 def _buttons(run: Run, form: Form) -> Iterable[Block]:
@@ -314,7 +321,7 @@ def _layout(form: Form) -> _Layout:
         if whole.size <= room and len(whole.parts) + around <= MAX_BLOCKS:
             return whole
     brief = replace(_laid_out(form, _brief(form)), whole=False)
-    if brief.size <= _MAX_BRIEF and len(brief.parts) + around <= MAX_BLOCKS:
+    if brief.size <= room and len(brief.parts) + around <= MAX_BLOCKS:
         return brief
     return replace(brief, parts=tuple(part for part in brief.parts if isinstance(part, int)))
 
@@ -325,7 +332,8 @@ def _reserved(form: Form) -> int:
     values = len(form.inputs) * _value_room(form)
     labels = len(form.inputs) * (_label_room(form) + _each(form, _MIN_HINT, _MAX_HINT, _HINTS_SHARE))
     buttons = len(form.user_actions) * _button_room(form)
-    return _AROUND_SHARE + max(min(fields, FIELDS_SHARE), values) + labels + buttons
+    titles = min(_titles_room(form), _TITLES_SHARE)
+    return _AROUND_SHARE + max(min(fields, FIELDS_SHARE), values) + labels + buttons + titles
 
 
 def _prefill_room(field: FormInput) -> int:
@@ -352,6 +360,16 @@ def _value_room(form: Form) -> int:
 
 def _button_room(form: Form) -> int:
     return max(min(_MAX_BUTTON, _BUTTONS_SHARE // max(len(form.user_actions), 1)), _MIN_BUTTON)
+
+
+def _long_titles(form: Form) -> list[tuple[int, str]]:
+    """Return the titles that are too long for their buttons, with the buttons' numbers."""
+    numbered = enumerate((action.title for action in form.user_actions), 1)
+    return [(number, title) for number, title in numbered if len(mrkdwn.escape(title)) > _button_room(form)]
+
+
+def _titles_room(form: Form) -> int:
+    return sum(len(mrkdwn.escape(title)) + 5 for _, title in _long_titles(form))
 
 
 def _laid_out(form: Form, content: str) -> _Layout:
@@ -427,8 +445,8 @@ def _overflow(form: Form) -> list[str]:
         shown = shown_fields(form)
         for slot in slots:
             parts += _overflow_of(slot, shown.get(slot.field.name))
-        long = [action.title for action in form.user_actions if len(mrkdwn.escape(action.title)) > _button_room(form)]
-        parts += _listed(ALL_BUTTONS, long)
+        if _titles_room(form) > _TITLES_SHARE:
+            parts += _listed(ALL_BUTTONS, [action.title for action in form.user_actions])
     return parts
 
 

@@ -18,7 +18,9 @@ from markdown_it.tree import SyntaxTreeNode
 
 from bot.slack.mrkdwn import clean
 
-_PARSER = MarkdownIt("commonmark", {"html": False, "maxNesting": 100}).enable(["table", "strikethrough"])
+_PARSER = MarkdownIt("commonmark", {"html": False, "maxNesting": 100})
+_PARSER.enable(["table", "strikethrough"])
+_PARSER.disable("reference")  # it would swallow lines like “[INFO]: started”
 _MANY_BRACKETS = 300
 """More of them in one piece cost the parser quadratic time; such a text is shown without formatting."""
 
@@ -27,6 +29,7 @@ _PLACE_OPEN, _PLACE_CLOSE, _OWN = "\ufdd0", "\ufdd1", "\ufdd2"
 _PLACE = re.compile(f"{_PLACE_OPEN}(\\d+){_PLACE_CLOSE}")
 _PLACES = re.compile(f"({_PLACE_OPEN}\\d+{_PLACE_CLOSE})")
 
+_WORDS = re.compile(r"\S(?:.*\S)?", re.DOTALL)
 _LOOKS_LIKE_ENTITY = re.compile(r"&(?=#?\w+;)")
 _LINK_OF_TEXT = re.compile(r"(?<=\])(?=[(\[:])|(?<=!)(?=\[)")
 # In code nothing is a link; but should Slack see no code where we see some, it still must not become one.
@@ -76,7 +79,7 @@ def _safe_pieces(text: str, limit: int, size: int) -> list[str]:
     for piece in pieces(text, size):
         written = safe(piece)
         found += [written] if len(written) <= limit else _safe_pieces(piece, limit, size // 2)
-    return found
+    return [written for written in found if written.strip()]
 
 
 def safe_tail(text: str, limit: int) -> str:
@@ -206,8 +209,9 @@ def _span(node: SyntaxTreeNode) -> str:
             return _around(_inline(node), "~~")
         case "code_inline":
             inner = _code_text(node.content)
+            marks = "`" * (_longest_ticks(inner) + 1)
             padding = " " if inner.startswith("`") or inner.endswith("`") else ""
-            return _around(f"{padding}{inner}{padding}", "`" * (_longest_ticks(inner) + 1))
+            return _around(inner, marks + padding, padding + marks)
         case "link":
             return _link(_inline(node), str(node.attrs.get("href", "")), automatic=node.info == "auto")
         case "image":
@@ -218,17 +222,12 @@ def _span(node: SyntaxTreeNode) -> str:
             return _escaped(node.content)
 
 
-def _around(inner: str, marks: str) -> str:
-    """Put marks around a text, but not around the places in it."""
-    parts = (
-        part if _PLACE.fullmatch(part) or not part.strip() else _marked(part, marks) for part in _PLACES.split(inner)
+def _around(inner: str, opening: str, closing: str | None = None) -> str:
+    """Put marks around a text, but not around the places and the space in it."""
+    return "".join(
+        part if _PLACE.fullmatch(part) else _WORDS.sub(lambda found: opening + found[0] + (closing or opening), part)
+        for part in _PLACES.split(inner)
     )
-    return "".join(parts)
-
-
-def _marked(part: str, marks: str) -> str:
-    word = part.strip()
-    return part.replace(word, f"{marks}{word}{marks}", 1)
 
 
 def _link(label: str, address: str, *, automatic: bool = False) -> str:
@@ -237,7 +236,7 @@ def _link(label: str, address: str, *, automatic: bool = False) -> str:
     label = " ".join(_PLACES.sub("", label).replace("[", "(").replace("]", ")").split())
     host = _shown_host(address)
     if host is None:
-        return f"{label} ({_escaped(address)}){places}" if address and address != label else label + places
+        return f"[{label}]({_escaped(address)}){places}"  # no link once `_finished` took it apart
     target = address.replace("(", "%28").replace(")", "%29").replace("<", "%3C").replace(">", "%3E")
     if automatic or label in ("", address):
         return f"[{_escaped(address)}]{_OWN}({target}){places}"
@@ -277,7 +276,7 @@ def pieces(text: str, limit: int) -> list[str]:
         else:
             piece = f"{piece}\n{line}" if piece else line
         fence = _fence_after(line, fence)
-    return [piece for piece in (*found, piece) if piece.strip()]
+    return [piece.strip("\n") for piece in (*found, piece) if piece.strip()]
 
 
 def _at_paragraph(piece: str) -> tuple[str, str]:

@@ -10,10 +10,11 @@ from slack_sdk.models.blocks import Block
 
 from bot.core.model import Run, RunStatus
 from bot.slack import mrkdwn
-from bot.slack.markdown import code, pieces, safe_pieces, safe_tail, words
+from bot.slack.markdown import code, is_bare_line, pieces, safe_pieces, safe_tail, words
 from bot.slack.message import PART, Message, context, markdown, markdown_messages, section, verbatim
 
 _MAX_ERROR = 2_500
+_MAX_LINE = 200
 
 WRITING = "✍️ …"
 EARLIER = "… the beginning is left out while the text is being written"
@@ -86,22 +87,19 @@ def _notice(text: str, error: str | None = None) -> Message:
 def _outputs(run: Run) -> tuple[Message, ...]:
     summary = RESULT.format(app=mrkdwn.one_line(run.app))
     values = list(run.outputs.values())
-    if len(values) == 1 and isinstance(values[0], str) and values[0].strip():
-        return markdown_messages(summary, safe_pieces(values[0], PART))
-    parts = [part for name, value in run.outputs.items() for part in _output(name, value)]
+    parts = safe_pieces(values[0], PART) if len(values) == 1 and isinstance(values[0], str) else []
+    parts = parts or [part for name, value in run.outputs.items() for part in _output(name, value)]
     return markdown_messages(summary, parts)
 
 
 def _output(name: str, value: Any) -> Iterator[str]:
     title = words(name)
-    if isinstance(value, str) and "\n" in value.strip():
+    if isinstance(value, str) and is_bare_line(value) and len(value) <= _MAX_LINE:
+        yield f"**{title}:** {words(value) or '–'}"
+    elif isinstance(value, str):
         yield f"**{title}**"
         yield from safe_pieces(value, PART)
-    elif isinstance(value, str) and value.strip():
-        first, *more = safe_pieces(value, PART - len(title) - 10)
-        yield f"**{title}:** {first}"
-        yield from more
-    elif value in ("", None, [], {}):
+    elif value in (None, [], {}):
         yield f"**{title}:** –"
     elif _is_files(value):
         names = ", ".join(words(_file_name(file)) for file in (value if isinstance(value, list) else [value]))
