@@ -34,7 +34,7 @@ class Delivery:
     kind: str
     payload: Json
     sent: float = field(default_factory=time.monotonic)
-    """Seconds, monotonic clock."""
+    """When it happened; seconds, monotonic clock."""
     acked: float | None = None
     """When the app acknowledged it; seconds, monotonic clock."""
     answer: Json | None = None
@@ -45,7 +45,7 @@ class Delivery:
 
     @property
     def ack_ms(self) -> float | None:
-        """Milliseconds from sending (first attempt) to acknowledgement."""
+        """Milliseconds from happening to acknowledgement, waiting for a connection and earlier attempts included."""
         return None if self.acked is None else (self.acked - self.sent) * 1000
 
 
@@ -348,10 +348,13 @@ def _encoded(delivery: Delivery) -> tuple[str, str]:
 
 
 def _answer(body: str, content_type: str) -> Json | None:
-    """What the app said while acknowledging; a bare text is a message."""
+    """What the app said while acknowledging; a bare text is a message. Raises `NotAcknowledged` for broken JSON."""
     if not body:
         return None
     if content_type != "application/json":
         return {"text": body}
-    answer = json.loads(body)
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        raise NotAcknowledged("http_error") from None
     return answer if isinstance(answer, dict) else None

@@ -75,6 +75,10 @@ class Control:
         name, prefill = STATEFUL[self.element["type"]]
         return self.with_value(self.element.get(prefill, [] if name in LISTS else None))
 
+    def answer(self, draft: Draft) -> Any:
+        """The bare value of that entry: a text, an option, a list of options, …"""
+        return self.value(draft)[STATEFUL[self.element["type"]][0]]
+
     def with_value(self, value: Any) -> Json:
         """Its entry in `state.values` when it holds `value`."""
         return {"type": self.element["type"], STATEFUL[self.element["type"]][0]: value}

@@ -22,6 +22,7 @@ Surface = Message | View
 _TYPED = {"plain_text_input", "email_text_input", "url_text_input", "number_input"}
 _PICKED = {"datepicker", "timepicker", "datetimepicker"}
 _LISTED = {"users": "person", "conversations": "channel", "channels": "channel"}
+_LINKED = re.compile(r"(?<!\w)(?:(?P<url>https?://(?:(?!&[lg]t;)\S)+)|(?P<sign>[@#])(?P<name>\w[\w-]*))")
 _TROUBLE = "We had some trouble connecting. Try again?"  # what a modal says when the app's answer makes no sense
 
 
@@ -106,15 +107,15 @@ class Person:
         people[self.workspace.app_name] = f"@{self.workspace.bot.user_id}"
         channels = {channel.name: f"#{channel.id}" for channel in self.workspace.channels.values()}
 
-        def mention(found: re.Match[str]) -> str:
-            known = people if found[1] == "@" else channels
-            target = known.get(found[2])
+        def linked(found: re.Match[str]) -> str:
+            if found["url"]:
+                return f"<{found['url']}>"
+            target = (people if found["sign"] == "@" else channels).get(found["name"])
             if target is None:
                 return found[0]
-            return f"<{target}|{found[2]}>" if named else f"<{target}>"
+            return f"<{target}|{found['name']}>" if named else f"<{target}>"
 
-        linked = re.sub(r"(?<!\w)(https?://(?:(?!&[lg]t;)\S)+)", r"<\1>", escape(text))
-        return re.sub(r"(?<![\w<])([@#])(\w[\w-]*)", mention, linked)
+        return _LINKED.sub(linked, escape(text))
 
     # --- filling in --------------------------------------------------------------------------------------------------
 
@@ -166,7 +167,8 @@ class Person:
         self.workspace.changed()
 
     def _fire(self, surface: Surface, control: Control) -> None:
-        value = {key: value for key, value in control.value(self.draft(surface)).items() if key != "type"}
+        name = forms.STATEFUL[control.element["type"]][0]
+        value = {name: control.answer(self.draft(surface))}
         self.workspace.courier.spawn(self._act(surface, control, value))
 
     # --- pressing ----------------------------------------------------------------------------------------------------
@@ -252,7 +254,7 @@ class Person:
         for control in forms.controls(view.blocks):
             if control.block["type"] != "input":
                 continue
-            value = next(iter(list(control.value(draft).values())[1:]), None)
+            value = control.answer(draft)
             shortest = control.element.get("min_length", 0)
             if value in (None, "", []) and not control.block["optional"]:
                 missing[control.block["block_id"]] = "Please complete this required field."

@@ -26,6 +26,8 @@ from bot.playground.slack.text import CONTROL, Json, unescape
 from bot.playground.slack.workspace import Workspace
 
 WIDTH = 100
+_FIELD_LINES = 8
+"""Lines of a text field that Slack's clients show before it scrolls."""
 _BUTTONS = {"primary": ("●", "bold green"), "danger": ("▲", "bold red"), None: ("", "bold")}
 _INLINE = re.compile(
     CONTROL.pattern
@@ -192,10 +194,20 @@ class _Page:
         placeholder = control.element.get("placeholder", {}).get("text", "")
         if control.element["type"] not in STATEFUL:
             return Text(f"{label} ⋯")
-        value = self._value(next(iter(list(control.value(draft).values())[1:]), None))
+        value = self._value(control.answer(draft))
         if control.element["type"].endswith("_input"):
             content = Text(value) if value else Text(unescape(placeholder) or " ", "dim")
-            return Panel(content, title=Text(label), title_align="left", box=box.ROUNDED, border_style="dim")
+            is_long = sum(len(line) // WIDTH + 1 for line in value.splitlines()) > _FIELD_LINES
+            return Panel(
+                content,
+                title=Text(label),
+                title_align="left",
+                subtitle=Text("scroll for more") if is_long else None,
+                subtitle_align="right",
+                height=_FIELD_LINES + 2 if is_long else None,
+                box=box.ROUNDED,
+                border_style="dim",
+            )
         return Text(f"{label}: ").append(
             f"‹ {value or unescape(placeholder) or 'choose'} ▾ ›", "bold" if value else "dim"
         )

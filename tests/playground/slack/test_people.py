@@ -228,14 +228,14 @@ async def test_an_unknown_command_is_refused_by_slack_itself() -> None:
 @pytest.mark.parametrize(
     ("should_escape", "text"),
     [
-        (True, "to=<@U0BEN|ben> in <#C0RANDOM|random> see <https://x.example/?a=1&amp;b=2> &lt;b&gt; a@b.c"),
+        (True, "to=<@U0BEN|ben> in <#C0RANDOM|random> see <https://x.example/?a=1&amp;b=2#random> &lt;b&gt; a@b.c"),
         (False, None),
     ],
 )
 async def test_commands_carry_mentions_when_the_manifest_asks(should_escape: bool, text: str | None) -> None:
     """slack-platform §4.2: `should_escape`."""
     workspace = make_workspace(should_escape=should_escape)
-    typed = "to=@ben in #random see https://x.example/?a=1&b=2 <b> a@b.c"
+    typed = "to=@ben in #random see https://x.example/?a=1&b=2#random <b> a@b.c"
     await workspace.person("ann").command("content", f"/dify {typed}")
     assert workspace.deliveries[0].payload["text"] == (text or typed)
 
