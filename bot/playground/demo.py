@@ -46,11 +46,11 @@ async def demo(transport: Transport, out: TextIO, pace: float) -> bool:
             async with _playground(transport, terminal) as stage:
                 terminal.places(stage)
                 async with _narrated(stage.workspace, terminal):
-                    if not await _judged(SCENARIOS[WATCHED], stage, terminal, pace):
-                        return False
-                    terminal.say("")
-                    terminal.say("Everything stays up. Leave with Ctrl-C; then nothing of it is kept.")
-                    await asyncio.Event().wait()
+                    problem = await _problem(SCENARIOS[WATCHED], stage, terminal, pace)
+                if not _verdict(SCENARIOS[WATCHED], problem, stage, terminal):
+                    return False
+                terminal.say("\nEverything stays up. Leave with Ctrl-C; then nothing of it is kept.")
+                await asyncio.Event().wait()
     except asyncio.CancelledError:
         terminal.say("Everything has ended.")
     except BotDied as died:
@@ -69,7 +69,10 @@ async def play(name: str, transport: Transport, out: TextIO, pace: float) -> boo
         with _cancelled_by_signals():
             async with _playground(transport, terminal) as stage:
                 terminal.say(f"{scenario.name}: {scenario.description}")
-                return await _judged(scenario, stage, terminal, pace, with_transcript=True)
+                problem = await _problem(scenario, stage, terminal, pace)
+                terminal.say("")
+                terminal.draw(transcript(stage.workspace, CHANNEL, color=terminal.color).splitlines())
+                return _verdict(scenario, problem, stage, terminal)
     except asyncio.CancelledError:
         terminal.fail("it was interrupted")
     except BotDied as died:
@@ -77,18 +80,17 @@ async def play(name: str, transport: Transport, out: TextIO, pace: float) -> boo
     return False
 
 
-async def _judged(
-    scenario: Scenario, stage: Stage, terminal: _Terminal, pace: float, *, with_transcript: bool = False
-) -> bool:
-    """Play a scenario and print the verdict."""
-    problem = None
+async def _problem(scenario: Scenario, stage: Stage, terminal: _Terminal, pace: float) -> str | None:
+    """Play a scenario and return what was not as it should have been."""
     try:
         await play_scenario(scenario, stage, CHANNEL, terminal.act, pace)
     except Unexpected as unexpected:
-        problem = str(unexpected)
-    if with_transcript:
-        terminal.say("")
-        terminal.draw(transcript(stage.workspace, CHANNEL, color=terminal.color).splitlines())
+        return str(unexpected)
+    return None
+
+
+def _verdict(scenario: Scenario, problem: str | None, stage: Stage, terminal: _Terminal) -> bool:
+    """Print whether a scenario went well; of one that did not, the bot's log is kept."""
     if problem is None:
         terminal.succeed(scenario.outcome)
         return True
@@ -146,7 +148,7 @@ class _Terminal:
     def draw(self, lines: list[str], indent: int = 0) -> None:
         """Print lines that are laid out already."""
         for line in lines:
-            self._console.print(Text.from_ansi(" " * indent + line), soft_wrap=True)
+            self._console.print(Text.from_ansi((" " * indent + line).rstrip()), soft_wrap=True)
 
     def places(self, stage: Stage) -> None:
         """Print where things are."""
@@ -174,6 +176,7 @@ async def _narrated(workspace: Workspace, terminal: _Terminal) -> AsyncIterator[
         narrating.cancel()
         with suppress(asyncio.CancelledError):
             await narrating
+        narrator.catch_up()
 
 
 class _Narrator:
@@ -186,9 +189,16 @@ class _Narrator:
     async def follow(self) -> None:
         """Print every change until cancelled."""
         while True:
-            for message, lines in await self._workspace.wait_for(self._news, timeout=math.inf):
-                self._terminal.say("")
-                self._terminal.draw(lines, indent=_margin(message))
+            self._print(await self._workspace.wait_for(self._news, timeout=math.inf))
+
+    def catch_up(self) -> None:
+        """Print what has not been printed yet."""
+        self._print(self._news())
+
+    def _print(self, news: list[tuple[Message, list[str]]]) -> None:
+        for message, lines in news:
+            self._terminal.say("")
+            self._terminal.draw(lines, indent=_margin(message))
 
     def _news(self) -> list[tuple[Message, list[str]]]:
         news = []
