@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo
 
 from rich import box
 from rich.columns import Columns
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.emoji import Emoji
-from rich.markdown import Markdown
+from rich.markdown import Heading, Markdown
 from rich.panel import Panel
 from rich.rule import Rule
 from rich.table import Table
@@ -85,6 +85,18 @@ def _lines(drawn: RenderableType, width: int, color: bool) -> Iterator[str]:
     )
     console.print(drawn)
     return _tidied(out.getvalue().splitlines())
+
+
+class _LeftHeading(Heading):
+    """A heading where Slack puts it; rich would centre it."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        self.text.justify = "left"
+        yield self.text
+
+
+class _Markdown(Markdown):
+    elements = {**Markdown.elements, "heading_open": _LeftHeading}  # noqa: RUF012  (as rich declares it)
 
 
 class _Page:
@@ -222,10 +234,10 @@ class _Page:
             return self._rich_text(value).plain
         return "" if value is None else self._workspace.user_name(str(value))
 
-    def _markdown(self, text: str) -> Markdown:
+    def _markdown(self, text: str) -> _Markdown:
         # slack-platform §6.1: entities in code are shown decoded, too; Markdown itself would show them as they are
         code_decoded = _CODE.sub(lambda found: unescape(found[0]), CONTROL.sub(self._control, text))
-        return Markdown(code_decoded, hyperlinks=False)
+        return _Markdown(code_decoded, hyperlinks=False)
 
     def _control(self, found: re.Match[str]) -> str:
         if found["url"]:

@@ -12,7 +12,9 @@ from tests.playground.slack.conftest import Clock, make_workspace
 
 Json = dict[str, Any]
 
-DRAFT = """## Launch plan
+DRAFT = """# Launch plan
+
+## Why
 
 The **panda** eats <!date^1700090000^{date_short_pretty} {time}|x>; see &lt;!channel&gt; and <@U0BEN>. It takes about
 fourteen hours and leaves little time for meetings.
@@ -92,6 +94,8 @@ topic: R&D in #random
 │   Please review 👋
 │
 │   Launch plan
+│
+│   Why
 │
 │   The panda eats tomorrow 23:13; see <!channel> and @ben. It takes about fourteen hours and leaves
 │   little time for meetings.
