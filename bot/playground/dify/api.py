@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
 from aiohttp import BodyPartReader, web
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from bot.playground.dify.errors import (
     ApiError,
@@ -20,7 +20,7 @@ from bot.playground.dify.errors import (
 from bot.playground.dify.faults import Route
 from bot.playground.dify.files import Upload, check_upload
 from bot.playground.dify.forms import Form, FormStatus
-from bot.playground.dify.graph import App, Json
+from bot.playground.dify.graph import ATTACHMENTS, FILE_METHODS, App, Json
 from bot.playground.dify.runs import ROOT_MESSAGE, Message, Run, RunStatus
 from bot.playground.dify.simulator import Dify, Question, Start
 from bot.playground.dify.streams import EventStream, replay_frame
@@ -53,6 +53,13 @@ class ChatRequestPayload(BaseModel):
     files: list[dict[str, Any]] | None = None
     response_mode: Literal["blocking", "streaming"] | None = None
     conversation_id: str | None = None
+
+    @field_validator("conversation_id")
+    @classmethod
+    def _empty_or_uuid(cls, text: str | None) -> str | None:
+        if text and not _is_uuid(text):
+            raise ValueError("conversation_id must be a valid UUID")
+        return text
 
 
 class HumanInputFormSubmitPayload(BaseModel):
@@ -177,8 +184,6 @@ class Api:
         if app.mode != "advanced-chat":
             raise _wrong_mode("not_chat_app")
         payload = _validated(ChatRequestPayload, body)
-        if payload.conversation_id and not _is_uuid(payload.conversation_id):
-            raise invalid_param(f"{payload.conversation_id} is not a valid uuid.")
         if not app.published:
             raise invalid_param("Workflow not published")
         streaming = payload.response_mode == "streaming"
@@ -540,7 +545,6 @@ def _parameters(app: App) -> Json:
         "file_size_limit": 15,
         "workflow_file_upload_limit": 10,
     }
-    methods = ["local_file", "remote_url"]
     return {
         "opening_statement": "",
         "suggested_questions": [],
@@ -552,16 +556,21 @@ def _parameters(app: App) -> Json:
         "more_like_this": off,
         "user_input_form": [{item["type"]: item} for item in app.start],
         "sensitive_word_avoidance": off,
-        "file_upload": {
-            "enabled": app.file_upload,
-            "image": {"enabled": app.file_upload, "number_limits": 3, "transfer_methods": methods},
-            "allowed_file_types": ["image"],
-            "allowed_file_extensions": [".JPG", ".JPEG", ".PNG", ".GIF", ".WEBP", ".SVG"],
-            "allowed_file_upload_methods": methods,
-            "number_limits": 3,
-            "fileUploadConfig": limits | {"batch_count_limit": 5},
-        },
+        "file_upload": _file_upload(app) | {"fileUploadConfig": limits | {"batch_count_limit": 5}},
         "system_parameters": limits,
+    }
+
+
+def _file_upload(app: App) -> Json:
+    if app.file_upload:
+        return {"enabled": True, **ATTACHMENTS, "number_limits": 3}
+    return {
+        "enabled": False,
+        "image": {"enabled": False, "number_limits": 3, "transfer_methods": FILE_METHODS},
+        "allowed_file_types": ["image"],
+        "allowed_file_extensions": [".JPG", ".JPEG", ".PNG", ".GIF", ".WEBP", ".SVG"],
+        "allowed_file_upload_methods": FILE_METHODS,
+        "number_limits": 3,
     }
 
 
@@ -671,8 +680,8 @@ def _log_entry(run: Run) -> Json:
 def _extra_content(form: Form) -> Json:
     """Return a message's form, the one place that tells later how it was answered (recording 15)."""
     submitted = form.status is FormStatus.SUBMITTED
-    open_token = form.token if form.status is FormStatus.WAITING and form.node.web_app else None
-    definition = form.required() | {"inputs": list(form.node.inputs), "form_token": open_token}
+    token = form.token if form.node.web_app and not submitted else None  # told even when expired (recording 47)
+    definition = form.required() | {"inputs": list(form.node.inputs), "form_token": token}
     return {
         "workflow_run_id": form.run_id,
         "submitted": submitted,
@@ -690,7 +699,7 @@ def _submission(form: Form) -> Json:
         "rendered_content": form.rendered(),
         "action_id": form.answered.action["id"],
         "action_text": form.answered.action["title"],
-        "submitted_data": dict(form.answered.values),
+        "submitted_data": form.used or dict(form.answered.values),
     }
 
 

@@ -27,11 +27,12 @@ from bot.playground.dify.graph import (
 from bot.playground.dify.runs import Execution, Run, RunStatus
 from bot.playground.dify.streams import live_frame
 from bot.playground.dify.text import TextRelay
-from bot.playground.dify.variables import fill_in
+from bot.playground.dify.variables import bare, fill_in
 
 # Seconds of a real server, read off the recordings.
 _FORM_IS_MADE_S = 0.03  # 01
-_FORM_IS_READ_S = 0.01
+_FORM_IS_READ_S = 0.01  # a form that still waits stops the run before an answered one goes on (recordings 40, 43)
+_ANSWER_IS_USED_S = 0.02
 _PAUSE_IS_SAVED_S = 0.03  # 06
 _PARALLEL_PAUSE_IS_SAVED_S = 0.14  # 07, 40, 43
 _RETRY_S = 1.5  # 42
@@ -180,6 +181,7 @@ class _Segment:
             result = await self._result(node, execution)
         except NodeFailed as failure:
             run.failure = str(failure)
+            run.exceptions_count += 1
             self._finish(execution, "failed", began)
             await run.publish("node_finished", execution.finished({}, failure.process, {}, str(failure)))
             return
@@ -291,9 +293,11 @@ class _Segment:
 
     async def _call(self, node: HttpRequest, execution: Execution) -> _Result:
         process = {"request": "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"}
+        began = time.monotonic()
         for attempt in range(node.retries):
             await self._clock.sleep(max(node.seconds, _RETRY_S))
-            execution.status = "retry"
+            self._finish(execution, "retry", began)
+            self._run.exceptions_count += 1
             fields = execution.finished({}, process, {}, node.error)
             await self._run.publish("node_retry", fields | {"retry_index": attempt + 1})
         await self._clock.sleep(node.seconds)
@@ -319,9 +323,9 @@ class _Segment:
         if form.status is FormStatus.WAITING:
             await self._clock.sleep(_FORM_IS_READ_S)
             raise _InputWanted
-        if form.status is FormStatus.TIMEOUT:
-            return await self._time_out(form)
-        return await self._use_answer(form)
+        values = self._usable_values(form) if form.status is FormStatus.SUBMITTED else {}
+        await self._clock.sleep(_ANSWER_IS_USED_S)
+        return await (self._time_out(form) if form.status is FormStatus.TIMEOUT else self._use_answer(form, values))
 
     def _make_form(self, node: HumanInput) -> None:
         run = self._run
@@ -342,9 +346,12 @@ class _Segment:
         outputs = {"__action_id": "", "__rendered_content": form.content, "__action_value": ""}
         return _Result(outputs, handle=TIMEOUT_HANDLE)
 
-    async def _use_answer(self, form: Form) -> _Result:
+    def _usable_values(self, form: Form) -> Json:
+        form.used = {item["output_variable_name"]: self._usable(item, form) for item in form.inputs}
+        return form.used
+
+    async def _use_answer(self, form: Form, values: Json) -> _Result:
         assert form.answered
-        values = {item["output_variable_name"]: self._usable(item, form) for item in form.inputs}
         action = form.answered.action
         rendered = form.rendered()
         if not self._engine.suppress_filled_events:
@@ -410,10 +417,8 @@ class _Segment:
         await run.publish("workflow_paused", run.paused(live=True))
         self._engine.on_change()
 
-    async def _end(
-        self, status: RunStatus, error: str | None, *, told: RunStatus | None = None, told_error: str | None = None
-    ) -> None:
-        """Store how the run ended and tell it; a stopped run tells something else than it stores."""
+    async def _end(self, status: RunStatus, error: str | None, *, told: RunStatus | None = None) -> None:
+        """Store how the run ended and tell it; a stopped run tells another status than it stores."""
         run = self._run
         run.elapsed = time.monotonic() - self._began
         run.finished_at = self._clock.timestamp()
@@ -427,15 +432,12 @@ class _Segment:
                 run.message.answer = ""  # recordings 31, 46
             else:
                 await run.publish_message_end()
-        await run.publish("workflow_finished", run.finished(live=True, status=told, error=told_error))
+        await run.publish("workflow_finished", run.finished(live=True, status=told))
         self._engine.on_change()
 
     async def _abort(self) -> None:
         await self._clock.sleep(_STOP_NOTICED_S)
-        if self._run.resumed:
-            await self._end(RunStatus.STOPPED, ABORTED, told_error=STOPPED)  # recording 12
-        else:
-            await self._end(RunStatus.STOPPED, ABORTED, told=RunStatus.FAILED)  # recordings 12, 31, 44
+        await self._end(RunStatus.STOPPED, ABORTED, told=RunStatus.FAILED)  # recordings 12, 31, 44
 
     async def _cut_off(self) -> None:
         """Tell that the run was stopped, and leave it `running` for ever (recording 12)."""
@@ -450,16 +452,10 @@ class _Segment:
 
 
 def _typed(value: Any) -> Json:
-    """Return a value as the inputs of a Human Input node show it: files without their addresses (recordings 09, 31)."""
+    """Return a value as the inputs of a Human Input node show it (recordings 09, 31)."""
     if isinstance(value, list):
-        return {"value_type": "array[file]" if value else "array[any]", "value": [_bare(file) for file in value]}
-    if isinstance(value, dict):
-        return {"value_type": "file", "value": _bare(value)}
-    return {"value_type": "string", "value": value}
-
-
-def _bare(file: Json) -> Json:
-    return {name: value for name, value in file.items() if name not in ("related_id", "url")}
+        return {"value_type": "array[file]" if value else "array[any]", "value": bare(value)}
+    return {"value_type": "file" if isinstance(value, dict) else "string", "value": bare(value)}
 
 
 def _uuid7(now: float) -> str:

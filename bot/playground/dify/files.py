@@ -227,11 +227,8 @@ def _remote(mapping: Json) -> tuple[str, str, str]:
 
 def _allowed(kind: str, extension: str, method: str, rules: Json) -> bool:
     types: Sequence[str] = rules["allowed_file_types"]
-    if types and kind not in types:
-        return False
-    if kind == "custom":
-        extensions = {item.lstrip(".").lower() for item in rules["allowed_file_extensions"]}
-        if extension not in extensions:
-            return False
+    extensions = {item.lstrip(".").lower() for item in rules["allowed_file_extensions"]}
+    as_custom = "custom" in types and extension in extensions  # whatever type is declared (recordings 11, 18)
+    as_declared = kind != "custom" and (not types or kind in types)
     methods = rules["allowed_file_upload_methods"]
-    return kind == "image" or not methods or method in methods
+    return (as_custom or as_declared) and (kind == "image" or not methods or method in methods)

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from bot.playground.dify.errors import ApiError, InputError
 from bot.playground.dify.graph import HumanInput, Json
-from bot.playground.dify.variables import Pool, fill_in, is_file
+from bot.playground.dify.variables import Pool, fill_in
 
 GLOBAL_LIMIT_S = 7 * 24 * 3600
 _ALPHABET = string.ascii_letters + string.digits
@@ -38,7 +38,10 @@ class Answered:
 
 @dataclass(slots=True, eq=False)
 class Form:
-    """One form of one run, from the pause that made it to whatever closed it; times are Unix seconds."""
+    """One form of one run, from the pause that made it to whatever closed it; times are Unix seconds.
+
+    `used` holds the submitted values as the resumed run took them, mappings turned into files.
+    """
 
     id: str
     token: str
@@ -52,6 +55,7 @@ class Form:
     global_limit_at: float
     status: FormStatus = FormStatus.WAITING
     answered: Answered | None = None
+    used: Json | None = None
 
     @property
     def node_id(self) -> str:
@@ -172,7 +176,7 @@ def _default_text(value: Any) -> str:
 
 
 def _answer_text(value: Any) -> str:
-    if is_file(value):
+    if isinstance(value, dict):
         return "[file]"
     return f"[{len(value)} files]" if isinstance(value, list) else str(value)
 

@@ -22,6 +22,14 @@ FILE_METHODS = ["local_file", "remote_url"]
 REFERENCE = re.compile(r"\{\{#([\w$]+)\.([\w.]+)#\}\}")
 
 
+# What may be attached to a run or message of an app with `file_upload` (recordings 31, 37).
+ATTACHMENTS: Json = {
+    "allowed_file_types": ["image", "document"],
+    "allowed_file_extensions": [],
+    "allowed_file_upload_methods": FILE_METHODS,
+}
+
+
 # Start inputs: the entries of `user_input_form` (recordings 02, 18).
 
 

@@ -75,7 +75,7 @@ def _flag(value: Any) -> Any:
 
 def _file(item: Json, value: Any, resolve: Callable[[Json, Json], Json]) -> Any:
     if not value:
-        return value
+        return None
     if not isinstance(value, dict):
         raise InputError(f"{item['variable']} in input form must be a file")
     return resolve(value, item)
@@ -84,7 +84,7 @@ def _file(item: Json, value: Any, resolve: Callable[[Json, Json], Json]) -> Any:
 def _files(item: Json, value: Any, resolve: Callable[[Json, Json], Json]) -> Any:
     name, limit = item["variable"], item["max_length"]
     if not value:
-        return value
+        return [] if value == [] else None
     if not isinstance(value, list) or not all(isinstance(mapping, dict) for mapping in value):
         raise InputError(f"{name} in input form must be a list of files")
     if limit and len(value) > limit:

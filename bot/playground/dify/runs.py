@@ -10,7 +10,7 @@ from typing import Any
 from bot.playground.dify.forms import Form
 from bot.playground.dify.graph import App, Edge, Json, Node
 from bot.playground.dify.streams import Bus, live_frame
-from bot.playground.dify.variables import Pool, is_file
+from bot.playground.dify.variables import Pool, bare, is_file
 
 ROOT_MESSAGE = "00000000-0000-0000-0000-000000000000"
 NO_USAGE: Json = {
@@ -98,7 +98,7 @@ class Execution:
             "outputs_truncated": False,
             "status": self.status,
             "error": error,
-            **self._outcome(),
+            **self._outcome(_files_in(outputs)),
         }
 
     def replayed(self) -> Json:
@@ -109,16 +109,16 @@ class Execution:
             "outputs": None,
             "status": self.status,
             "error": None,
-            **self._outcome(),
+            **self._outcome([]),
         }
 
-    def _outcome(self) -> Json:
+    def _outcome(self, files: list[Json]) -> Json:
         return {
             "elapsed_time": round(self.elapsed, 6),
             "execution_metadata": None,
             "created_at": self.created_at,
             "finished_at": self.finished_at,
-            "files": [],
+            "files": files,
             "iteration_id": None,
             "loop_id": None,
         }
@@ -168,6 +168,7 @@ class Run:
     outputs: Json = field(default_factory=dict)
     error: str | None = None
     failure: str | None = None
+    exceptions_count: int = 0
     elapsed: float = 0.0
     total_steps: int = 0
     finished_at: int | None = None
@@ -203,7 +204,7 @@ class Run:
         }
 
     def all_inputs(self, *, stamped: bool = False) -> Json:
-        """Return the start inputs with the system variables; only those a workflow stores carry a time (recordings 05, 15)."""
+        """Return the start inputs with the system variables; what a workflow stores has a time (recordings 05, 15)."""
         chat = {"sys.query": self.message.query} if self.message else {}
         count = {"sys.dialogue_count": self.dialogue_count} if self.message else {}
         return {
@@ -262,10 +263,11 @@ class Run:
 
     def started(self, *, live: bool) -> Json:
         """Return the fields of `workflow_started`; a replay always tells of the first start (recording 05)."""
+        inputs = self.all_inputs(stamped=not live)
         return {
             "id": self.id,
             "workflow_id": self.app.workflow_id,
-            "inputs": self.all_inputs(stamped=not live),
+            "inputs": {name: bare(value) for name, value in inputs.items()} if live and self.resumed else inputs,
             "created_at": self.segment_started_at if live else self.created_at,
             "reason": "resumption" if live and self.resumed else "initial",
         }
@@ -304,7 +306,7 @@ class Run:
             "created_by": {"id": self.end_user.id, "user": self.end_user.session_id},
             "created_at": self.segment_started_at if live else self.created_at,
             "finished_at": self.finished_at,
-            "exceptions_count": int(self.failure is not None),
+            "exceptions_count": self.exceptions_count,
             "files": _files_in(self.outputs),
         }
 

@@ -13,7 +13,7 @@ from bot.playground.dify.errors import InputError
 from bot.playground.dify.faults import Changes, Delay, Failure, Faults, LostResponse, Route
 from bot.playground.dify.files import FileStore
 from bot.playground.dify.forms import Answered, Form, FormStatus
-from bot.playground.dify.graph import App, Json
+from bot.playground.dify.graph import ATTACHMENTS, App, Json
 from bot.playground.dify.inputs import check_inputs
 from bot.playground.dify.runs import Conversation, EndUser, Message, Run, RunStatus
 from bot.playground.dify.streams import Bus, Cut, live_frame
@@ -23,7 +23,6 @@ T = TypeVar("T")
 
 _RESUME_QUEUE_S = 0.05  # a resume begins 50 to 100 ms after the submit (recording 25)
 _SWEEP_S = 60.0
-_ANY_FILE: Json = {"allowed_file_types": [], "allowed_file_extensions": [], "allowed_file_upload_methods": []}
 
 
 @dataclass(slots=True)
@@ -185,7 +184,12 @@ class Dify:
         inputs = check_inputs(
             list(app.start), start.inputs, lambda mapping, rules: self._own(mapping, rules, app, user)
         )
-        files = [self._own(mapping, _ANY_FILE, app, user) for mapping in start.files] if app.file_upload else []
+        files = [self.files.resolve(mapping, app.key, user) for mapping in start.files]
+        if app.file_upload:
+            for mapping in start.files:
+                self.files.check(mapping, ATTACHMENTS)
+        else:
+            files = []  # looked up all the same (recordings 37, 41)
         message, count = self._ask(start, inputs, files, question) if question else (None, 0)
         run = Run(
             id=str(uuid.uuid4()),

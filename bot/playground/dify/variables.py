@@ -15,6 +15,15 @@ def is_file(value: object) -> bool:
     return isinstance(value, dict) and value.get("dify_model_identity") == FILE_IDENTITY
 
 
+def bare(value: Any) -> Any:
+    """Return a value whose files have lost their addresses, as some events show them (recordings 09, 18, 31)."""
+    if is_file(value):
+        return {name: item for name, item in value.items() if name not in ("related_id", "url")}
+    if isinstance(value, list):
+        return [bare(item) for item in value]
+    return value
+
+
 def as_text(value: Any) -> str:
     """Write a value as Dify does in a text: nothing for null, indented JSON, `True`, files as links (recording 35)."""
     if value is None:

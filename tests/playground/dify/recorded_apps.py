@@ -231,9 +231,7 @@ def _two_step() -> App:
 def _parallel() -> App:
     def review(id: str, title: str) -> HumanInput:
         actions = (action("ok", f"{title} OK", "primary"), action("no", "Block", "accent"))
-        return _ask(
-            f"{title} Review", f"{title}: **{{{{#start.topic#}}}}**", id=id, name=f"{id}_note", actions=actions
-        )
+        return _ask(f"{title} Review", f"{title}: **{{{{#start.topic#}}}}**", id=id, name=f"{id}_note", actions=actions)
 
     return _workflow(
         "parallel",
@@ -318,7 +316,9 @@ def _quick_timeout() -> App:
             _ask("Quick Question", "Answer soon: {{#start.topic#}}"),
             End("end_ok", "End", {"answer": ("ask", "answer"), "action": ("ask", "__action_id")}),
             End(
-                "end_timeout", "End timeout", {"result": ("ask", "__rendered_content"), "action": ("ask", "__action_id")}
+                "end_timeout",
+                "End timeout",
+                {"result": ("ask", "__rendered_content"), "action": ("ask", "__action_id")},
             ),
         ),
         ("start -> ask", "ask.ok -> end_ok", "ask.__timeout -> end_timeout"),
@@ -422,7 +422,7 @@ def _chat_fail() -> App:
     return App(
         name="chat-fail",
         mode="advanced-chat",
-        nodes=(HttpRequest("boom", "Broken call", error=REFUSED), Answer("ans", "Answer", "Never said")),
+        nodes=(HttpRequest("boom", "Broken call", error=REFUSED), Answer("ans", "Answer", "{{#boom.body#}}")),
         edges=("start -> boom -> ans",),
     )
 

@@ -107,8 +107,10 @@ class Replay:
         self._steps = steps
         self._longest_pause = longest_pause
         self._ids = dict(ids)
+        self._addresses: dict[str, str] = {}
         self._seen: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
         self._news = asyncio.Condition()
+        self._open: set[int] = set()
         self._over: set[int] = set()
         self.differences: list[str] = []
 
@@ -119,6 +121,8 @@ class Replay:
                 await self._wait_for_turn(exchange)
                 group.create_task(self._play(exchange))
                 if step := self._steps.get(exchange.index):
+                    async with self._news:
+                        await self._news.wait_for(lambda: exchange.index in self._open | self._over)  # noqa: B023
                     await self._dify.clock.sleep(_STEP_S)
                     await step(self._dify)
 
@@ -133,7 +137,7 @@ class Replay:
 
         def happened() -> bool:
             shown = all(len(self._seen[index]) >= count for index, count in streams.items())
-            return shown and over <= self._over
+            return shown and over <= self._over and streams.keys() <= self._open | self._over
 
         async with self._news:
             await asyncio.wait_for(self._news.wait_for(happened), timeout=20)
@@ -143,12 +147,15 @@ class Replay:
     async def _play(self, exchange: Exchange) -> None:
         # A client of its own: nothing is shared between exchanges, as in the recordings.
         async with (
-            httpx.AsyncClient(base_url=self._origin, timeout=20) as client,
+            httpx.AsyncClient(base_url=self._origin, timeout=20, verify=False) as client,
             client.stream(**self._request(exchange)) as response,
         ):
             await self._compare(exchange, response)
+        await self._note(self._over, exchange)
+
+    async def _note(self, happened: set[int], exchange: Exchange) -> None:
         async with self._news:
-            self._over.add(exchange.index)
+            happened.add(exchange.index)
             self._news.notify_all()
 
     def _request(self, exchange: Exchange) -> dict[str, Any]:
@@ -157,7 +164,9 @@ class Replay:
         key = next(app.key for app in self._dify.apps.values() if app.name == exchange.app)
         if "Authorization" in headers:
             headers["Authorization"] = headers["Authorization"].replace("app-REDACTED", key)
-        sent: dict[str, Any] = {"method": request["method"], "url": self._live(request["path"]), "headers": headers}
+        head, files, address = request["path"].partition("/files/")
+        path = f"{head}{files}{self._addresses[address]}" if address in self._addresses else self._live(request["path"])
+        sent: dict[str, Any] = {"method": request["method"], "url": path, "headers": headers}
         body = request.get("body")
         if isinstance(body, dict) and "multipart" in body:
             sent |= _multipart(body["multipart"])
@@ -172,6 +181,8 @@ class Replay:
 
     async def _compare(self, exchange: Exchange, response: httpx.Response) -> None:
         recorded = exchange.response
+        if "status" not in recorded:
+            return None  # the client did not wait for the answer
         if response.status_code != recorded["status"]:
             await response.aread()
             return self._differ(exchange, "status", recorded["status"], f"{response.status_code} {response.text}")
@@ -195,12 +206,13 @@ class Replay:
 
     async def _compare_stream(self, exchange: Exchange, response: httpx.Response) -> None:
         seen = self._seen[exchange.index]
-        if not (exchange.closed_by_client and len(seen) >= len(exchange.frames)):
-            async for line in response.aiter_lines():
-                if line.startswith("data: "):
-                    await self._see(exchange, json.loads(line[6:]))
-                if exchange.closed_by_client and len(seen) >= len(exchange.frames):
-                    break
+        async for line in response.aiter_lines():
+            if line.startswith("data: "):
+                await self._see(exchange, json.loads(line[6:]))
+            elif line.startswith("event: ping"):
+                await self._note(self._open, exchange)
+            if exchange.closed_by_client and len(seen) >= len(exchange.frames):
+                break
         expected, got = _told(frame.event for frame in exchange.frames), _told(iter(seen))
         if sorted(expected) != sorted(got) if _parallel(exchange) else expected != got:
             self._differ(exchange, "events", expected, got)
@@ -226,6 +238,8 @@ class Replay:
             case str(), str():
                 if _ID.fullmatch(recorded) and _ID.fullmatch(live):
                     self._ids[recorded] = live
+                elif "/files/" in recorded and "/files/" in live:
+                    self._addresses[recorded.partition("/files/")[2]] = live.partition("/files/")[2]
 
     def _compare_json(self, exchange: Exchange, path: str, recorded: Any, live: Any) -> None:
         match recorded, live:
@@ -258,7 +272,10 @@ class Replay:
 
 def _multipart(body: dict[str, Any]) -> dict[str, Any]:
     files = [
-        (part["field"], (part["filename"], b"x" * part["bytes"], *([part["content_type"]] if part["content_type"] else [])))
+        (
+            part["field"],
+            (part["filename"], b"x" * part["bytes"], *([part["content_type"]] if part["content_type"] else [])),
+        )
         for part in body["files"]
     ]
     return {"data": body["fields"], "files": files}
@@ -270,7 +287,9 @@ def _plain(value: Any) -> Any:
 
 
 def _aligned(items: list[Any]) -> list[Any]:
-    """Return a list with what speaks of nodes in the order of their ids: forms made side by side have no fixed order."""
+    """Return lists of nodes and their forms in the order of ids: what is made side by side has no fixed order."""
+    if all(isinstance(item, str) for item in items):
+        return sorted(items)
     if all(isinstance(item, dict) and "node_id" in item for item in items):
         return sorted(items, key=lambda item: str(item["node_id"]))
     return items

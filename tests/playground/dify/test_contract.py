@@ -45,7 +45,13 @@ NAMES = "01 02 03 04 05 06 07 08 09 10 11 12 13 14 15 16 17 18 19 20 21 25 27 29
 async def test_replay(name: str) -> None:
     dify = Dify(recorded_apps(), speed={"20": 200, "27": 200}.get(name, SPEED))
     async with DifyServer(dify) as server:
-        replay = Replay(load(name, LEFT_OUT.get(name, {})), dify, server, steps=STEPS.get(name, {}),
-          longest_pause=700.0 if name == "27" else 5.0, ids={})
+        replay = Replay(
+            load(name, LEFT_OUT.get(name, {})),
+            dify,
+            server,
+            steps=STEPS.get(name, {}),
+            longest_pause=700.0 if name == "27" else 5.0,
+            ids={},
+        )
         await replay.play()
     assert not replay.differences, "\n".join(replay.differences)
