@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import asyncpg
 import pytest
 
 from bot.core.effects import (
@@ -295,6 +296,19 @@ async def test_claims_at_once_give_every_effect_to_one_of_them(database_url: str
     begun = [each for claim in claims for each in claim]
     assert len({each.row_id for each in begun}) == len(begun) == 40
     assert RefreshRoot() not in effects_of(begun)
+
+
+@pytest.mark.postgres
+async def test_a_claim_passes_over_what_another_process_is_claiming(postgres_url: str) -> None:
+    """Else every process would wait for the slowest one."""
+    async with open_store(postgres_url) as store:
+        await store.add_run(make_run(), [PostRoot(), StartRun()], NOW)
+        other = await asyncpg.connect(postgres_url)
+        async with other.transaction():
+            await other.execute("SELECT id FROM outbox WHERE kind = 'PostRoot' FOR UPDATE")
+            assert effects_of(await store.claim_effects(NOW, 10)) == [StartRun()]
+        await other.close()
+        assert effects_of(await store.claim_effects(NOW, 10)) == [PostRoot()]
 
 
 async def test_an_effect_put_back_holds_up_its_lane_until_its_moment(store: SqlStore) -> None:

@@ -54,11 +54,15 @@ async def test_steps_that_were_applied_are_not_applied_again(database_url: str) 
 
 
 async def test_processes_that_start_at_once_apply_the_steps_once(database_url: str) -> None:
-    databases = [connect(database_url) for _ in range(4)]
-    await asyncio.gather(*(migrate(database) for database in databases))
-    assert await databases[0].read(differences) == []
-    for database in databases:
-        await database.close()
+    async def start() -> None:
+        async with open_store(database_url) as store:
+            await store.add_run(make_run(), [], NOW)
+
+    async with asyncio.TaskGroup() as processes:
+        for _ in range(4):
+            processes.create_task(start())
+    async with open_store(database_url) as store:
+        assert await store.run("run-1") == make_run()
 
 
 async def test_steps_are_applied_all_or_none(database_url: str) -> None:
