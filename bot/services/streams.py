@@ -85,6 +85,8 @@ class StreamSupervisor:
         self._recorder = recorder
         self._places = places
         self._live: dict[str, LiveRun] = {}
+        self._steps_done: dict[str, int] = {}
+        """Of runs that have not ended: a run's streams count on, one after the other."""
         self._tasks: set[asyncio.Task[None]] = set()
         self._reconcile: Callable[[str], None] = lambda run_id: None
         recorder.watch(self._on_transition)
@@ -133,7 +135,15 @@ class StreamSupervisor:
                     await live.ready.wait()
             except TimeoutError:
                 log.warning("no ping before the submit", run=run.run_id)
-        return await _submitted(dify, run, form, submission)
+        try:
+            event = await _submitted(dify, run, form, submission)
+        except DifyUnavailable:
+            self._leave(run.run_id)
+            raise
+        if isinstance(event, saw.SubmitRefused):
+            # The form stays open, maybe for days: nobody listens meanwhile.
+            self._leave(run.run_id)
+        return event
 
     async def close(self) -> None:
         """Leave every stream. The runs go on at Dify; the store knows which they are."""
@@ -144,12 +154,17 @@ class StreamSupervisor:
     def _open(self, run: Run, stream: OpenStream) -> LiveRun:
         if not self._places[run.app].take():
             raise NoPlace(f"all streams of the server of “{run.app}” are in use")
-        live = LiveRun(run)
+        live = LiveRun(run, Progress(done=self._steps_done.get(run.run_id, 0)))
         self._live[run.run_id] = live
-        task = asyncio.create_task(self._read(live, stream), name=f"stream of run {run.run_id}")
+        task = asyncio.create_task(self._read(live, stream), name=_task_name(run.run_id))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
         return live
+
+    def _leave(self, run_id: str) -> None:
+        for task in self._tasks:
+            if task.get_name() == _task_name(run_id):
+                task.cancel()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -194,6 +209,7 @@ class StreamSupervisor:
             case saw.StepStarted(title=title):
                 await self._show(live, replace(live.progress, step=title))
             case saw.StepFinished():
+                self._steps_done[live.run.run_id] = live.progress.done + 1
                 await self._show(live, replace(live.progress, done=live.progress.done + 1))
             case saw.TextArrived(text=text, replace=whole):
                 await self._answer(live, text if whole else live.text + text)
@@ -220,9 +236,16 @@ class StreamSupervisor:
             live.run = await self._recorder.record(live.run.run_id, saw.AnswerBegan())
 
     def _on_transition(self, transition: Transition) -> None:
-        live = self._live.get(transition.run.run_id)
+        run = transition.run
+        if run.status.ended:
+            self._steps_done.pop(run.run_id, None)
+        live = self._live.get(run.run_id)
         if live is not None:
-            live.run = transition.run
+            live.run = run
+
+
+def _task_name(run_id: str) -> str:
+    return f"stream of run {run_id}"
 
 
 async def _submitted(dify: Dify, run: Run, form: Form, submission: Submission) -> LifecycleEvent:
