@@ -69,6 +69,7 @@ class LiveRun:
     text: str = ""
     settled: bool = False
     """The stream said itself how it ended."""
+    reader: asyncio.Task[None] | None = None
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     """Set as soon as the stream was heard of: a ping where one is listened for, the run's id where one is started."""
 
@@ -87,7 +88,7 @@ class StreamSupervisor:
         self._live: dict[str, LiveRun] = {}
         self._steps_done: dict[str, int] = {}
         """Of runs that have not ended: a run's streams count on, one after the other."""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._readers: set[asyncio.Task[None]] = set()
         self._reconcile: Callable[[str], None] = lambda run_id: None
         recorder.watch(self._on_transition)
 
@@ -147,27 +148,27 @@ class StreamSupervisor:
 
     async def close(self) -> None:
         """Leave every stream. The runs go on at Dify; the store knows which they are."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for reader in self._readers:
+            reader.cancel()
+        await asyncio.gather(*self._readers, return_exceptions=True)
 
     def _open(self, run: Run, stream: OpenStream) -> LiveRun:
         if not self._places[run.app].take():
             raise NoPlace(f"all streams of the server of “{run.app}” are in use")
         live = LiveRun(run, Progress(done=self._steps_done.get(run.run_id, 0)))
         self._live[run.run_id] = live
-        task = asyncio.create_task(self._read(live, stream), name=_task_name(run.run_id))
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        live.reader = asyncio.create_task(self._read(live, stream), name=f"stream of run {run.run_id}")
+        self._readers.add(live.reader)
+        live.reader.add_done_callback(self._ended)
         return live
 
     def _leave(self, run_id: str) -> None:
-        for task in self._tasks:
-            if task.get_name() == _task_name(run_id):
-                task.cancel()
+        live = self._live.get(run_id)
+        if live is not None and live.reader is not None:
+            live.reader.cancel()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        self._readers.discard(task)
         if not task.cancelled() and (exc := task.exception()) is not None:
             log.error("a stream's reader died", task=task.get_name(), exc_info=exc)
 
@@ -242,10 +243,6 @@ class StreamSupervisor:
         live = self._live.get(run.run_id)
         if live is not None:
             live.run = run
-
-
-def _task_name(run_id: str) -> str:
-    return f"stream of run {run_id}"
 
 
 async def _submitted(dify: Dify, run: Run, form: Form, submission: Submission) -> LifecycleEvent:
