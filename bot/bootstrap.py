@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -221,6 +222,8 @@ def _bolt_app(settings: Settings, client: AsyncWebClient, identity: AuthorizeRes
         client=client,
         authorize=authorize,
         signing_secret=secret,
+        # Otherwise each of Bolt's loggers takes the root's level, whatever `logs` says.
+        logger=logging.getLogger("slack_bolt"),
         # A payload that no listener takes must still be acked, or Slack sends it three times more (§9.1).
         raise_error_for_unhandled_request=True,
     )

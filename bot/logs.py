@@ -63,5 +63,7 @@ def configure(level: str, log_format: Literal["console", "json"]) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     # httpx tells every request at INFO, aiohttp every access: that is our DEBUG.
-    for noisy in ("httpx", "httpcore", "aiohttp.access", "apscheduler", "alembic", "slack_bolt", "slack_sdk"):
+    for noisy in ("httpx", "httpcore", "aiohttp.access", "apscheduler", "alembic", "slack_sdk"):
         logging.getLogger(noisy).setLevel(level if level == "DEBUG" else "WARNING")
+    # Bolt warns of SLACK_BOT_TOKEN in the environment, where `settings` wants it.
+    logging.getLogger("slack_bolt").setLevel(level if level == "DEBUG" else "ERROR")

@@ -88,10 +88,13 @@ class _Connection:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 # Slack's client would try for ever with a token that is refused: the address is asked for here.
-                handler.client.wss_uri = await handler.client.issue_new_wss_url()
+                answer = await handler.client.web_client.apps_connections_open(app_token=self._app_token)
+                handler.client.wss_uri = answer["url"]
                 await handler.client.connect()
         except SlackApiError as exc:
             await handler.client.close()
+            if exc.response.status_code != 200:
+                raise SlackUnavailable(f"Socket Mode cannot be reached: {exc}", sent=False) from exc
             code = exc.response.get("error", "unknown_error")
             raise ConfigError(
                 f"SLACK_APP_TOKEN is refused by Slack ({code}): create an app-level token (xapp-…) with the scope "

@@ -30,12 +30,20 @@ def transport(request: pytest.FixtureRequest) -> Transport:
     return chosen
 
 
+@pytest.fixture(scope="module")
+def sample_apps() -> dict[str, App]:
+    """What people can start; a module may override it."""
+    return apps()
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stage(transport: Transport, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+async def stage(
+    transport: Transport, sample_apps: dict[str, App], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Stage]:
     """Both platforms and the bot, for all tests of a module."""
     folder = tmp_path_factory.mktemp("bot")
     # Dify is many times faster than a real one, so Slack's limits per minute are stretched likewise.
-    async with open_stage(transport, folder, apps(), speed=SPEED, rate_limits=RateLimits.scaled(SPEED)) as stage:
+    async with open_stage(transport, folder, sample_apps, speed=SPEED, rate_limits=RateLimits.scaled(SPEED)) as stage:
         yield stage
 
 
