@@ -360,7 +360,10 @@ class Api:
             "retriever_resources": [],
             "created_at": message.created_at,
             "agent_thoughts": [],
-            "message_files": [_message_file(file) for file in message.files],
+            "message_files": [
+                *(_message_file(file, "user") for file in message.files),
+                *(_message_file(file, "assistant") for file in message.answer_files),
+            ],
             "status": message.status,
             "error": message.error,
             "extra_contents": [_extra_content(form) for form in forms],
@@ -703,7 +706,7 @@ def _submission(form: Form) -> Json:
     }
 
 
-def _message_file(file: Json) -> Json:
+def _message_file(file: Json, belongs_to: str) -> Json:
     return {
         "id": file["related_id"],
         "filename": file["filename"],
@@ -712,7 +715,7 @@ def _message_file(file: Json) -> Json:
         "mime_type": file["mime_type"],
         "size": file["size"],
         "transfer_method": file["transfer_method"],
-        "belongs_to": "user",
+        "belongs_to": belongs_to,
         "upload_file_id": file["related_id"],
     }
 

@@ -1,6 +1,7 @@
 """Runs graphs: one stretch from a start or resume to the next pause or end, with the recorded order of events."""
 
 import asyncio
+import re
 import time
 import uuid
 from collections.abc import Callable
@@ -24,10 +25,10 @@ from bot.playground.dify.graph import (
     Template,
     Ticker,
 )
-from bot.playground.dify.runs import Execution, Run, RunStatus
+from bot.playground.dify.runs import Execution, Run, RunStatus, files_in
 from bot.playground.dify.streams import live_frame
 from bot.playground.dify.text import TextRelay
-from bot.playground.dify.variables import bare, fill_in
+from bot.playground.dify.variables import bare, fill_in, pieces
 
 # Seconds of a real server, read off the recordings.
 _FORM_IS_MADE_S = 0.03  # 01
@@ -47,6 +48,8 @@ _HEADERS = {
     "content-type": "application/json",
     "content-length": str(len(_BODY)),
 }
+
+_IMAGE = re.compile(r"!\[[^\]]*\]\([^)]*\)")
 
 ABORTED = "Aborted: User requested stop"
 STOPPED = "Stopped by user."
@@ -307,10 +310,14 @@ class _Segment:
         return _Result(outputs, process=process)
 
     def _answer(self, node: Answer) -> _Result:
-        text = fill_in(node.answer, self._run.pool)
-        outputs = self._run.outputs
-        self._run.outputs = {"answer": outputs.get("answer", "") + text, "files": []}
-        return _Result({"answer": text, "files": []})
+        run = self._run
+        text = fill_in(node.answer, run.pool)
+        files = [
+            file for piece in pieces(node.answer) if isinstance(piece, tuple) for file in files_in(run.pool.get(piece))
+        ]
+        so_far = run.outputs or {"answer": "", "files": []}
+        run.outputs = {"answer": so_far["answer"] + text, "files": so_far["files"] + files}
+        return _Result({"answer": text, "files": files})
 
     async def _ask(self, node: HumanInput) -> _Result:
         form = self._run.forms.get(node.id)
@@ -431,6 +438,8 @@ class _Segment:
             if failed:
                 run.message.answer = ""  # recordings 31, 46
             else:
+                run.message.answer = _IMAGE.sub("", run.message.answer)  # recording 31
+                run.message.answer_files = run.outputs.get("files", [])
                 await run.publish_message_end()
         await run.publish("workflow_finished", run.finished(live=True, status=told))
         self._engine.on_change()

@@ -98,7 +98,7 @@ class Execution:
             "outputs_truncated": False,
             "status": self.status,
             "error": error,
-            **self._outcome(_files_in(outputs)),
+            **self._outcome(files_in(outputs)),
         }
 
     def replayed(self) -> Json:
@@ -136,6 +136,7 @@ class Message:
     streaming: bool
     files: list[Json]
     answer: str = ""
+    answer_files: list[Json] = field(default_factory=list)
     status: str = "normal"
     error: str | None = None
 
@@ -203,12 +204,15 @@ class Run:
             "elapsed_time": round(self.elapsed, 6) if self.status.ended else 0.0,
         }
 
-    def all_inputs(self, *, stamped: bool = False) -> Json:
-        """Return the start inputs with the system variables; what a workflow stores has a time (recordings 05, 15)."""
+    def all_inputs(self, *, stamped: bool = False, resumed: bool = False) -> Json:
+        """Return the start inputs with the system variables; what a workflow stores has a time (recordings 05, 15).
+
+        After a resume the files among the inputs have lost their addresses (recording 18).
+        """
         chat = {"sys.query": self.message.query} if self.message else {}
         count = {"sys.dialogue_count": self.dialogue_count} if self.message else {}
         return {
-            **self.inputs,
+            **({name: bare(value) for name, value in self.inputs.items()} if resumed else self.inputs),
             **chat,
             "sys.files": self.pool[("sys", "files")],
             "sys.user_id": self.end_user.session_id,
@@ -251,7 +255,7 @@ class Run:
     async def publish_message_end(self) -> None:
         """Send a chatflow's `message_end`, which carries no text."""
         assert self.message
-        fields = {"id": self.message.id, "metadata": self.message_metadata(), "files": []}
+        fields = {"id": self.message.id, "metadata": self.message_metadata(), "files": self.outputs.get("files", [])}
         await self._send("message_end", {"task_id": self.task_id, **fields})
 
     def message_metadata(self) -> Json:
@@ -263,11 +267,10 @@ class Run:
 
     def started(self, *, live: bool) -> Json:
         """Return the fields of `workflow_started`; a replay always tells of the first start (recording 05)."""
-        inputs = self.all_inputs(stamped=not live)
         return {
             "id": self.id,
             "workflow_id": self.app.workflow_id,
-            "inputs": {name: bare(value) for name, value in inputs.items()} if live and self.resumed else inputs,
+            "inputs": self.all_inputs(stamped=not live, resumed=live and self.resumed),
             "created_at": self.segment_started_at if live else self.created_at,
             "reason": "resumption" if live and self.resumed else "initial",
         }
@@ -307,7 +310,7 @@ class Run:
             "created_at": self.segment_started_at if live else self.created_at,
             "finished_at": self.finished_at,
             "exceptions_count": self.exceptions_count,
-            "files": _files_in(self.outputs),
+            "files": files_in(self.outputs),
         }
 
     # The snapshot.
@@ -345,8 +348,9 @@ class Run:
         return execution
 
 
-def _files_in(value: Any) -> list[Json]:
+def files_in(value: Any) -> list[Json]:
+    """Return the files in a value, however deep."""
     if is_file(value):
         return [value]
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return [file for item in inner for file in _files_in(item)]
+    return [file for item in inner for file in files_in(item)]

@@ -21,10 +21,30 @@ from bot.playground.dify import Dify, DifyServer
 RECORDINGS = Path(__file__).parents[2] / "data" / "dify"
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9A-Za-z]{22}")
 _TELLING = frozenset(
-    "event status error code message text answer reason action_id action_text form_content rendered_content title "
-    "node_id node_type paused_nodes TYPE display_in_ui exceptions_count default_language".split()
+    [
+        "event",
+        "status",
+        "error",
+        "code",
+        "message",
+        "text",
+        "answer",
+        "reason",
+        "action_id",
+        "action_text",
+        "form_content",
+        "rendered_content",
+        "title",
+        "node_id",
+        "node_type",
+        "paused_nodes",
+        "TYPE",
+        "display_in_ui",
+        "exceptions_count",
+        "default_language",
+    ]
 )
-_PYDANTIC = re.compile(r"errors\.pydantic\.dev/[0-9.]+")
+_PYDANTIC = re.compile(r"errors\.pydantic\.dev/[0-9.]+|input_value=.*?, (?=input_type)")
 _ADDRESS = re.compile(r"https?://127\.0\.0\.1:\d+[^\s)\"]*")
 
 
@@ -82,6 +102,7 @@ def _exchange(index: int, item: dict[str, Any]) -> Exchange:
 
 Step = Callable[[Dify], Awaitable[None]]
 _STEP_S = 0.6
+_ROUNDING_S = 0.005
 
 
 class Replay:
@@ -128,7 +149,7 @@ class Replay:
 
     async def _wait_for_turn(self, exchange: Exchange) -> None:
         begun = [other for other in self._exchanges if other.index < exchange.index]
-        over = {other.index for other in begun if other.ended_at <= exchange.started_at}
+        over = {other.index for other in begun if other.ended_at <= exchange.started_at + _ROUNDING_S}
         streams = {
             other.index: sum(frame.at <= exchange.started_at for frame in other.frames)
             for other in begun
@@ -258,9 +279,9 @@ class Replay:
                 self._compare_leaf(exchange, path, recorded, live)
 
     def _compare_leaf(self, exchange: Exchange, path: str, recorded: Any, live: Any) -> None:
-        if _json_type(recorded) != _json_type(live):
-            self._differ(exchange, path, recorded, live)
-        elif path.rpartition(".")[2].partition("[")[0] in _TELLING and self._plain(recorded) != _plain(live):
+        if _json_type(recorded) != _json_type(live) or (
+            path.rpartition(".")[2].partition("[")[0] in _TELLING and self._plain(recorded) != _plain(live)
+        ):
             self._differ(exchange, path, recorded, live)
 
     def _plain(self, value: Any) -> Any:
@@ -282,7 +303,7 @@ def _multipart(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a text without what differs from server to server: addresses and the version of pydantic."""
+    """Return a text without what differs from server to server: addresses, ids and the version of pydantic."""
     return _ADDRESS.sub("URL", _PYDANTIC.sub("", value)) if isinstance(value, str) else value
 
 
