@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from bot.core import command as grammar
@@ -9,6 +10,9 @@ from bot.core import effects as do
 from bot.core.model import Command, Run
 from bot.core.ports import Clock, Dify, Store
 from bot.errors import DifyError, DifyUnauthorized, DifyUnavailable
+
+AT_ONCE = 4
+"""Commands that are checked at the same time; the rest wait, so that a server with few connections stays free."""
 
 
 class CommandDesk:
@@ -28,6 +32,7 @@ class CommandDesk:
         self._app_names = tuple(app_names)
         self._clock = clock
         self._wake = wake
+        self._few = asyncio.Semaphore(AT_ONCE)
 
     @property
     def app_names(self) -> tuple[str, ...]:
@@ -63,7 +68,8 @@ class CommandDesk:
         if isinstance(app, grammar.NotStartable):
             return app
         try:
-            description = await self._dify_of(app).describe()
+            async with self._few:
+                description = await self._dify_of(app).describe()
         except DifyError as exc:
             return grammar.NotStartable((_why_not_described(app, exc),))
         start = grammar.check(parsed, description, command.name, app)

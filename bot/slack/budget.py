@@ -90,8 +90,10 @@ class ProgressBoard(Generic[Drawing]):
 
     def note(self, key: MessageKey, drawing: Drawing) -> None:
         """Have this drawn in its turn; it takes the place of an older state of the message."""
+        if key not in self._pending:
+            # A newer state changes nothing about whose turn it is, and finding that out takes longer than an event.
+            self._noted.set()
         self._pending[key] = drawing
-        self._noted.set()
 
     @asynccontextmanager
     async def important(self, key: MessageKey) -> AsyncIterator[None]:
