@@ -240,6 +240,7 @@ class Api:
             await stream.send(name, frame)
         await self._dify.clock.sleep(SUBSCRIBE_GAP_S)
         run.bus.join(stream)
+        self._dify.changes.notify()
         try:
             await self._keep_open(
                 stream,

@@ -196,6 +196,7 @@ class _Segment:
                 run.failure = FAILED_BESIDE_A_FORM
                 self._drop_the_rest()
             self._pausing = True
+            self._engine.on_change()
             return
         self._finish(execution, "succeeded", began)
         for name, value in result.outputs.items():

@@ -1,8 +1,8 @@
 """Replays a recording of a real Dify server against the simulated one and lists the differences.
 
-Requests are sent in the recorded order. One is sent as soon as everything has happened that had happened before it on the
-real server: exchanges that were over are over, streams that were open have shown the same number of events, and the pause
-since then, divided by the simulated server's speed, has passed.
+Requests are sent in the recorded order. One is sent as soon as everything has happened that had happened before it on
+the real server: exchanges that were over are over, streams that were open have shown the same number of events, and the
+pause since then, divided by the simulated server's speed, has passed.
 """
 
 import asyncio
@@ -21,28 +21,15 @@ from bot.playground.dify import Dify, DifyServer
 RECORDINGS = Path(__file__).parents[2] / "data" / "dify"
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}|[0-9A-Za-z]{22}")
 _TELLING = frozenset(
-    [
-        "event",
-        "status",
-        "error",
-        "code",
-        "message",
-        "text",
-        "answer",
-        "reason",
-        "action_id",
-        "action_text",
-        "form_content",
-        "rendered_content",
-        "title",
-        "node_id",
-        "node_type",
-        "paused_nodes",
-        "TYPE",
-        "display_in_ui",
-        "exceptions_count",
-        "default_language",
-    ]
+    {
+        *("event", "status", "error", "code", "message", "text", "answer", "reason", "action_id", "action_text"),
+        *("form_content", "rendered_content", "title", "node_id", "node_type", "paused_nodes", "TYPE"),
+        *(
+            "display_in_ui",
+            "exceptions_count",
+            "default_language",
+        ),
+    }
 )
 _PYDANTIC = re.compile(r"errors\.pydantic\.dev/[0-9.]+|input_value=.*?, (?=input_type)")
 _ADDRESS = re.compile(r"https?://127\.0\.0\.1:\d+[^\s)\"]*")

@@ -15,17 +15,17 @@ from tests.playground.dify.replay import Replay, Step, load
 SPEED = 20.0
 FASTER = {"20": 200.0, "27": 200.0}  # with pauses of five and ten minutes
 LONGEST_PAUSE_S = 5.0
-LONG_PAUSES = {"27": 700.0}  # where the length of a pause decides
+LONG_PAUSES = {"17": 20.0, "27": 700.0}  # where the length of a pause decides
 
 NO_SUCH_ENDPOINT = "the simulated server has no such endpoint"
 A_RACE = "what is seen depends on the race that the recording explores"
 NOT_FETCHED = "the simulated server does not fetch remote files"
 NOT_RECORDED = "the ids in it are not in the recording"
 
-# Exchanges that are not replayed, by recording and index. Recordings that NAMES leaves out altogether: 22, 23, 24, 26,
-# 38 and 39 are about the server's operation (connections, Redis streams, a rate limit, the worker), 28 about
-# publishing and deleting in the console, 30 about waiting for addresses to lapse, 32 about texts of 1 MB, shortened in the file, and 36 about loops,
-# which the graphs here do not have.
+# Exchanges that are not replayed, by recording and index. NAMES leaves whole recordings out: 22, 23, 24, 26, 38 and 39
+# are about the server's operation (connections, Redis streams, a rate limit, the worker), 28 about publishing and
+# deleting in the console, 30 about waiting for addresses to lapse, 32 about texts of 1 MB (shortened in the file), and 36 about
+# loops, which the graphs here do not have.
 LEFT_OUT: dict[str, dict[int, str]] = {
     "02": {20: "recorded before the default of `size` was changed"},
     "04": dict.fromkeys(range(57, 62), A_RACE),
