@@ -16,10 +16,13 @@ from tests.acceptance.conftest import SPEED, apps
 pytestmark = pytest.mark.acceptance
 
 
-@pytest.fixture(params=["socket", "http"])
+OVER_BOTH = pytest.mark.parametrize("transport", ["socket", "http"], indirect=True)
+
+
+@pytest.fixture
 def transport(request: pytest.FixtureRequest) -> Transport:
-    """Both ways Slack reaches the bot."""
-    chosen: Transport = request.param
+    """Socket Mode, unless a test wants both."""
+    chosen: Transport = getattr(request, "param", "socket")
     return chosen
 
 
@@ -36,6 +39,7 @@ def scene(stage: Stage) -> Scene:
     return Scene(stage, CHANNEL, lambda _: None, pace=0)
 
 
+@OVER_BOTH
 async def test_form_is_answered_after_a_restart(stage: Stage, scene: Scene) -> None:
     """SIGTERM ends the bot with exit code 0 while a form is open; started again it takes the click."""
     root = await scene.start("ann", "/dify two_forms topic=tea")
@@ -51,6 +55,7 @@ async def test_form_is_answered_after_a_restart(stage: Stage, scene: Scene) -> N
     scene.check_manners()
 
 
+@OVER_BOTH
 async def test_form_is_answered_after_a_crash(stage: Stage, scene: Scene) -> None:
     """Kill -9 loses nothing either: what was typed before it is in the answer given after it."""
     root = await scene.start("ann", "/dify pick title=Menu size=S")

@@ -1,0 +1,129 @@
+"""What a thread shows while a run is on its way: steps, text, forms in a row and beside each other, failures."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.playground.dify import App
+from bot.playground.dify.apps import slow
+from bot.playground.dify.graph import End, HumanInput, Llm, action
+from bot.playground.dify.runs import RunStatus
+from bot.playground.scenarios import DONE, Scene
+from bot.playground.stage import Stage, Transport
+from tests.acceptance.conftest import SPEED, apps
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.asyncio(loop_scope="module")]
+
+WORDS = " ".join(f"word{number}" for number in range(1, 61))
+
+
+@pytest.fixture(scope="module")
+def transport() -> Transport:
+    """Nothing here depends on it."""
+    return "http"
+
+
+@pytest.fixture(scope="module")
+def sample_apps() -> dict[str, App]:
+    """The sample apps, one with steps and one with a text that take their time even at this speed."""
+    story = App(
+        name="story",
+        nodes=(
+            HumanInput("ask", "Begin", content="Shall we?", actions=(action("go", "Go", "primary"),)),
+            Llm("write", "Write", WORDS, seconds=4 * SPEED),
+            End("end", "End", {"story": ("write", "text")}),
+        ),
+        edges=("start -> ask", "ask.go -> write -> end"),
+    )
+    return apps() | {"slow": slow(steps=20, seconds=SPEED), "story": story}
+
+
+async def test_steps_are_shown_and_stop_stops(scene: Scene) -> None:
+    """The root names the present step and counts those done; Stop ends the run and says who pressed it."""
+    root = await scene.start("ann", "/dify slow topic=tea")
+    await scene.reads(root, "Running: Step ", "steps done")
+    assert root.buttons == ["Stop"]
+    await scene.click("ben", root, "Stop")
+    await scene.reads(root, "Stopped by @ben")
+    assert root.buttons == []
+    run = list(scene.dify.runs.values())[-1]
+    assert run.status is RunStatus.STOPPED
+    assert len(scene.starts) == 1
+
+
+async def test_stop_is_not_offered_while_a_form_is_open(scene: Scene) -> None:
+    """Dify cannot stop a paused run (recordings 12 and 27)."""
+    root = await scene.start("ann", "/dify two_forms topic=tea")
+    await scene.form(root, "OK")
+    await scene.reads(root, "Waiting for @ann: First review")
+    assert root.buttons == []
+
+
+async def test_resumed_text_appears_while_it_is_written(scene: Scene) -> None:
+    """A part of it stands in the thread while the run still executes, the whole of it at the end."""
+    root = await scene.start("ann", "/dify story")
+    form = await scene.form(root, "Go")
+    await scene.click("ben", form, "Go")
+    answer = await scene.until(
+        lambda: scene.workspace.find(channel=scene.channel, thread=root.ts, text="word1"), "text appears in the thread"
+    )
+    assert "word60" not in answer.shown
+    assert list(scene.dify.runs.values())[-1].status is RunStatus.RUNNING
+    await scene.reads(answer, WORDS)
+    await scene.reads(root, DONE)
+    assert len(scene.workspace.channel(scene.channel).replies(root.ts)) == 2
+
+
+async def test_form_shows_at_once_that_it_is_being_sent(stage: Stage, scene: Scene) -> None:
+    """Who pressed what is to be seen while Dify has not answered yet, and nothing is left to press."""
+    root = await scene.start("ann", "/dify two_forms topic=tea")
+    form = await scene.form(root, "No")
+    stage.dify.delay_next("submit_form", SPEED)
+    await scene.click("ben", form, "No")
+    await scene.reads(form, "⏳ Sending No · @ben")
+    assert form.buttons == []
+    await scene.reads(form, "✅ No · @ben")
+    await scene.reads(root, DONE)
+    scene.check_answers(1)
+
+
+async def test_failed_run_shows_the_error_and_the_step(scene: Scene) -> None:
+    """Dify's own words and the step's title are in the thread and on the root."""
+    root = await scene.start("ann", "/dify fails_after topic=tea")
+    form = await scene.form(root, "OK")
+    await scene.click("ann", form, "OK")
+    await scene.reads(root, "Failed at Call the printer")
+    await scene.until(
+        lambda: scene.workspace.find(channel=scene.channel, thread=root.ts, text="Connection refused"),
+        "the error is in the thread",
+    )
+    await scene.reads(form, "✅ OK · @ann")
+
+
+async def test_forms_in_a_row_stay_in_one_thread(scene: Scene) -> None:
+    """The second form follows the first answer, in a message of its own; the outputs name both answers."""
+    root = await scene.start("ann", "/dify two_forms topic=tea")
+    first = await scene.form(root, "OK", "First review")
+    await scene.fill("ann", first, "note", "fine")
+    await scene.click("ann", first, "OK")
+    second = await scene.form(root, "OK", "Second review")
+    assert second is not first
+    await scene.fill("ben", second, "note", "fine, too")
+    await scene.click("ben", second, "OK")
+    await scene.result(root, "first: fine", "second: fine, too")
+    scene.check_answers(2)
+
+
+async def test_parallel_forms_are_answered_one_after_the_other(scene: Scene) -> None:
+    """Two forms of one run, answered at the same moment, both count: Dify would lose a run otherwise (recording 33)."""
+    root = await scene.start("ann", "/dify parallel topic=tea")
+    legal = await scene.form(root, "OK", "Legal review")
+    brand = await scene.form(root, "OK", "Brand review")
+    await scene.fill("ann", legal, "note", "allowed")
+    await scene.fill("ben", brand, "note", "beautiful")
+    await scene.click("ann", legal, "OK", hesitates=False)
+    await scene.click("ben", brand, "OK", hesitates=False)
+    await scene.reads(legal, "✅ OK · @ann")
+    await scene.reads(brand, "✅ OK · @ben")
+    await scene.result(root, "legal: allowed", "brand: beautiful")
+    scene.check_answers(2)
