@@ -59,9 +59,9 @@ FAILED_BESIDE_A_FORM = "Cannot pause execution that has completed"
 class NodeFailed(Exception):
     """A step that failed; the message is the run's error."""
 
-    def __init__(self, message: str, process: Json | None = None) -> None:
+    def __init__(self, message: str, process_data: Json | None = None) -> None:
         super().__init__(message)
-        self.process = process or {}
+        self.process_data = process_data or {}
 
 
 class _InputWanted(Exception):
@@ -72,7 +72,7 @@ class _InputWanted(Exception):
 class _Result:
     outputs: Json
     inputs: Json = field(default_factory=dict)
-    process: Json = field(default_factory=dict)
+    process_data: Json = field(default_factory=dict)
     handle: str = "source"
 
 
@@ -88,11 +88,10 @@ class Engine:
     on_change: Callable[[], None]
     on_form: Callable[[Form], None]
     suppress_filled_events: bool = False
-    _stops: dict[str, asyncio.Event] = field(default_factory=dict)
 
     async def start(self, run: Run) -> None:
         """Run from the start to the first pause or the end."""
-        await self._segment(run, [run.app.graph.nodes["start"]])
+        await _Segment(self, run).play([run.app.graph.nodes["start"]])
 
     async def resume(self, run: Run) -> None:
         """Go on after an answer or a deadline; a run that is not paused any more is left alone.
@@ -106,16 +105,12 @@ class Engine:
         run.resumed = True
         run.status = RunStatus.RUNNING
         self.on_change()
-        await self._segment(run, ready)
+        await _Segment(self, run).play(ready)
 
     def stop(self, run: Run) -> None:
         """Ask a run to stop; one that is paused only finds out at its next resume (recordings 12, 27)."""
         run.stop_asked_at = time.monotonic()
-        if run.id in self._stops:
-            self._stops[run.id].set()
-
-    async def _segment(self, run: Run, ready: list[Node]) -> None:
-        await _Segment(self, run, self._stops.setdefault(run.id, asyncio.Event())).play(ready)
+        run.stop_asked.set()
 
     def stop_is_fresh(self, run: Run, limit_s: float) -> bool:
         """Tell whether a stop was asked for less than `limit_s` (of a real server) ago."""
@@ -126,11 +121,10 @@ class Engine:
 class _Segment:
     """One stretch of one run."""
 
-    def __init__(self, engine: Engine, run: Run, stop: asyncio.Event) -> None:
+    def __init__(self, engine: Engine, run: Run) -> None:
         self._engine = engine
         self._clock = engine.clock
         self._run = run
-        self._stop = stop
         self._relay = TextRelay(run.app.graph, run.pool)
         self._tasks: dict[asyncio.Task[None], Node] = {}
         self._pausing = False
@@ -144,7 +138,7 @@ class _Segment:
         if run.resumed and self._engine.stop_is_fresh(run, _STOP_FLAG_S):
             await self._cut_off()
             return
-        self._stop.clear()
+        run.stop_asked.clear()
         for node in ready:
             self._begin(node)
         if await self._work():
@@ -158,7 +152,7 @@ class _Segment:
 
     async def _work(self) -> bool:
         """Execute nodes until none is left; return False when somebody asked to stop."""
-        stopped = asyncio.create_task(self._stop.wait())
+        stopped = asyncio.create_task(self._run.stop_asked.wait())
         try:
             while self._tasks:
                 done, _ = await asyncio.wait({*self._tasks, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -186,7 +180,7 @@ class _Segment:
             run.failure = str(failure)
             run.exceptions_count += 1
             self._finish(execution, "failed", began)
-            await run.publish("node_finished", execution.finished({}, failure.process, {}, str(failure)))
+            await run.publish("node_finished", execution.finished({}, failure.process_data, {}, str(failure)))
             return
         except _InputWanted:
             self._finish(execution, "paused", began)
@@ -205,7 +199,7 @@ class _Segment:
         followers = self._follow(node, result.handle)
         await self._say()
         inputs = result.inputs
-        await run.publish("node_finished", execution.finished(inputs, result.process, result.outputs, None))
+        await run.publish("node_finished", execution.finished(inputs, result.process_data, result.outputs, None))
         for follower in followers:
             if self._pausing:
                 run.parked.append(follower)
@@ -290,25 +284,26 @@ class _Segment:
         chunk = {"text": "tick ", "from_variable_selector": [node.id, "text"]}
         frame = live_frame({"event": "text_chunk", "workflow_run_id": run.id, "task_id": run.task_id, "data": chunk})
         count = round(node.rate * node.seconds)
-        for _ in range(count):
+        began = time.monotonic()
+        for number in range(1, count + 1):
             await run.bus.publish("text_chunk", frame)
-            await self._clock.sleep(1 / node.rate)
+            await asyncio.sleep(began + self._clock.scaled(number / node.rate) - time.monotonic())
         return _Result({"count": count})
 
     async def _call(self, node: HttpRequest, execution: Execution) -> _Result:
-        process = {"request": "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"}
+        process_data = {"request": "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"}
         began = time.monotonic()
         for attempt in range(node.retries):
             await self._clock.sleep(max(node.seconds, _RETRY_S))
             self._finish(execution, "retry", began)
             self._run.exceptions_count += 1
-            fields = execution.finished({}, process, {}, node.error)
+            fields = execution.finished({}, process_data, {}, node.error)
             await self._run.publish("node_retry", fields | {"retry_index": attempt + 1})
         await self._clock.sleep(node.seconds)
         if node.error:
-            raise NodeFailed(node.error, process)
+            raise NodeFailed(node.error, process_data)
         outputs = {"status_code": 200, "body": _BODY, "headers": dict(_HEADERS), "files": []}
-        return _Result(outputs, process=process)
+        return _Result(outputs, process_data=process_data)
 
     def _answer(self, node: Answer) -> _Result:
         run = self._run

@@ -1,5 +1,6 @@
 """One run of an app: what the real server keeps of it in its database, and the events made from that."""
 
+import asyncio
 import json
 import uuid
 from collections.abc import Mapping
@@ -87,12 +88,12 @@ class Execution:
         }
         return fields | {"inputs_truncated": False, "agent_strategy": None} if live else fields
 
-    def finished(self, inputs: Json, process: Json, outputs: Json, error: str | None) -> Json:
+    def finished(self, inputs: Json, process_data: Json, outputs: Json, error: str | None) -> Json:
         """Return the fields of a live `node_finished`, which tells everything."""
         return self._node_fields(1) | {
             "inputs": inputs,
             "inputs_truncated": False,
-            "process_data": process,
+            "process_data": process_data,
             "process_data_truncated": False,
             "outputs": outputs,
             "outputs_truncated": False,
@@ -182,6 +183,7 @@ class Run:
     forms: dict[str, Form] = field(default_factory=dict)
     announced: list[Form] = field(default_factory=list)
     resumed: bool = False
+    stop_asked: asyncio.Event = field(default_factory=asyncio.Event)
     stop_asked_at: float | None = None
     bus: Bus = field(default_factory=Bus)
 

@@ -1,6 +1,7 @@
 """The state of the simulated server, its worker and its sweeper, and the controls that tests and the demo hold."""
 
 import asyncio
+import logging
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -20,6 +21,8 @@ from bot.playground.dify.streams import Bus, Cut, live_frame
 from bot.playground.dify.variables import Pool
 
 T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 _RESUME_QUEUE_S = 0.05  # a resume begins 50 to 100 ms after the submit (recording 25)
 _SWEEP_S = 60.0
@@ -267,6 +270,8 @@ class Dify:
     def _done(self, task: asyncio.Task[None]) -> None:
         if task.cancelled() or task.exception() is None:
             self._jobs.discard(task)
+        else:
+            _log.error("a job of the simulated Dify server crashed", exc_info=task.exception())
 
     def _queue_resume(self, form: Form) -> None:
         self.spawn(self._resume(self.runs[form.run_id]))

@@ -24,8 +24,8 @@ NOT_RECORDED = "the ids in it are not in the recording"
 
 # Exchanges that are not replayed, by recording and index. NAMES leaves whole recordings out: 22, 23, 24, 26, 38 and 39
 # are about the server's operation (connections, Redis streams, a rate limit, the worker), 28 about publishing and
-# deleting in the console, 30 about waiting for addresses to lapse, 32 about texts of 1 MB (shortened in the file), and 36 about
-# loops, which the graphs here do not have.
+# deleting in the console, 30 about waiting for addresses to lapse, 32 about texts of 1 MB (shortened in the file), and
+# 36 about loops, which the graphs here do not have.
 LEFT_OUT: dict[str, dict[int, str]] = {
     "02": {20: "recorded before the default of `size` was changed"},
     "04": dict.fromkeys(range(57, 62), A_RACE),
