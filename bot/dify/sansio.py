@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from pydantic import ValidationError
 
@@ -63,10 +63,12 @@ def api_root(base_url: str) -> str:
     Raises:
         ConfigError: it is no web address.
     """
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not _WEB_ADDRESS.fullmatch(base_url):
         raise ConfigError("DIFY_BASE_URL is no web address: give it like https://api.dify.ai/v1")
     return base_url.rstrip("/").removesuffix("/v1").rstrip("/") + "/v1"
+
+
+_WEB_ADDRESS = re.compile(r"https?://[^\s/?#]+(/[^\s?#]*)?", re.IGNORECASE)
 
 
 def describe_app() -> Request:

@@ -18,7 +18,6 @@ from aiohttp import web
 
 from bot.core.events import FormRequired, Ping, RunFinished, RunPaused, RunStarted, StreamEvent, StreamFailed
 from bot.core.model import AppMode, FormStatus, RunStatus
-from bot.core.ports import Dify
 from bot.dify import client as client_module
 from bot.dify.client import Deadlines, DifyClient
 from bot.dify.sansio import Upload
@@ -140,12 +139,6 @@ SNAPSHOT = next(
 
 
 # --- streams ---------------------------------------------------------------------------------------------------------
-
-
-def test_the_client_is_what_the_services_expect() -> None:
-    """Checked by mypy as well; here for the reader."""
-    dify: Dify = DifyClient("http://127.0.0.1:1", KEY)
-    assert dify
 
 
 async def test_a_start_sends_one_request_with_the_key_and_leaves_at_the_pause() -> None:

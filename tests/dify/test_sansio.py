@@ -57,7 +57,9 @@ def test_a_base_url_may_have_a_port_and_a_folder() -> None:
     assert api_root("http://10.0.0.7:5001/dify/") == "http://10.0.0.7:5001/dify/v1"
 
 
-@pytest.mark.parametrize("base_url", ["", "dify.example", "ftp://dify.example", "https://"])
+@pytest.mark.parametrize(
+    "base_url", ["", "dify.example", "ftp://dify.example", "https://", "https:///v1", "https://dify.example/v1?x=1"]
+)
 def test_what_is_no_web_address_is_told_to_the_admin(base_url: str) -> None:
     with pytest.raises(ConfigError, match="DIFY_BASE_URL"):
         api_root(base_url)
