@@ -55,8 +55,8 @@ class FormMove(StrEnum):
     ACCEPTED = "Dify took it"
     REFUSED = "Dify refused the values"
     RESPONSE_LOST = "response lost"
-    FOUND_OPEN = "read: still open"
-    FILLED_HERE = "read or seen: answered as sent"
+    FOUND_OPEN = "found open"
+    FILLED_HERE = "found answered as sent"
     FILLED_ELSEWHERE = "another answer counted"
     EXPIRED = "deadline passed"
     VOIDED = "the run ended without it"
@@ -116,6 +116,8 @@ FORM_MOVES: dict[FormStatus, dict[FormMove, FormStatus]] = {
         **_CLOSED_OUTSIDE,
     },
     FormStatus.OPEN: {
+        # An answer to the form was even refused before Slack's answer to our post.
+        FormMove.SHOWN: FormStatus.OPEN,
         FormMove.CHOSEN: FormStatus.CLAIMED,
         FormMove.FOUND_OPEN: FormStatus.OPEN,
         **_CLOSED_OUTSIDE,
@@ -148,6 +150,9 @@ FORM_MOVES: dict[FormStatus, dict[FormMove, FormStatus]] = {
 
 IN_FLIGHT = frozenset({FormStatus.SUBMITTING, FormStatus.SETTLING})
 """While a form is in one of these, no other form of its run is sent."""
+
+_NAMED = frozenset({RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.RESUMING})
+"""Dify named the run and it has not ended: here its reports tell something new."""
 
 _MOVE_OF_ENDING: dict[RunStatus, RunMove] = {status: move for move, status in _ENDINGS.items()}
 
@@ -195,6 +200,7 @@ def advance(run: Run, event: LifecycleEvent, now: datetime) -> Transition:
 
     Raises:
         IllegalTransition: one of our own parts reports what cannot have happened.
+        KeyError: the run never asked for the form that the event names.
     """
     return _RULES[type(event)](run, event, now)
 
@@ -245,30 +251,36 @@ def _run_resumed(run: Run, event: saw.RunResumed, now: datetime) -> Transition:
     if run.status not in (RunStatus.PAUSED, RunStatus.RESUMING):
         return Transition(run)
     # A new segment begins: its text gets a message of its own, below the form.
-    return Transition(replace(move_run(run, RunMove.RESUMED, now), answer_ts=None), (do.RefreshRoot(),))
+    resumed = replace(move_run(run, RunMove.RESUMED, now), answer_ts=None, told_stuck=False)
+    return Transition(resumed, (do.RefreshRoot(),))
 
 
 def _run_paused(run: Run, event: saw.RunPaused, now: datetime) -> Transition:
-    if run.status not in (RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.RESUMING):
+    if run.status not in _NAMED:
         return Transition(run)
-    listed = [form for form in run.forms if form.form_id in event.open_form_ids]
-    if any(form.status is FormStatus.SUBMITTED for form in listed):
+    listed = {form.status for form in run.forms if form.form_id in event.open_form_ids}
+    if not listed.isdisjoint((FormStatus.SUBMITTED, FormStatus.ANSWERED_ELSEWHERE)):
         # Dify's snapshot still offers what it already took: the resume job has not begun (recording 25).
+        return Transition(run)
+    if run.status is RunStatus.RUNNING and FormStatus.TIMED_OUT in listed:
+        # A snapshot offers an expired form until the run resumes (recording 14), which this run has done since.
         return Transition(run)
     if run.status is RunStatus.RESUMING and not event.open_form_ids:
         # Every form is answered and run detail still says paused: likewise not begun, or the race of recording 33.
         return Transition(run)
-    paused = move_run(run, RunMove.PAUSED, now)
+    paused = replace(move_run(run, RunMove.PAUSED, now), told_stuck=False)
     closed_elsewhere = tuple(
         do.SettleForm(form.form_id)
         for form in run.forms
         if form.status in (FormStatus.REQUIRED, FormStatus.OPEN) and form.form_id not in event.open_form_ids
     )
-    refresh = (do.RefreshRoot(),) if paused is not run else ()
+    refresh = (do.RefreshRoot(),) if paused.status is not run.status else ()
     return _send_next(Transition(paused, refresh + closed_elsewhere))
 
 
 def _run_finished(run: Run, event: saw.RunFinished, now: datetime) -> Transition:
+    if event.status not in _MOVE_OF_ENDING:
+        raise IllegalTransition(f"run {run.run_id} cannot finish as {event.status}")
     return _end(
         run,
         _MOVE_OF_ENDING[event.status],
@@ -284,7 +296,7 @@ def _run_gone(run: Run, event: saw.RunGone, now: datetime) -> Transition:
 
 
 def _end(run: Run, move: RunMove, now: datetime, **outcome: Any) -> Transition:
-    if run.status not in (RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.RESUMING):
+    if run.status not in _NAMED:
         return Transition(run)
     ended = replace(move_run(run, move, now), **outcome)
     # What is still open is read once more, so that its message can say what became of it; a form that Dify then
@@ -315,7 +327,8 @@ def _answer_posted(run: Run, event: saw.AnswerPosted, now: datetime) -> Transiti
 
 
 def _still_not_moving(run: Run, event: saw.StillNotMoving, now: datetime) -> Transition:
-    if run.status is not RunStatus.RESUMING or run.told_stuck:
+    # A run that two answers at once left paused for good may have been seen to execute in between (recording 33).
+    if run.status not in (RunStatus.RUNNING, RunStatus.RESUMING) or run.told_stuck:
         return Transition(run)
     return Transition(replace(run, told_stuck=True), (do.PostStuck(), do.RefreshRoot()))
 
@@ -324,7 +337,7 @@ def _still_not_moving(run: Run, event: saw.StillNotMoving, now: datetime) -> Tra
 
 
 def _form_required(run: Run, event: saw.FormRequired, now: datetime) -> Transition:
-    if run.status.ended or any(form.form_id == event.form.form_id for form in run.forms):
+    if run.status not in _NAMED or any(form.form_id == event.form.form_id for form in run.forms):
         # After the answer to one of several forms, Dify announces those still open again (recording 07).
         return Transition(run)
     return Transition(replace(run, forms=(*run.forms, event.form)), (do.PostForm(event.form.form_id),))
@@ -334,7 +347,7 @@ def _form_posted(run: Run, event: saw.FormPosted, now: datetime) -> Transition:
     form = run.form(event.form_id)
     shown = replace(move_form(form, FormMove.SHOWN), message_ts=event.ts)
     # Between the post and this moment the form may have been claimed or closed: draw it as it is.
-    refresh = () if shown.status is FormStatus.OPEN else (do.RefreshForm(form.form_id),)
+    refresh = () if form.status is FormStatus.REQUIRED else (do.RefreshForm(form.form_id),)
     return Transition(_with_form(run, shown), refresh)
 
 
@@ -343,7 +356,7 @@ def _action_chosen(run: Run, event: saw.ActionChosen, now: datetime) -> Transiti
     if run.status.ended or form.status not in (FormStatus.REQUIRED, FormStatus.OPEN):
         user_id = event.submission.user_id
         return Transition(run, (do.TellDecided(user_id, form.form_id),) if user_id else ())
-    claimed = move_form(form, FormMove.CHOSEN, submission=event.submission, refusal=None)
+    claimed = move_form(form, FormMove.CHOSEN, submission=event.submission, refusal=None, lost_responses=0)
     return _send_next(Transition(_with_form(run, claimed), (do.RefreshForm(form.form_id),)))
 
 
@@ -353,6 +366,8 @@ def _submit_accepted(run: Run, event: saw.SubmitAccepted, now: datetime) -> Tran
 
 def _submit_refused(run: Run, event: saw.SubmitRefused, now: datetime) -> Transition:
     form = run.form(event.form_id)
+    if run.status.ended:
+        return _close(run, form, FormMove.VOIDED, now)
     # Fresh fields, filled with what was sent: nothing typed is lost, and Slack forgets the old drafts.
     refused = move_form(form, FormMove.REFUSED, refusal=event.message, revision=form.revision + 1)
     if refused is form:
@@ -365,7 +380,7 @@ def _submit_refused(run: Run, event: saw.SubmitRefused, now: datetime) -> Transi
 
 def _submit_uncertain(run: Run, event: saw.SubmitUncertain, now: datetime) -> Transition:
     form = run.form(event.form_id)
-    unsure = move_form(form, FormMove.RESPONSE_LOST)
+    unsure = move_form(form, FormMove.RESPONSE_LOST, lost_responses=form.lost_responses + 1)
     if unsure is form:
         return Transition(run)
     return Transition(_with_form(run, unsure), (do.SettleForm(form.form_id),))
@@ -382,8 +397,9 @@ def _form_found_closed(run: Run, event: saw.FormFoundClosed, now: datetime) -> T
     form = run.form(event.form_id)
     if event.expired:
         return _close(run, form, FormMove.EXPIRED, now)
-    if form.status is FormStatus.SETTLING:
-        # Our answer went out whole; Workflow apps cannot tell whose answer it was (recording 33).
+    if form.status is FormStatus.SETTLING or (form.status is FormStatus.SUBMITTING and form.lost_responses):
+        # Our answer went out whole, perhaps arriving only after a look found the form open; Workflow apps cannot tell
+        # whose answer it was (recording 33).
         return _close(run, form, FormMove.FILLED_HERE, now)
     if form.status is FormStatus.SUBMITTED:
         return Transition(run)
@@ -402,6 +418,9 @@ def _form_filled(run: Run, event: saw.FormFilled, now: datetime) -> Transition:
     if sent and form.submission is not None and form.submission.action_id == event.action_id:
         return _close(run, form, FormMove.FILLED_HERE, now)
     answer = Submission(action_id=event.action_id, values=event.values, user_id=None, at=now)
+    if form.status is FormStatus.ANSWERED_ELSEWHERE and form.submission is None:
+        # That the form was closed was known, and now what was decided.
+        return Transition(_with_form(run, replace(form, submission=answer)), (do.RefreshForm(form.form_id),))
     return _close(run, form, FormMove.FILLED_ELSEWHERE, now, submission=answer)
 
 

@@ -1,0 +1,685 @@
+"""Every row of the tables, and every rule of `advance` with what it asks to be done."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from itertools import product
+from typing import Any
+
+import pytest
+
+from bot.core import effects as do
+from bot.core import events as saw
+from bot.core.effects import Effect
+from bot.core.events import LifecycleEvent
+from bot.core.lifecycle import FORM_MOVES, RUN_MOVES, FormMove, RunMove, Transition, advance, move_form, move_run
+from bot.core.model import Form, FormStatus, Run, RunStatus
+from bot.errors import IllegalTransition
+from tests.factories import NOW, make_form, make_run, make_submission
+
+LATER = NOW + timedelta(minutes=5)
+NAMED = (RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.RESUMING)
+UNNAMED = (RunStatus.REQUESTED, RunStatus.STARTING)
+ENDED = tuple(status for status in RunStatus if status.ended)
+CLOSED = tuple(status for status in FormStatus if status.closed)
+UNDECIDED = (FormStatus.REQUIRED, FormStatus.OPEN)
+DECIDED = (FormStatus.CLAIMED, FormStatus.SUBMITTING, FormStatus.SETTLING)
+
+CLAIM = make_submission(action_id="approve", user_id="U2", at=NOW)
+OTHER = make_submission(action_id="regenerate", user_id="U3", at=LATER)
+
+
+def run_in(status: RunStatus, *forms: Form, **changes: Any) -> Run:
+    return make_run(status=status, forms=forms, thread_ts="1.1", since=NOW, **changes)
+
+
+def form_in(status: FormStatus, form_id: str = "form-1", **changes: Any) -> Form:
+    decided = status in DECIDED or status is FormStatus.SUBMITTED
+    return make_form(
+        **{
+            "form_id": form_id,
+            "node_id": f"node of {form_id}",
+            "status": status,
+            "message_ts": None,
+            "submission": CLAIM if decided else None,
+        }
+        | changes
+    )
+
+
+def after(run: Run, event: LifecycleEvent) -> Transition:
+    return advance(run, event, LATER)
+
+
+def form_after(run: Run, event: LifecycleEvent) -> tuple[Form, tuple[Effect, ...]]:
+    transition = after(run, event)
+    return transition.run.form("form-1"), transition.effects
+
+
+def is_absorbed(run: Run, event: LifecycleEvent) -> bool:
+    return after(run, event) == Transition(run)
+
+
+class TestTables:
+    """What the two tables allow, and nothing else."""
+
+    @pytest.mark.parametrize(("status", "move"), [*product(RunStatus, RunMove)])
+    def test_a_run_moves_by_its_table_only(self, status: RunStatus, move: RunMove) -> None:
+        run = run_in(status)
+        target = RUN_MOVES.get(status, {}).get(move)
+        if target is not None:
+            assert move_run(run, move, LATER).status is target
+        elif status.ended:
+            assert move_run(run, move, LATER) is run
+        else:
+            with pytest.raises(IllegalTransition, match=f"run-1 is {status}"):
+                move_run(run, move, LATER)
+
+    @pytest.mark.parametrize(("status", "move"), [*product(FormStatus, FormMove)])
+    def test_a_form_moves_by_its_table_only(self, status: FormStatus, move: FormMove) -> None:
+        form = form_in(status)
+        target = FORM_MOVES.get(status, {}).get(move)
+        if target is not None:
+            assert move_form(form, move, refusal="no") == replace(form, status=target, refusal="no")
+        elif status.closed:
+            assert move_form(form, move, refusal="no") is form
+        else:
+            with pytest.raises(IllegalTransition, match=f"form-1 is {status}"):
+                move_form(form, move)
+
+    def test_a_run_that_has_ended_never_moves(self) -> None:
+        assert not set(ENDED) & set(RUN_MOVES)
+
+    def test_a_closed_form_moves_only_where_another_answer_proves_to_count(self) -> None:
+        """Of several submits at the same moment more than one may get 200 (recording 04)."""
+        assert {status: FORM_MOVES[status] for status in CLOSED if status in FORM_MOVES} == {
+            FormStatus.SUBMITTED: {FormMove.FILLED_ELSEWHERE: FormStatus.ANSWERED_ELSEWHERE}
+        }
+
+    @pytest.mark.parametrize(
+        ("moves", "first"), [(RUN_MOVES, RunStatus.REQUESTED), (FORM_MOVES, FormStatus.REQUIRED)], ids=["run", "form"]
+    )
+    def test_every_status_can_be_reached(self, moves: Any, first: Any) -> None:
+        reached = [first]
+        for status in reached:
+            reached += [target for target in moves.get(status, {}).values() if target not in reached]
+        assert set(reached) == set(type(first))
+
+    @pytest.mark.parametrize("status", NAMED)
+    def test_whatever_dify_says_of_the_end_is_taken_in_every_status_it_can_report_on(self, status: RunStatus) -> None:
+        assert set(ENDED) <= set(RUN_MOVES[status].values())
+
+    @pytest.mark.parametrize("status", [status for status in FormStatus if not status.closed])
+    def test_a_form_can_be_closed_from_outside_in_every_status(self, status: FormStatus) -> None:
+        assert {FormStatus.ANSWERED_ELSEWHERE, FormStatus.TIMED_OUT, FormStatus.VOID} <= set(
+            FORM_MOVES[status].values()
+        )
+
+    def test_a_form_is_sent_out_of_its_claim_only(self) -> None:
+        ways = [
+            (status, move)
+            for status, row in FORM_MOVES.items()
+            for move, target in row.items()
+            if target is FormStatus.SUBMITTING is not status
+        ]
+        assert ways == [(FormStatus.CLAIMED, FormMove.SENT)]
+
+    def test_since_is_when_the_status_was_reached(self) -> None:
+        paused = move_run(run_in(RunStatus.RUNNING), RunMove.PAUSED, LATER)
+        assert (paused.since, paused.ended_at) == (LATER, None)
+        assert move_run(paused, RunMove.PAUSED, LATER + timedelta(hours=1)) is paused
+
+    @pytest.mark.parametrize("status", NAMED)
+    def test_the_end_of_a_run_has_its_moment(self, status: RunStatus) -> None:
+        assert move_run(run_in(status), RunMove.FAILED, LATER).ended_at == LATER
+
+
+class TestStart:
+    """From the command to Dify's name for the run."""
+
+    def test_the_root_message_lets_the_run_start(self) -> None:
+        transition = after(make_run(), saw.RootPosted("1.1"))
+        assert transition.run == make_run(status=RunStatus.STARTING, thread_ts="1.1", since=LATER)
+        assert transition.effects == (do.StartRun(),)
+
+    def test_without_a_root_message_nothing_is_started(self) -> None:
+        transition = after(make_run(), saw.RootRefused("not_in_channel"))
+        assert (transition.run.status, transition.run.error) == (RunStatus.FAILED, "not_in_channel")
+        assert transition.effects == (do.TellNotStarted("not_in_channel"),)
+
+    @pytest.mark.parametrize("status", [status for status in RunStatus if status is not RunStatus.REQUESTED])
+    @pytest.mark.parametrize("event", [saw.RootPosted("9.9"), saw.RootRefused("is_archived")])
+    def test_a_second_root_message_starts_nothing(self, status: RunStatus, event: LifecycleEvent) -> None:
+        assert is_absorbed(run_in(status), event)
+
+    def test_dify_names_the_run(self) -> None:
+        run = run_in(RunStatus.STARTING)
+        transition = after(run, saw.RunStarted("wr-1", "task-1", "conversation-1"))
+        assert transition.run == replace(
+            run,
+            status=RunStatus.RUNNING,
+            since=LATER,
+            started_at=LATER,
+            workflow_run_id="wr-1",
+            task_id="task-1",
+            conversation_id="conversation-1",
+        )
+        assert transition.effects == (do.RefreshRoot(),)
+
+    @pytest.mark.parametrize("status", [status for status in RunStatus if status is not RunStatus.STARTING])
+    @pytest.mark.parametrize("event", [saw.RunStarted("wr-2"), saw.StartUnconfirmed()])
+    def test_the_name_is_given_once(self, status: RunStatus, event: LifecycleEvent) -> None:
+        assert is_absorbed(run_in(status), event)
+
+    def test_a_refused_start_ends_the_run(self) -> None:
+        transition = after(run_in(RunStatus.STARTING), saw.StartRefused("topic is required in input form"))
+        assert transition.run.status is RunStatus.FAILED
+        assert transition.run.error == "topic is required in input form"
+        assert transition.effects == (do.RefreshRoot(), do.PostResult())
+
+    def test_an_unconfirmed_start_is_lost_and_never_sent_again(self) -> None:
+        transition = after(run_in(RunStatus.STARTING), saw.StartUnconfirmed())
+        assert transition.run.status is RunStatus.LOST
+        assert transition.effects == (do.RefreshRoot(), do.PostResult())
+
+    @pytest.mark.parametrize("status", NAMED)
+    def test_a_run_with_a_name_cannot_be_refused(self, status: RunStatus) -> None:
+        with pytest.raises(IllegalTransition):
+            after(run_in(status), saw.StartRefused("no"))
+
+    @pytest.mark.parametrize("status", ENDED)
+    def test_a_late_refusal_changes_nothing(self, status: RunStatus) -> None:
+        assert is_absorbed(run_in(status), saw.StartRefused("no"))
+
+    @pytest.mark.parametrize("status", [*UNNAMED, *ENDED])
+    @pytest.mark.parametrize(
+        "event",
+        [
+            saw.RunResumed(),
+            saw.RunPaused(frozenset({"form-1"})),
+            saw.RunFinished(RunStatus.SUCCEEDED),
+            saw.RunGone("not found"),
+            saw.StillNotMoving(),
+            saw.AnswerBegan(),
+            saw.FormRequired(form_in(FormStatus.REQUIRED)),
+        ],
+        ids=lambda event: type(event).__name__,
+    )
+    def test_dify_reports_on_runs_that_it_named_and_that_have_not_ended(
+        self, status: RunStatus, event: LifecycleEvent
+    ) -> None:
+        assert is_absorbed(run_in(status), event)
+
+
+class TestPauseAndResume:
+    """A run between its segments."""
+
+    def test_a_run_pauses(self) -> None:
+        run = run_in(RunStatus.RUNNING, form_in(FormStatus.OPEN))
+        transition = after(run, saw.RunPaused(frozenset({"form-1"})))
+        assert transition.run.status is RunStatus.PAUSED
+        assert transition.effects == (do.RefreshRoot(),)
+
+    def test_hearing_of_a_pause_again_changes_nothing(self) -> None:
+        assert is_absorbed(run_in(RunStatus.PAUSED, form_in(FormStatus.OPEN)), saw.RunPaused(frozenset({"form-1"})))
+
+    @pytest.mark.parametrize("status", UNDECIDED)
+    def test_a_form_that_dify_no_longer_lists_is_read(self, status: FormStatus) -> None:
+        run = run_in(RunStatus.PAUSED, form_in(status), form_in(FormStatus.OPEN, "form-2"))
+        assert after(run, saw.RunPaused(frozenset({"form-2"}))) == Transition(run, (do.SettleForm("form-1"),))
+
+    @pytest.mark.parametrize("status", NAMED)
+    @pytest.mark.parametrize("answered", [FormStatus.SUBMITTED, FormStatus.ANSWERED_ELSEWHERE])
+    def test_a_pause_that_lists_an_answered_form_is_stale(self, status: RunStatus, answered: FormStatus) -> None:
+        """Dify's snapshot offers it until the resume job begins (recording 25)."""
+        run = run_in(status, form_in(answered), form_in(FormStatus.CLAIMED, "form-2"))
+        assert is_absorbed(run, saw.RunPaused(frozenset({"form-1", "form-2"})))
+
+    def test_a_pause_that_lists_an_expired_form_is_stale_once_the_run_executes(self) -> None:
+        run = run_in(RunStatus.RUNNING, form_in(FormStatus.TIMED_OUT))
+        assert is_absorbed(run, saw.RunPaused(frozenset({"form-1"})))
+
+    def test_dify_lists_an_expired_form_until_it_looks_for_passed_deadlines(self) -> None:
+        """Recording 14; other forms of the run can be answered meanwhile."""
+        run = run_in(RunStatus.RESUMING, form_in(FormStatus.TIMED_OUT), form_in(FormStatus.CLAIMED, "form-2"))
+        transition = after(run, saw.RunPaused(frozenset({"form-1", "form-2"})))
+        assert transition.run.status is RunStatus.PAUSED
+        assert transition.effects == (do.RefreshRoot(), do.SubmitForm("form-2"))
+
+    def test_a_pause_without_forms_tells_nothing_of_a_run_that_is_to_resume(self) -> None:
+        """Not begun to resume, or the race of recording 33."""
+        assert is_absorbed(run_in(RunStatus.RESUMING, form_in(FormStatus.SUBMITTED)), saw.RunPaused(frozenset()))
+
+    @pytest.mark.parametrize("status", [RunStatus.PAUSED, RunStatus.RESUMING])
+    def test_a_resumed_run_writes_into_a_new_message(self, status: RunStatus) -> None:
+        transition = after(run_in(status, answer_ts="1.2"), saw.RunResumed())
+        assert (transition.run.status, transition.run.answer_ts) == (RunStatus.RUNNING, None)
+        assert transition.effects == (do.RefreshRoot(),)
+
+    def test_a_running_run_is_not_resumed(self) -> None:
+        assert is_absorbed(run_in(RunStatus.RUNNING, answer_ts="1.2"), saw.RunResumed())
+
+    @pytest.mark.parametrize("status", [RunStatus.RUNNING, RunStatus.RESUMING])
+    def test_people_are_told_once_that_a_run_does_not_move(self, status: RunStatus) -> None:
+        told = after(run_in(status), saw.StillNotMoving())
+        assert told.effects == (do.PostStuck(), do.RefreshRoot())
+        assert is_absorbed(told.run, saw.StillNotMoving())
+
+    def test_a_run_that_waits_for_people_is_not_stuck(self) -> None:
+        assert is_absorbed(run_in(RunStatus.PAUSED), saw.StillNotMoving())
+
+    @pytest.mark.parametrize("event", [saw.RunResumed(), saw.RunPaused(frozenset({"form-2"}))])
+    def test_a_run_that_moved_may_be_found_stuck_once_more(self, event: LifecycleEvent) -> None:
+        run = run_in(RunStatus.RESUMING, form_in(FormStatus.SUBMITTED), told_stuck=True)
+        assert not after(run, event).run.told_stuck
+
+
+class TestAnswer:
+    """The message that carries streamed text."""
+
+    def test_the_first_text_of_a_segment_asks_for_a_message(self) -> None:
+        run = run_in(RunStatus.RUNNING)
+        assert after(run, saw.AnswerBegan()) == Transition(run, (do.PostAnswer(),))
+
+    def test_further_text_goes_into_the_same_message(self) -> None:
+        posted = after(run_in(RunStatus.RUNNING), saw.AnswerPosted("1.2"))
+        assert (posted.run.answer_ts, posted.effects) == ("1.2", ())
+        assert is_absorbed(posted.run, saw.AnswerBegan())
+
+    @pytest.mark.parametrize("status", [RunStatus.PAUSED, RunStatus.RESUMING])
+    def test_text_heard_of_after_the_segment_needs_no_message(self, status: RunStatus) -> None:
+        assert is_absorbed(run_in(status), saw.AnswerBegan())
+
+
+class TestEnd:
+    """How a run ends, and what becomes of its forms."""
+
+    @pytest.mark.parametrize("status", NAMED)
+    @pytest.mark.parametrize("ending", [status for status in ENDED if status is not RunStatus.LOST])
+    def test_the_outcome_is_difys(self, status: RunStatus, ending: RunStatus) -> None:
+        run = run_in(status)
+        transition = after(run, saw.RunFinished(ending, {"text": "tea"}, "no model", "LLM"))
+        assert transition.run == replace(
+            run,
+            status=ending,
+            since=LATER,
+            ended_at=LATER,
+            outputs={"text": "tea"},
+            error="no model",
+            failed_step="LLM",
+        )
+        assert transition.effects == (do.RefreshRoot(), do.PostResult())
+
+    def test_a_step_that_failed_earlier_is_remembered(self) -> None:
+        run = run_in(RunStatus.RUNNING, failed_step="LLM")
+        assert after(run, saw.RunFinished(RunStatus.FAILED)).run.failed_step == "LLM"
+
+    @pytest.mark.parametrize("status", [status for status in RunStatus if not status.ended])
+    def test_a_run_cannot_finish_as_something_that_goes_on(self, status: RunStatus) -> None:
+        with pytest.raises(IllegalTransition):
+            after(run_in(RunStatus.RUNNING), saw.RunFinished(status))
+
+    @pytest.mark.parametrize("status", NAMED)
+    def test_a_run_that_dify_forgot_is_lost(self, status: RunStatus) -> None:
+        transition = after(run_in(status), saw.RunGone("workflow run not found"))
+        assert (transition.run.status, transition.run.error) == (RunStatus.LOST, "workflow run not found")
+        assert transition.effects == (do.RefreshRoot(), do.PostResult())
+
+    @pytest.mark.parametrize("status", [*UNDECIDED, FormStatus.CLAIMED])
+    def test_a_form_left_open_is_read_once_more(self, status: FormStatus) -> None:
+        transition = after(run_in(RunStatus.RUNNING, form_in(status)), saw.RunFinished(RunStatus.FAILED))
+        assert transition.effects == (do.RefreshRoot(), do.PostResult(), do.SettleForm("form-1"))
+
+    @pytest.mark.parametrize("status", [FormStatus.SUBMITTING, FormStatus.SETTLING, *CLOSED])
+    def test_a_form_whose_fate_is_known_or_on_its_way_is_not(self, status: FormStatus) -> None:
+        transition = after(run_in(RunStatus.RUNNING, form_in(status)), saw.RunFinished(RunStatus.FAILED))
+        assert transition.effects == (do.RefreshRoot(), do.PostResult())
+
+    @pytest.mark.parametrize("status", UNDECIDED)
+    def test_a_form_that_dify_still_offers_is_void_after_the_end(self, status: FormStatus) -> None:
+        """It belongs to a dead run (recording 44)."""
+        run = run_in(RunStatus.FAILED, form_in(status))
+        form, effects = form_after(run, saw.FormFoundOpen("form-1"))
+        assert form.status is FormStatus.VOID
+        assert effects == (do.RefreshForm("form-1"), do.RefreshRoot())
+
+    @pytest.mark.parametrize("status", [FormStatus.CLAIMED, FormStatus.SETTLING])
+    def test_who_decided_in_vain_is_told(self, status: FormStatus) -> None:
+        form, effects = form_after(run_in(RunStatus.FAILED, form_in(status)), saw.FormFoundOpen("form-1"))
+        assert form.status is FormStatus.VOID
+        assert effects == (do.RefreshForm("form-1"), do.RefreshRoot(), do.TellDecided("U2", "form-1"))
+
+    def test_an_answer_under_way_at_the_end_says_itself_what_becomes_of_it(self) -> None:
+        run = run_in(RunStatus.FAILED, form_in(FormStatus.SUBMITTING))
+        assert is_absorbed(run, saw.FormFoundOpen("form-1"))
+        assert form_after(run, saw.SubmitAccepted("form-1"))[0].status is FormStatus.SUBMITTED
+        assert form_after(run, saw.SubmitUncertain("form-1"))[1] == (do.SettleForm("form-1"),)
+
+    def test_an_answer_refused_after_the_end_voids_the_form(self) -> None:
+        run = run_in(RunStatus.FAILED, form_in(FormStatus.SUBMITTING))
+        form, effects = form_after(run, saw.SubmitRefused("form-1", "no such action"))
+        assert form.status is FormStatus.VOID
+        assert effects == (do.RefreshForm("form-1"), do.RefreshRoot(), do.TellDecided("U2", "form-1"))
+
+
+class TestStop:
+    """Stop acts on what executes."""
+
+    def test_a_running_run_is_stopped(self) -> None:
+        transition = after(run_in(RunStatus.RUNNING, task_id="task-1"), saw.StopRequested("U3"))
+        assert transition.run.stop_requested_by == "U3"
+        assert transition.run.status is RunStatus.RUNNING
+        assert transition.effects == (do.StopRun(), do.RefreshRoot())
+
+    @pytest.mark.parametrize("status", [status for status in RunStatus if status is not RunStatus.RUNNING])
+    def test_any_other_run_is_not(self, status: RunStatus) -> None:
+        """A stop sent to a paused run stops nothing and cuts off a later resume (recordings 12, 27)."""
+        run = run_in(status, task_id="task-1")
+        assert after(run, saw.StopRequested("U3")) == Transition(run, (do.TellCannotStop("U3"),))
+
+    def test_without_a_task_there_is_nothing_to_stop(self) -> None:
+        run = run_in(RunStatus.RUNNING)
+        assert after(run, saw.StopRequested("U3")) == Transition(run, (do.TellCannotStop("U3"),))
+
+
+class TestFormShown:
+    """From Dify's question to its message."""
+
+    @pytest.mark.parametrize("status", NAMED)
+    def test_a_new_form_is_posted(self, status: RunStatus) -> None:
+        form = form_in(FormStatus.REQUIRED)
+        run = run_in(status)
+        assert after(run, saw.FormRequired(form)) == Transition(replace(run, forms=(form,)), (do.PostForm("form-1"),))
+
+    @pytest.mark.parametrize("status", FormStatus)
+    def test_a_form_announced_again_is_not(self, status: FormStatus) -> None:
+        """Dify announces the forms that are still open again after each answer (recording 07)."""
+        run = run_in(RunStatus.RUNNING, form_in(status))
+        assert is_absorbed(run, saw.FormRequired(form_in(FormStatus.REQUIRED)))
+
+    def test_a_posted_form_is_open(self) -> None:
+        run = run_in(RunStatus.PAUSED, form_in(FormStatus.REQUIRED))
+        assert form_after(run, saw.FormPosted("form-1", "1.2")) == (form_in(FormStatus.OPEN, message_ts="1.2"), ())
+
+    @pytest.mark.parametrize("status", [*DECIDED, *CLOSED])
+    def test_a_form_decided_before_its_post_was_confirmed_is_drawn_as_it_is(self, status: FormStatus) -> None:
+        run = run_in(RunStatus.PAUSED, form_in(status))
+        assert form_after(run, saw.FormPosted("form-1", "1.2")) == (
+            form_in(status, message_ts="1.2"),
+            (do.RefreshForm("form-1"),),
+        )
+
+    def test_so_is_a_form_whose_answer_was_refused_by_then(self) -> None:
+        run = run_in(RunStatus.PAUSED, form_in(FormStatus.OPEN, refusal="tone is missing", revision=1))
+        assert form_after(run, saw.FormPosted("form-1", "1.2"))[1] == (do.RefreshForm("form-1"),)
+
+
+class TestClaim:
+    """The first click counts."""
+
+    @pytest.mark.parametrize("status", UNDECIDED)
+    @pytest.mark.parametrize("run_status", [RunStatus.RUNNING, RunStatus.RESUMING])
+    def test_a_click_claims_the_form(self, status: FormStatus, run_status: RunStatus) -> None:
+        run = run_in(run_status, form_in(status, refusal="too long", lost_responses=2))
+        assert form_after(run, saw.ActionChosen("form-1", OTHER)) == (
+            form_in(FormStatus.CLAIMED, submission=OTHER, refusal=None, lost_responses=0),
+            (do.RefreshForm("form-1"),),
+        )
+
+    @pytest.mark.parametrize("status", UNDECIDED)
+    def test_the_answer_to_a_paused_run_is_sent_at_once(self, status: FormStatus) -> None:
+        assert form_after(run_in(RunStatus.PAUSED, form_in(status)), saw.ActionChosen("form-1", CLAIM)) == (
+            form_in(FormStatus.SUBMITTING),
+            (do.RefreshForm("form-1"), do.SubmitForm("form-1")),
+        )
+
+    @pytest.mark.parametrize("status", [*DECIDED, *CLOSED])
+    def test_a_second_click_changes_nothing_and_is_answered(self, status: FormStatus) -> None:
+        run = run_in(RunStatus.PAUSED, form_in(status))
+        assert after(run, saw.ActionChosen("form-1", OTHER)) == Transition(run, (do.TellDecided("U3", "form-1"),))
+
+    @pytest.mark.parametrize("status", ENDED)
+    def test_a_click_after_the_end_of_the_run_is_answered(self, status: RunStatus) -> None:
+        run = run_in(status, form_in(FormStatus.OPEN))
+        assert after(run, saw.ActionChosen("form-1", OTHER)) == Transition(run, (do.TellDecided("U3", "form-1"),))
+
+    def test_an_answer_of_nobody_in_slack_is_answered_to_nobody(self) -> None:
+        run = run_in(RunStatus.PAUSED, form_in(FormStatus.CLAIMED))
+        assert is_absorbed(run, saw.ActionChosen("form-1", replace(OTHER, user_id=None)))
+
+    def test_a_form_that_was_never_asked_for_cannot_be_answered(self) -> None:
+        with pytest.raises(KeyError):
+            after(run_in(RunStatus.PAUSED), saw.ActionChosen("form-1", CLAIM))
+
+
+class TestSerialisation:
+    """One answer at a time, and only to a run that waits (recording 33)."""
+
+    @pytest.mark.parametrize("in_flight", [FormStatus.SUBMITTING, FormStatus.SETTLING])
+    def test_an_answer_waits_while_another_is_on_its_way(self, in_flight: FormStatus) -> None:
+        run = run_in(RunStatus.PAUSED, form_in(FormStatus.OPEN), form_in(in_flight, "form-2"))
+        form, effects = form_after(run, saw.ActionChosen("form-1", CLAIM))
+        assert (form.status, effects) == (FormStatus.CLAIMED, (do.RefreshForm("form-1"),))
+
+    @pytest.mark.parametrize("status", [RunStatus.RUNNING, RunStatus.RESUMING])
+    def test_an_answer_waits_for_the_next_pause(self, status: RunStatus) -> None:
+        run = run_in(status, form_in(FormStatus.CLAIMED))
+        form, effects = form_after(run, saw.RunPaused(frozenset({"form-1"})))
+        assert (form.status, effects) == (FormStatus.SUBMITTING, (do.RefreshRoot(), do.SubmitForm("form-1")))
+
+    def test_the_answer_given_first_goes_first(self) -> None:
+        earlier = replace(CLAIM, at=NOW - timedelta(seconds=1))
+        run = run_in(
+            RunStatus.RUNNING, form_in(FormStatus.CLAIMED), form_in(FormStatus.CLAIMED, "form-2", submission=earlier)
+        )
+        transition = after(run, saw.RunPaused(frozenset({"form-1", "form-2"})))
+        assert [form.status for form in transition.run.forms] == [FormStatus.CLAIMED, FormStatus.SUBMITTING]
+        assert transition.effects == (do.RefreshRoot(), do.SubmitForm("form-2"))
+
+    def test_an_accepted_answer_holds_the_next_back(self) -> None:
+        run = run_in(RunStatus.PAUSED, form_in(FormStatus.SUBMITTING), form_in(FormStatus.CLAIMED, "form-2"))
+        transition = after(run, saw.SubmitAccepted("form-1"))
+        assert transition.run.status is RunStatus.RESUMING
+        assert transition.run.form("form-2").status is FormStatus.CLAIMED
+        assert transition.effects == (do.RefreshForm("form-1"), do.RefreshRoot())
+
+    def test_a_refused_answer_lets_the_next_one_go(self) -> None:
+        run = run_in(RunStatus.PAUSED, form_in(FormStatus.SUBMITTING), form_in(FormStatus.CLAIMED, "form-2"))
+        transition = after(run, saw.SubmitRefused("form-1", "no"))
+        assert transition.run.form("form-2").status is FormStatus.SUBMITTING
+        assert transition.effects[-1] == do.SubmitForm("form-2")
+
+    @pytest.mark.parametrize(
+        "event", [saw.FormFoundClosed("form-1", expired=False), saw.FormFoundClosed("form-1", expired=True)]
+    )
+    def test_an_answer_given_elsewhere_holds_the_next_back(self, event: LifecycleEvent) -> None:
+        run = run_in(RunStatus.PAUSED, form_in(FormStatus.OPEN), form_in(FormStatus.CLAIMED, "form-2"))
+        transition = after(run, event)
+        assert transition.run.status is RunStatus.RESUMING
+        assert transition.run.form("form-2").status is FormStatus.CLAIMED
+
+
+class TestSubmitted:
+    """What Dify makes of an answer."""
+
+    @pytest.mark.parametrize(
+        ("before", "then"),
+        [
+            (RunStatus.PAUSED, RunStatus.RESUMING),
+            (RunStatus.RESUMING, RunStatus.RESUMING),
+            # The stream may be quicker than the response.
+            (RunStatus.RUNNING, RunStatus.RUNNING),
+        ],
+    )
+    def test_an_accepted_answer_closes_the_form(self, before: RunStatus, then: RunStatus) -> None:
+        transition = after(run_in(before, form_in(FormStatus.SUBMITTING)), saw.SubmitAccepted("form-1"))
+        assert transition.run.form("form-1") == form_in(FormStatus.SUBMITTED)
+        assert transition.run.status is then
+        assert transition.effects == (do.RefreshForm("form-1"), do.RefreshRoot())
+
+    def test_a_refused_answer_opens_fresh_fields_and_tells_who_gave_it(self) -> None:
+        run = run_in(RunStatus.PAUSED, form_in(FormStatus.SUBMITTING, revision=1))
+        assert form_after(run, saw.SubmitRefused("form-1", "tone is missing")) == (
+            form_in(FormStatus.OPEN, submission=CLAIM, revision=2, refusal="tone is missing"),
+            (do.RefreshForm("form-1"), do.TellRefused("U2", "form-1", "tone is missing")),
+        )
+
+    def test_a_lost_response_is_settled_by_reading(self) -> None:
+        run = run_in(RunStatus.PAUSED, form_in(FormStatus.SUBMITTING))
+        assert form_after(run, saw.SubmitUncertain("form-1")) == (
+            form_in(FormStatus.SETTLING, lost_responses=1),
+            (do.SettleForm("form-1"),),
+        )
+
+    @pytest.mark.parametrize("status", CLOSED)
+    @pytest.mark.parametrize(
+        "event",
+        [
+            saw.SubmitAccepted("form-1"),
+            saw.SubmitRefused("form-1", "no"),
+            saw.SubmitUncertain("form-1"),
+            saw.FormFoundOpen("form-1"),
+            saw.FormFoundClosed("form-1", expired=True),
+            saw.FormUnreachable("form-1"),
+            saw.FormTimedOut("node of form-1"),
+        ],
+        ids=lambda event: type(event).__name__,
+    )
+    def test_a_closed_form_takes_no_more_news(self, status: FormStatus, event: LifecycleEvent) -> None:
+        assert is_absorbed(run_in(RunStatus.PAUSED, form_in(status)), event)
+
+    @pytest.mark.parametrize("status", [*UNDECIDED, FormStatus.CLAIMED, FormStatus.SETTLING])
+    @pytest.mark.parametrize(
+        "event",
+        [saw.SubmitAccepted("form-1"), saw.SubmitRefused("form-1", "no"), saw.SubmitUncertain("form-1")],
+        ids=lambda event: type(event).__name__,
+    )
+    def test_what_was_not_sent_cannot_be_answered(self, status: FormStatus, event: LifecycleEvent) -> None:
+        with pytest.raises(IllegalTransition):
+            after(run_in(RunStatus.PAUSED, form_in(status)), event)
+
+
+class TestSettled:
+    """What reading a form tells."""
+
+    def test_an_answer_that_did_not_arrive_is_sent_again(self) -> None:
+        run = run_in(RunStatus.PAUSED, form_in(FormStatus.SETTLING, lost_responses=1))
+        assert form_after(run, saw.FormFoundOpen("form-1")) == (
+            form_in(FormStatus.SUBMITTING, lost_responses=1),
+            (do.SubmitForm("form-1"),),
+        )
+
+    @pytest.mark.parametrize("status", [RunStatus.RUNNING, RunStatus.RESUMING])
+    def test_it_waits_for_the_next_pause_like_any_other(self, status: RunStatus) -> None:
+        form, effects = form_after(run_in(status, form_in(FormStatus.SETTLING)), saw.FormFoundOpen("form-1"))
+        assert (form.status, effects) == (FormStatus.CLAIMED, ())
+
+    @pytest.mark.parametrize("status", [*UNDECIDED, FormStatus.SUBMITTING])
+    def test_an_open_form_is_no_news(self, status: FormStatus) -> None:
+        assert is_absorbed(run_in(RunStatus.PAUSED, form_in(status)), saw.FormFoundOpen("form-1"))
+
+    def test_an_answer_that_was_sent_whole_and_closed_the_form_is_ours(self) -> None:
+        run = run_in(RunStatus.PAUSED, form_in(FormStatus.SETTLING))
+        assert form_after(run, saw.FormFoundClosed("form-1", expired=False)) == (
+            form_in(FormStatus.SUBMITTED),
+            (do.RefreshForm("form-1"), do.RefreshRoot()),
+        )
+
+    def test_an_answer_that_arrived_after_the_look_is_ours_too(self) -> None:
+        """The look found the form open, the answer was sent again, and then Dify says: answered."""
+        run = run_in(RunStatus.PAUSED, form_in(FormStatus.SUBMITTING, lost_responses=1))
+        form, _ = form_after(run, saw.FormFoundClosed("form-1", expired=False))
+        assert form == form_in(FormStatus.SUBMITTED, lost_responses=1)
+
+    @pytest.mark.parametrize("status", UNDECIDED)
+    def test_somebody_answered_elsewhere(self, status: FormStatus) -> None:
+        run = run_in(RunStatus.PAUSED, form_in(status))
+        assert form_after(run, saw.FormFoundClosed("form-1", expired=False)) == (
+            form_in(FormStatus.ANSWERED_ELSEWHERE),
+            (do.RefreshForm("form-1"), do.RefreshRoot()),
+        )
+
+    @pytest.mark.parametrize("status", [FormStatus.CLAIMED, FormStatus.SUBMITTING])
+    def test_somebody_elsewhere_was_quicker_than_somebody_here(self, status: FormStatus) -> None:
+        run = run_in(RunStatus.PAUSED, form_in(status))
+        assert form_after(run, saw.FormFoundClosed("form-1", expired=False)) == (
+            form_in(FormStatus.ANSWERED_ELSEWHERE),
+            (do.RefreshForm("form-1"), do.RefreshRoot(), do.TellDecided("U2", "form-1")),
+        )
+
+    @pytest.mark.parametrize("status", [*UNDECIDED, *DECIDED])
+    @pytest.mark.parametrize(
+        "event",
+        [saw.FormFoundClosed("form-1", expired=True), saw.FormTimedOut("node of form-1")],
+        ids=["read", "heard"],
+    )
+    def test_a_passed_deadline_closes_the_form(self, status: FormStatus, event: LifecycleEvent) -> None:
+        transition = after(run_in(RunStatus.PAUSED, form_in(status)), event)
+        assert transition.run.form("form-1").status is FormStatus.TIMED_OUT
+        assert transition.run.status is RunStatus.RESUMING
+        told = (do.TellDecided("U2", "form-1"),) if status in DECIDED else ()
+        assert transition.effects == (do.RefreshForm("form-1"), do.RefreshRoot(), *told)
+
+    @pytest.mark.parametrize("status", [*UNDECIDED, *DECIDED])
+    def test_a_form_that_cannot_be_read_is_void_and_the_run_stays(self, status: FormStatus) -> None:
+        transition = after(run_in(RunStatus.PAUSED, form_in(status)), saw.FormUnreachable("form-1"))
+        assert transition.run.form("form-1").status is FormStatus.VOID
+        assert transition.run.status is RunStatus.PAUSED
+
+
+class TestFilled:
+    """A live stream reports an answer by its node."""
+
+    FILLED = saw.FormFilled("node of form-1", "approve", {"feedback": "fine"})
+
+    @pytest.mark.parametrize("status", [FormStatus.SUBMITTING, FormStatus.SETTLING])
+    def test_the_answer_on_its_way_is_confirmed_before_its_own_response(self, status: FormStatus) -> None:
+        run = run_in(RunStatus.RUNNING, form_in(status))
+        assert form_after(run, self.FILLED) == (
+            form_in(FormStatus.SUBMITTED),
+            (do.RefreshForm("form-1"), do.RefreshRoot()),
+        )
+
+    def test_a_confirmed_answer_is_no_news(self) -> None:
+        assert is_absorbed(run_in(RunStatus.RUNNING, form_in(FormStatus.SUBMITTED)), self.FILLED)
+
+    @pytest.mark.parametrize("status", [*DECIDED, FormStatus.SUBMITTED])
+    def test_another_action_than_the_one_sent_was_given_elsewhere(self, status: FormStatus) -> None:
+        """Of several submits at the same moment more than one may get 200 (recording 04)."""
+        run = run_in(RunStatus.RUNNING, form_in(status))
+        elsewhere = make_submission(action_id="regenerate", values={"feedback": "fine"}, user_id=None, at=LATER)
+        assert form_after(run, replace(self.FILLED, action_id="regenerate")) == (
+            form_in(FormStatus.ANSWERED_ELSEWHERE, submission=elsewhere),
+            (do.RefreshForm("form-1"), do.RefreshRoot(), do.TellDecided("U2", "form-1")),
+        )
+
+    @pytest.mark.parametrize("status", [*UNDECIDED, FormStatus.CLAIMED])
+    def test_what_was_not_sent_from_here_was_given_elsewhere(self, status: FormStatus) -> None:
+        form, _ = form_after(run_in(RunStatus.RUNNING, form_in(status)), self.FILLED)
+        assert form.status is FormStatus.ANSWERED_ELSEWHERE
+        assert form.submission == make_submission(values={"feedback": "fine"}, user_id=None, at=LATER)
+
+    def test_a_form_found_answered_learns_what_was_decided(self) -> None:
+        run = run_in(RunStatus.RESUMING, form_in(FormStatus.ANSWERED_ELSEWHERE))
+        form, effects = form_after(run, self.FILLED)
+        assert form.submission == make_submission(values={"feedback": "fine"}, user_id=None, at=LATER)
+        assert (form.status, effects) == (FormStatus.ANSWERED_ELSEWHERE, (do.RefreshForm("form-1"),))
+        assert is_absorbed(run_in(RunStatus.RESUMING, form), self.FILLED)
+
+    @pytest.mark.parametrize("status", [FormStatus.TIMED_OUT, FormStatus.VOID])
+    def test_any_other_closed_form_stays_as_it_is(self, status: FormStatus) -> None:
+        assert is_absorbed(run_in(RunStatus.RUNNING, form_in(status)), self.FILLED)
+
+    @pytest.mark.parametrize("event", [saw.FormFilled("node x", "approve"), saw.FormTimedOut("node x")])
+    def test_an_unknown_node_is_no_news(self, event: LifecycleEvent) -> None:
+        assert is_absorbed(run_in(RunStatus.RUNNING, form_in(FormStatus.OPEN)), event)
+
+    def test_a_node_that_asked_twice_speaks_of_its_newest_form(self) -> None:
+        run = run_in(
+            RunStatus.RUNNING,
+            form_in(FormStatus.SUBMITTED, node_id="node-review"),
+            form_in(FormStatus.OPEN, "form-2", node_id="node-review"),
+        )
+        forms = after(run, saw.FormTimedOut("node-review")).run.forms
+        assert [form.status for form in forms] == [FormStatus.SUBMITTED, FormStatus.TIMED_OUT]

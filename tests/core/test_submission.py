@@ -1,0 +1,84 @@
+"""What a person entered becomes what Dify wants, or a sentence that says what to mend (dify-api §10.4)."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.core.model import FileField, Form, FormInput, Paragraph, Select
+from bot.core.submission import complete, problems
+from tests.factories import make_form
+
+TONE = Select("tone", ("friendly", "formal"))
+TYPED_TONE = Select("tone", ())
+
+
+def form_with(*inputs: FormInput) -> Form:
+    return make_form(inputs=inputs)
+
+
+class TestComplete:
+    """Dify wants every declared input with every action (recording 04)."""
+
+    @pytest.mark.parametrize("entered", [{}, {"feedback": None}, {"feedback": ""}])
+    def test_an_empty_paragraph_is_an_empty_text(self, entered: dict[str, str | None]) -> None:
+        assert complete(form_with(Paragraph("feedback")), entered) == {"feedback": ""}
+
+    def test_an_emptied_paragraph_does_not_fall_back_to_its_default(self) -> None:
+        assert complete(form_with(Paragraph("draft", default="First line")), {"draft": None}) == {"draft": ""}
+
+    @pytest.mark.parametrize("select", [TONE, TYPED_TONE])
+    def test_a_select_holds_what_was_chosen(self, select: Select) -> None:
+        assert complete(form_with(select), {"tone": "formal"}) == {"tone": "formal"}
+
+    @pytest.mark.parametrize("entered", [{}, {"tone": None}, {"tone": ""}])
+    def test_a_select_left_empty_has_no_value(self, entered: dict[str, str | None]) -> None:
+        assert complete(form_with(TONE), entered) == {}
+
+    def test_files_that_nobody_can_give_yet(self) -> None:
+        assert complete(form_with(FileField("proof"), FileField("more", many=True)), {}) == {"more": []}
+
+    def test_what_the_form_does_not_declare_is_dropped(self) -> None:
+        assert complete(form_with(Paragraph("feedback")), {"feedback": "fine", "other": "x"}) == {"feedback": "fine"}
+
+    def test_nul_characters_are_dropped(self) -> None:
+        """Dify would deliver them into the outputs (recording 32)."""
+        assert complete(form_with(Paragraph("feedback")), {"feedback": "a\0b"}) == {"feedback": "ab"}
+
+    @given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
+    def test_any_other_text_stays_as_it_was_typed(self, text: str) -> None:
+        assert complete(form_with(Paragraph("feedback")), {"feedback": text}) == {"feedback": text}
+
+
+class TestProblems:
+    """Nothing is sent that Dify would refuse."""
+
+    def test_a_complete_form_has_none(self) -> None:
+        form = form_with(Paragraph("feedback"), TONE, FileField("more", many=True))
+        assert problems(form, complete(form, {"tone": "formal"})) == {}
+
+    def test_every_field_to_mend_is_named(self) -> None:
+        form = form_with(Paragraph("feedback"), TONE, Select("length", ()), FileField("proof"))
+        assert problems(form, complete(form, {})) == {
+            "tone": "is empty: choose one of its options.",
+            "length": "is empty: enter a value.",
+            "proof": "needs a file, which cannot be given in Slack yet: answer this form in Dify.",
+        }
+
+    def test_a_value_that_is_no_option_is_refused(self) -> None:
+        form = form_with(TONE)
+        assert problems(form, complete(form, {"tone": "strict"})) == {
+            "tone": "has a value that is none of its options: choose again."
+        }
+
+    def test_where_dify_could_not_resolve_the_options_any_text_will_do(self) -> None:
+        form = form_with(TYPED_TONE)
+        assert problems(form, complete(form, {"tone": "strict"})) == {}
+
+    @given(st.dictionaries(st.sampled_from(["feedback", "tone", "length", "other"]), st.none() | st.text()))
+    def test_what_has_no_problem_is_complete(self, entered: dict[str, str | None]) -> None:
+        """Every declared input has a value, or somebody is told which one has not."""
+        form = form_with(Paragraph("feedback"), TONE, Select("length", ()), FileField("more", many=True))
+        values = complete(form, entered)
+        assert {field.name for field in form.inputs} <= values.keys() | problems(form, values).keys()
