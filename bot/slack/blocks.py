@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bot.core import effects as do
 from bot.core.effects import SlackEffect
-from bot.core.model import Run
+from bot.core.model import Progress, Run
 from bot.slack import notices
 from bot.slack.form import form_message, form_messages
 from bot.slack.message import Message
@@ -69,8 +69,8 @@ class Reply:
 Rendered = Post | Redraw | Tell | Reply
 
 
-def render(effect: SlackEffect, run: Run | None) -> Rendered:
-    """Render an effect for the run as it stands; only `TellNotStartable` belongs to none."""
+def render(effect: SlackEffect, run: Run | None, progress: Progress | None = None) -> Rendered:
+    """Render an effect for the run as it stands, doing what `progress` says; only `TellNotStartable` has no run."""
     if isinstance(effect, do.TellNotStartable):
         return Reply(effect.response_url, notices.not_startable(effect.problems, effect.corrected))
     assert run is not None, "this effect belongs to a run"
@@ -78,7 +78,7 @@ def render(effect: SlackEffect, run: Run | None) -> Rendered:
         case do.PostRoot():
             return Post((root_message(run),))
         case do.RefreshRoot():
-            return Redraw(run.thread_ts, root_message(run))
+            return Redraw(run.thread_ts, root_message(run, progress))
         case do.PostForm(form_id):
             return Post(form_messages(run, run.form(form_id)))
         case do.RefreshForm(form_id):

@@ -58,6 +58,8 @@ class _Memory:
 
     drawn: dict[str, Run] = field(default_factory=dict)
     """The runs as their root messages were last drawn with what matters."""
+    progress: dict[str, tuple[datetime, Progress]] = field(default_factory=dict)
+    """What the runs were last seen doing, and since when they had been in the state they did it in."""
     answers: dict[str, _Answer] = field(default_factory=dict)
     posted: dict[str, dict[int, str]] = field(default_factory=dict)
     """Of posts that Slack surely left unfinished: the `ts` of the parts that are there."""
@@ -113,7 +115,7 @@ class SlackGateway:
         if isinstance(effect, do.PostAnswer) and run is not None:
             return await self._post_answer(run, post_id, again=again)
         # Rendering a long text takes its time: not in the loop that acks.
-        rendered = await asyncio.to_thread(render, effect, run)
+        rendered = await asyncio.to_thread(render, effect, run, self._progress_of(run) if run else None)
         if isinstance(rendered, Reply):
             await self._reply(rendered)
             return None
@@ -211,8 +213,14 @@ class SlackGateway:
         drawn = self._memory.drawn.get(run.run_id)
         if drawn is not None and _since(drawn) >= _since(run):
             run = drawn
+        _remember(self._memory.progress, run.run_id, (_since(run), progress))
         if run.thread_ts is not None and not run.status.ended and run.status is not RunStatus.PAUSED:
             self._board.note((run.channel_id, run.thread_ts), lambda: root_message(run, progress))
+
+    def _progress_of(self, run: Run) -> Progress | None:
+        """Return what a run was last seen doing in its present state, so that a redraw does not forget it."""
+        since, progress = self._memory.progress.get(run.run_id, (None, None))
+        return progress if since == _since(run) else None
 
     async def show_answer(self, run: Run, text: str) -> None:
         """Have the message of the streamed text redrawn in its turn; until it is posted the text is kept for it."""

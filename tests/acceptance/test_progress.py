@@ -43,6 +43,8 @@ async def test_steps_are_shown_and_stop_stops(scene: Scene) -> None:
     root = await scene.start("ann", "/dify slow topic=tea")
     await scene.reads(root, "Running: Step ", "steps done")
     assert root.buttons == ["Stop"]
+    states = [line for version in root.history for line in version.shown.splitlines() if "⚙️ Running" in line]
+    assert "⚙️ Running" not in states[1:], "no redraw forgets the step"
     await scene.click("ben", root, "Stop")
     await scene.reads(root, "Stopped by @ben")
     assert root.buttons == []
