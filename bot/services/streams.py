@@ -22,7 +22,6 @@ from bot.errors import (
     DifyUnauthorized,
     DifyUnavailable,
     FormClosed,
-    FormRefused,
 )
 from bot.services.recorder import Recorder
 
@@ -129,21 +128,20 @@ class StreamSupervisor:
             DifyUnavailable: nothing was sent.
         """
         dify = self._dify_of(run.app)
-        if not self.follows(run.run_id):
-            live = self._open(run, dify.follow(run))
-            try:
-                async with asyncio.timeout(FIRST_PING):
-                    await live.ready.wait()
-            except TimeoutError:
-                log.warning("no ping before the submit", run=run.run_id)
+        live = self._live.get(run.run_id) or self._open(run, dify.follow(run))
+        try:
+            async with asyncio.timeout(FIRST_PING):
+                await live.ready.wait()
+        except TimeoutError:
+            log.warning("no ping before the submit", run=run.run_id)
         try:
             event = await _submitted(dify, run, form, submission)
         except DifyUnavailable:
-            self._leave(run.run_id)
+            self._leave(live)
             raise
         if isinstance(event, saw.SubmitRefused):
             # The form stays open, maybe for days: nobody listens meanwhile.
-            self._leave(run.run_id)
+            self._leave(live)
         return event
 
     async def close(self) -> None:
@@ -162,10 +160,15 @@ class StreamSupervisor:
         live.reader.add_done_callback(self._ended)
         return live
 
-    def _leave(self, run_id: str) -> None:
-        live = self._live.get(run_id)
-        if live is not None and live.reader is not None:
+    def _leave(self, live: LiveRun) -> None:
+        self._forget(live)
+        if live.reader is not None:
             live.reader.cancel()
+
+    def _forget(self, live: LiveRun) -> None:
+        """Let a stream that has nothing more to say close by itself; the run may be followed anew meanwhile."""
+        if self._live.get(live.run.run_id) is live:
+            del self._live[live.run.run_id]
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._readers.discard(task)
@@ -186,7 +189,7 @@ class StreamSupervisor:
             log.exception("cannot go on reading a stream", run=run_id)
         finally:
             self._places[live.run.app].give_back()
-            del self._live[run_id]
+            self._forget(live)
             live.ready.set()
         if not live.settled:
             self._reconcile(run_id)
@@ -222,8 +225,11 @@ class StreamSupervisor:
                 return
             case _:
                 live.run = await self._recorder.record(live.run.run_id, event)
-                live.settled = isinstance(event, saw.RunPaused | saw.RunFinished)
                 live.ready.set()
+                if isinstance(event, saw.RunPaused | saw.RunFinished):
+                    live.settled = True
+                    # The answer to this pause may be due before the connection is closed, and this one is deaf to it.
+                    self._forget(live)
 
     async def _show(self, live: LiveRun, progress: Progress) -> None:
         live.progress = progress
@@ -249,12 +255,12 @@ async def _submitted(dify: Dify, run: Run, form: Form, submission: Submission) -
     """Send the answer and name what became of it."""
     try:
         await dify.submit(run, form, submission)
-    except FormRefused as exc:
-        return saw.SubmitRefused(form.form_id, exc.message)
     except FormClosed as exc:
         return saw.FormFoundClosed(form.form_id, exc.expired)
     except (DifyNotFound, DifyUnauthorized):
         return saw.FormUnreachable(form.form_id)
+    except DifyRejected as exc:
+        return saw.SubmitRefused(form.form_id, exc.message)
     except DifyUnavailable as exc:
         if not exc.sent:
             raise
