@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
+from typing import Any
 
 import structlog
 
@@ -16,9 +17,7 @@ from bot.core.events import LifecycleEvent
 from bot.core.model import FormStatus, Progress, Run, RunStatus
 from bot.core.ports import Alarm, Clock, Dify, SavedEffect, Slack, Store
 from bot.errors import (
-    BotError,
-    DifyNotFound,
-    DifyUnauthorized,
+    DifyRejected,
     DifyUnavailable,
     FormClosed,
     SlackError,
@@ -100,31 +99,54 @@ class Outbox:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            try:
-                begun = await self._store.claim_effects(self._clock.now(), CLAIM_LIMIT)
-            except StoreError:
-                log.exception("the outbox cannot be read")
-                self._alarm.arm(self._clock.now() + STORE_PAUSE)
-                continue
-            for saved in begun:
-                task = asyncio.create_task(self._carry_out(saved), name=f"effect {saved.row_id}")
-                self._under_way.add(task)
-                task.add_done_callback(self._under_way.discard)
+            # Whoever cancels this must not leave effects behind that are marked as begun and that nobody carries out.
+            await asyncio.shield(self._spawn(self._begin_due(), "outbox"))
 
     async def drain(self, grace: float) -> None:
         """Wait up to `grace` seconds for the effects under way; what is left stands in the store."""
-        if self._under_way:
-            await asyncio.wait(self._under_way, timeout=grace)
-        for task in self._under_way:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                while self._under_way:
+                    await asyncio.wait(self._under_way)
+        left = list(self._under_way)
+        for task in left:
             task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return task
+
+    async def _begin_due(self) -> None:
+        try:
+            begun = await self._store.claim_effects(self._clock.now(), CLAIM_LIMIT)
+        except StoreError:
+            log.exception("the outbox cannot be read")
+            self._alarm.arm(self._clock.now() + STORE_PAUSE)
+            return
+        for saved in begun:
+            self._spawn(self._carry_out(saved), f"effect {saved.row_id}")
 
     async def _carry_out(self, saved: SavedEffect) -> None:
         log.debug("effect begun", effect=type(saved.effect).__name__, run=saved.run_id, attempt=saved.attempts)
+        try:
+            await self._attempt(saved)
+        except StoreError:
+            log.exception("what became of an effect is not saved", effect=type(saved.effect).__name__, run=saved.run_id)
+            await self._take_up_once_saved(saved)
+        # The next effect of this lane can begin.
+        self.wake()
+
+    async def _attempt(self, saved: SavedEffect) -> None:
         try:
             if isinstance(saved.effect, DifyEffect):
                 await self._ask_dify(saved, saved.effect)
             else:
                 await self._tell_slack(saved, saved.effect)
+        except StoreError:
+            raise
         except NoPlace:
             await self._put_back(saved, PLACE_WAIT)
         except (SlackUnavailable, DifyUnavailable) as exc:
@@ -132,14 +154,17 @@ class Outbox:
             pause = pause_before(saved.attempts) if retry_after is None else timedelta(seconds=retry_after)
             log.warning("effect put back", effect=type(saved.effect).__name__, run=saved.run_id, error=str(exc))
             await self._put_back(saved, pause)
-        except StoreError:
-            log.exception("effect carried out, but not saved", effect=type(saved.effect).__name__, run=saved.run_id)
-            await self._take_up_once_saved(saved)
-        except BotError as exc:
+        except Exception as exc:
+            # A refusal, or a mistake of ours: neither may hold up the lane for ever.
             log.exception("effect given up", effect=type(saved.effect).__name__, run=saved.run_id)
-            await self._store.give_up_effect(saved.row_id, str(exc))
-        # The next effect of this lane can begin.
-        self.wake()
+            await self._give_up(saved, str(exc) or type(exc).__name__)
+
+    async def _give_up(self, saved: SavedEffect, reason: str) -> None:
+        if isinstance(saved.effect, do.StartRun | do.SubmitForm):
+            # A run waits for these: whatever went out, it goes on from what can be found out.
+            await self._take_up(saved)
+        else:
+            await self._store.give_up_effect(saved.row_id, reason)
 
     async def _take_up_once_saved(self, saved: SavedEffect) -> None:
         """Treat the effect as one that a crash interrupted, as soon as the database takes that down."""
@@ -233,7 +258,7 @@ class Outbox:
             await self._dify_of(run.app).form_is_open(form)
         except FormClosed as exc:
             return saw.FormFoundClosed(form_id, exc.expired)
-        except (DifyNotFound, DifyUnauthorized):
+        except DifyRejected:
             return saw.FormUnreachable(form_id)
         return saw.FormFoundOpen(form_id)
 
