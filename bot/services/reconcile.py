@@ -1,21 +1,23 @@
 """The one way a run moves after anything unusual: ask Dify how it stands, and record the answer (dify-api §15.3).
 
-Idempotent: it runs after a stream that ended without a word, after a restart, and whenever a poll is due.
+Idempotent: it runs after a stream that ended without a word, after a restart, and whenever a poll is due; of a run that
+is followed, too, since a stream that was opened late knows nothing of the pause that came before it.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 
 import structlog
 
 from bot.core import events as saw
-from bot.core.lifecycle import Transition
+from bot.core.lifecycle import Transition, advance
 from bot.core.model import Run, RunStatus
 from bot.core.polling import GRACE_AFTER_ANSWER
 from bot.core.ports import Clock, Dify, Store
-from bot.errors import BotError, DifyRejected, DifyUnavailable
+from bot.errors import DifyRejected, DifyUnavailable, StoreError
 from bot.services.recorder import Recorder
 from bot.services.streams import NoPlace, StreamSupervisor
 
@@ -70,20 +72,25 @@ class Reconciler:
 
     async def _look(self, run_id: str) -> None:
         async with self._few:
-            run = await self._store.run(run_id)
-            if run.status not in _LIVE:
-                return
-            if self._streams.follows(run_id):
-                await self._look_later(run)
-                return
             try:
-                await self._reconcile(run)
-            except (DifyUnavailable, NoPlace) as exc:
-                log.info("look postponed", run=run_id, error=str(exc))
-                await self._look_later(run)
-            except BotError:
-                log.exception("look failed", run=run_id)
-                await self._look_later(run)
+                run = await self._store.run(run_id)
+                if run.status in _LIVE:
+                    await self._look_at_live(run)
+            except StoreError:
+                log.exception("what was seen of a run is not saved; the look is still due", run=run_id)
+
+    async def _look_at_live(self, run: Run) -> None:
+        try:
+            await self._reconcile(run)
+        except StoreError:
+            raise
+        except (DifyUnavailable, NoPlace) as exc:
+            log.info("look postponed", run=run.run_id, error=str(exc))
+            await self._look_later(run)
+        except Exception:
+            # A mistake of ours would otherwise be repeated at once, since the look stays due.
+            log.exception("look failed", run=run.run_id)
+            await self._look_later(run)
 
     async def _look_later(self, run: Run) -> None:
         await self._recorder.change(run.run_id, lambda run, now: Transition(run))
@@ -98,10 +105,18 @@ class Reconciler:
         if detail.status is RunStatus.PAUSED:
             await self._paused(run, dify)
         elif detail.status is RunStatus.RUNNING:
-            run = await self._recorder.record(run.run_id, saw.RunResumed())
-            await self._streams.attach(run)
+            await self._running(run)
         else:
             await self._recorder.record(run.run_id, saw.RunFinished(detail.status, detail.outputs, detail.error))
+
+    async def _running(self, asked: Run) -> None:
+        def decide(run: Run, now: datetime) -> Transition:
+            # A stream may have told of a pause while Dify was being asked.
+            return advance(run, saw.RunResumed(), now) if run.since == asked.since else Transition(run)
+
+        transition = await self._recorder.change(asked.run_id, decide)
+        if transition is not None and transition.run.status is RunStatus.RUNNING:
+            await self._streams.attach(transition.run)
 
     async def _paused(self, run: Run, dify: Dify) -> None:
         forms = await dify.open_forms(run)
@@ -110,5 +125,5 @@ class Reconciler:
         ids = frozenset(form.form_id for form in forms)
         run = await self._recorder.record(run.run_id, saw.RunPaused(ids))
         waited = self._clock.now() - (run.since or run.created_at)
-        if run.status is RunStatus.RESUMING and waited > GRACE_AFTER_ANSWER:
+        if run.status is not RunStatus.PAUSED and waited > GRACE_AFTER_ANSWER:
             await self._recorder.record(run.run_id, saw.StillNotMoving())
