@@ -18,7 +18,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import listeners, transports
-from bot.core.ports import Dify, Store
+from bot.core.ports import Alarm, Clock, Dify, Store
 from bot.dify.client import DifyClient
 from bot.errors import ConfigError, SlackUnavailable, StoreError
 from bot.services.commands import CommandDesk
@@ -72,34 +72,38 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         store = await stack.enter_async_context(open_store(settings.database_url))
         client = _web_client(settings)
         identity = await _identity(client)
-        parts = await _assemble(settings, store, client, stack)
-        app = _bolt_app(settings, client, identity, parts)
-        await parts.outbox.recover()
-        await parts.reconciler.recover()
-        await stack.enter_async_context(_at_work(parts))
+        ringing = asyncio.Event()
+        alarm = AlarmClock(ringing.set)
+        parts = await assemble(settings, store, client, stack, SystemClock(), alarm)
+        app = bolt_app(settings, client, identity, parts)
+        alarm.start()
+        stack.callback(alarm.stop)
+        workers = await stack.enter_async_context(at_work(parts, ringing))
         await stack.enter_async_context(_open_to_slack(settings, app, client, store))
         log.info("ready", transport=settings.transport.value, apps=sorted(settings.apps), team=identity.team_id)
-        await stop.wait()
+        await _until(stop, workers)
         log.info("stopping")
 
 
 @dataclass(frozen=True, slots=True)
-class _Parts:
+class Parts:
+    """The bot without its ways to the outside: what takes things in, and what carries them out."""
+
     store: Store
+    recorder: Recorder
     outbox: Outbox
     reconciler: Reconciler
     streams: StreamSupervisor
     commands: CommandDesk
     decisions: DecisionDesk
-    alarm: AlarmClock
-    clock: SystemClock
-    ringing: asyncio.Event
+    clock: Clock
+    alarm: Alarm
 
 
-async def _assemble(settings: Settings, store: Store, client: AsyncWebClient, stack: AsyncExitStack) -> _Parts:
-    clock = SystemClock()
-    ringing = asyncio.Event()
-    alarm = AlarmClock(ringing.set)
+async def assemble(
+    settings: Settings, store: Store, client: AsyncWebClient, stack: AsyncExitStack, clock: Clock, alarm: Alarm
+) -> Parts:
+    """Make the parts; `stack` closes what they hold open."""
     recorder = Recorder(store, clock, timedelta(seconds=settings.poll_interval))
     recorder.watch(arm_alarm(alarm))
     slack = await stack.enter_async_context(SlackGateway(client))
@@ -120,7 +124,8 @@ async def _assemble(settings: Settings, store: Store, client: AsyncWebClient, st
         alarm=alarm,
     )
     recorder.watch(lambda transition: outbox.wake() if transition.effects else None)
-    return _Parts(store, outbox, reconciler, streams, commands, DecisionDesk(store, recorder), alarm, clock, ringing)
+    decisions = DecisionDesk(store, recorder)
+    return Parts(store, recorder, outbox, reconciler, streams, commands, decisions, clock, alarm)
 
 
 async def _dify_clients(settings: Settings, stack: AsyncExitStack) -> Callable[[str], Dify]:
@@ -143,16 +148,22 @@ def _places(settings: Settings) -> dict[str, StreamPlaces]:
 
 
 @asynccontextmanager
-async def _at_work(parts: _Parts) -> AsyncIterator[None]:
-    """Work off the outbox and look at runs when the alarm rings; at the end, leave nothing half done."""
-    parts.alarm.start()
-    workers = [
-        asyncio.create_task(parts.outbox.run(), name="outbox"),
-        asyncio.create_task(_answer_alarm(parts), name="alarm"),
-    ]
-    parts.ringing.set()
+async def at_work(parts: Parts, ringing: asyncio.Event) -> AsyncIterator[frozenset[asyncio.Task[None]]]:
+    """Take up what a process before left, work off the outbox, and do what is due whenever the alarm sets `ringing`.
+
+    Gives the tasks that do so and never end by themselves. At the end nothing is left half done.
+    """
+    await parts.outbox.recover()
+    await parts.reconciler.recover()
+    workers = frozenset(
+        {
+            asyncio.create_task(parts.outbox.run(), name="outbox"),
+            asyncio.create_task(_answer_alarm(parts, ringing), name="alarm"),
+        }
+    )
+    ringing.set()
     try:
-        yield
+        yield workers
     finally:
         for worker in workers:
             worker.cancel()
@@ -160,14 +171,24 @@ async def _at_work(parts: _Parts) -> AsyncIterator[None]:
         await parts.outbox.drain(DRAIN)
         await parts.reconciler.close()
         await parts.streams.close()
-        parts.alarm.stop()
 
 
-async def _answer_alarm(parts: _Parts) -> None:
+async def _until(stop: asyncio.Event, workers: frozenset[asyncio.Task[None]]) -> None:
+    """Wait until `stop` is set; a worker that dies of a mistake of ours takes the bot with it, to be started anew."""
+    stopped = asyncio.create_task(stop.wait())
+    try:
+        done, _ = await asyncio.wait({stopped, *workers}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        stopped.cancel()
+
+
+async def _answer_alarm(parts: Parts, ringing: asyncio.Event) -> None:
     """Do what is due, then set the alarm for what is due next."""
     while True:
-        await parts.ringing.wait()
-        parts.ringing.clear()
+        await ringing.wait()
+        ringing.clear()
         try:
             await parts.store.forget_deliveries(parts.clock.now() - DELIVERIES_KEPT)
             await parts.reconciler.look_at_due()
@@ -213,7 +234,9 @@ async def _identity(client: AsyncWebClient) -> AuthorizeResult:
     )
 
 
-def _bolt_app(settings: Settings, client: AsyncWebClient, identity: AuthorizeResult, parts: _Parts) -> AsyncApp:
+def bolt_app(settings: Settings, client: AsyncWebClient, identity: AuthorizeResult, parts: Parts) -> AsyncApp:
+    """Return the app that takes in what people do, as the bot that `identity` names."""
+
     async def authorize() -> AuthorizeResult:
         return identity
 
