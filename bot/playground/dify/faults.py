@@ -5,7 +5,7 @@ from collections import defaultdict, deque
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bot.playground.dify.errors import ApiError, internal_server_error
+from bot.playground.dify.errors import ApiError, internal_server_error, invalid_param
 from bot.playground.dify.streams import Cut
 
 
@@ -43,9 +43,11 @@ class Failure:
     status: int
 
     def error(self) -> ApiError:
-        """Return the answer."""
+        """Return the answer; an app with too many runs says so with 400 (recording 24), the quota of Cloud with 429."""
+        if self.status == 400:
+            return invalid_param("Too many requests. Please try again later. The current maximum is 1.")
         if self.status == 429:
-            return ApiError(429, "too_many_requests", "Too many requests. Please try again later.")
+            return ApiError(429, "rate_limit_error", "Too many requests. Please try again later.")
         return internal_server_error() if self.status == 500 else ApiError(self.status, "unknown", "Failure on request")
 
 

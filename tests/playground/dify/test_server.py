@@ -152,7 +152,7 @@ async def test_filled_events_can_be_left_out() -> None:
             assert "human_input_form_filled" not in await follower.to_end()
 
 
-@pytest.mark.parametrize("status", [429, 500, 503])
+@pytest.mark.parametrize("status", [400, 429, 500, 503])
 async def test_a_request_can_be_told_to_fail_as_often_as_asked(status: int) -> None:
     async with playing(apps.quick()) as (dify, client):
         dify.fail_next("parameters", status=status, times=2)
