@@ -196,6 +196,8 @@ class Form:
     submission: Submission | None = None
     refusal: str | None = None
     """Why Dify refused the last answer; cleared by the next one."""
+    lost_responses: int = 0
+    """How often a submission went out and no response came back."""
 
     def user_action(self, action_id: str) -> UserAction | None:
         """Return the action with this id, if the form has one."""
