@@ -1,0 +1,80 @@
+"""Measures the bot beside a bare Bolt listener and a bare httpx-sse loop: `python -m tests.benchmarks`.
+
+Everything is measured in one run on one machine, and what counts are the ratios. The bot is the one that is shipped,
+started as its own process with its own settings; the simulated Slack, the simulated Dify, the bare listener and the
+bare loop are a process each, and the one that measures only waits. Everything talks over loopback. Each measure starts
+all of them anew, the bot with an empty SQLite database in the folder for temporary files, on whose disk every
+acknowledged click is synced.
+
+`ack`: from the moment the simulated Slack hands a signed HTTP request to its client until it has read the answer. Both
+the bot and the bare listener (Bolt's own web application, listeners that do nothing but `ack()`) get the same requests
+from the same process: clicks on “OK” of a form that is open, with a text and a select (for the bot, each on another
+form, which it decides; for the bare listener, on a copy of one), and `/dify quick topic=launch`, which the bot saves
+and runs. They take turns, the bare listener first, since it leaves no work behind; then it is waited until the bot has
+called Slack no more for 50 ms, so that both meet a machine at rest, or under the load of the 200 runs alone (20 events
+a second each, which only the bot reads). The ratio is of the 99th percentiles of clicks and commands taken together.
+The machine's cores are shared by the simulators, too: with two cores the 200 runs alone leave little of them.
+
+`cpu`: user and system time of the bot's whole process per stream event, beside the bare loop's, over one window in
+which all streams are open and the work of starting them is done; start-up and connecting are therefore not in it. The
+loop reads the same events of the same runs at the same time, each stream over an `httpx.AsyncClient` of its own with
+a shared TLS context, and decodes each event's JSON. The bot's share contains all that it does meanwhile, such as
+redrawing messages within Slack's budget for updates, which one stream pays for alone. 1 and 100 streams carry 20 events
+a second each; 1,000 carry 2, as 20,000 events a second are more than the simulated server can write.
+
+`latency`: runs with one form, one after the other. Click → submit: from handing the click to the client until the
+answer's request arrives at Dify; subscribing to the run's events and waiting for Dify's first ping is part of it, and
+the simulated Dify sends that at once. Event → post: from writing the event of the form, or of the run's end, until the
+call of chat.postMessage or chat.update that shows it arrives, less the time the simulated Slack took for other calls.
+
+`startup`: from starting the process until `/healthz` answers, over HTTP transport. `memory`: resident set of the bot's
+process after one run paused on its form, and with 500 runs that stream 2 events a second each.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import sys
+from collections.abc import Sequence
+
+from tests.benchmarks.measures import FULL, MEASURES, QUICK, Effort, Row
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks",
+        description="Measure the bot beside a bare Bolt listener and a bare httpx-sse loop.",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    parser.add_argument("--quick", action="store_true", help="fewer samples: to see that it works, not how fast")
+    parser.add_argument("--only", choices=MEASURES, help="one measure alone")
+    options = parser.parse_args()
+    names = [options.only] if options.only else list(MEASURES)
+    rows = asyncio.run(_measure(names, QUICK if options.quick else FULL))
+    facts = {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
+    if options.json:
+        print(json.dumps({row.key: round(row.value, 4) for row in rows} | {"machine": facts}))  # noqa: T201
+    else:
+        print(_table(rows), "", *(f"{name}: {fact}" for name, fact in facts.items()), sep="\n")  # noqa: T201
+
+
+async def _measure(names: Sequence[str], effort: Effort) -> list[Row]:
+    rows = []
+    for name in names:
+        print(f"measuring {name} …", file=sys.stderr)  # noqa: T201
+        rows += await MEASURES[name](effort)
+    return rows
+
+
+def _table(rows: Sequence[Row]) -> str:
+    width = max(len(row.key) for row in rows)
+    return "\n".join(f"{row.key:<{width}}  {row.value:>9.2f}  {row.meaning}" for row in rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""The simulated Slack in a process of its own: one workspace with the bot, and one with the bare listener."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Any, Self
+
+from bot.playground.slack import Message, Person, RateLimits, Result, SlackServer, Workspace
+from tests.benchmarks.children import serve
+from tests.benchmarks.dify_side import QUESTION, RESULT
+
+CHANNELS = 20
+"""Enough for Slack's limit of one post a second and channel to matter little to the bot's own pacing."""
+AT_ONCE = 20
+QUIET_SECONDS, QUIET_AT_LAST = 0.05, 1.0
+WAIT_SECONDS = 300.0
+
+
+class SlackSide:
+    """What the benchmark asks of the simulated workspaces, and of the people in them."""
+
+    def __init__(self) -> None:
+        self._bot, self._bare = _workspace(), _workspace()
+        self._servers = {"bot": SlackServer(self._bot), "bare": SlackServer(self._bare)}
+        self._open = AsyncExitStack()
+        self._topics = 0
+
+    async def __aenter__(self) -> Self:
+        for server in self._servers.values():
+            await self._open.enter_async_context(server)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._open.aclose()
+
+    async def addresses(self) -> dict[str, dict[str, str]]:
+        """Return what the bot and the bare listener have to know."""
+        return {
+            name: {
+                "api_url": server.api_url,
+                "token": server.workspace.bot_token,
+                "signing_secret": server.workspace.signing_secret,
+            }
+            for name, server in self._servers.items()
+        }
+
+    async def deliver(self, name: str, url: str) -> None:
+        """Deliver what people do to the bot (or the bare listener) at this address."""
+        await self._servers[name].deliver_over_http(url)
+
+    async def start_runs(self, app: str, count: int) -> None:
+        """Start runs as people do, a few at a time, spread over the channels."""
+        few = asyncio.Semaphore(AT_ONCE)
+
+        async def start(number: int) -> None:
+            async with few:
+                _acked(await self._ann.command(_channel(number), f"/dify {app}"))
+
+        await asyncio.gather(*(start(number) for number in range(count)))
+
+    async def settled(self) -> None:
+        """Wait until nothing but progress is being posted."""
+
+        def posts() -> int:
+            return sum(call.method != "chat.update" for call in self._bot.calls)
+
+        async with asyncio.timeout(WAIT_SECONDS):
+            before = -1
+            while before < (now := posts()):
+                before = now
+                await asyncio.sleep(1)
+
+    # --- acknowledgements --------------------------------------------------------------------------------------------
+
+    async def open_forms(self, count: int) -> None:
+        """Have `count` forms posted that nobody has answered."""
+        topics = [self._new_topic() for _ in range(count)]
+        for number, topic in enumerate(topics):
+            _acked(await self._ann.command(_channel(number), f"/dify ask topic={topic}"))
+        self._forms = [await self._form(topic, _channel(number)) for number, topic in enumerate(topics)]
+        content = self._forms[0].history[-1].content
+        self._copy = self._bare.post(self._bare.channel(_channel(0)), content, self._bare.bot)
+
+    async def acks(self, count: int) -> dict[str, dict[str, list[float]]]:
+        """Return what `count` clicks and as many commands took to be acked, in ms, beside the bare listener's.
+
+        Click, command, click, command …, each first at the bare listener, which leaves nothing to do, then at the
+        bot; the next pair waits until the bot has worked off what this one gave it to do.
+        """
+        times: dict[str, dict[str, list[float]]] = {name: {"click": [], "command": []} for name in self._servers}
+        bare_ann = self._bare.person("ann")
+        for number in range(count):
+            form = self._forms.pop()
+            channel, command = _channel(number), "/dify quick topic=launch"
+            bare_ann.select(self._copy, "tone", "formal")
+            times["bare"]["click"].append(_acked(await bare_ann.click(self._copy, "OK")))
+            self._ann.select(form, "tone", "formal")
+            times["bot"]["click"].append(_acked(await self._ann.click(form, "OK")))
+            await self._quiet()
+            times["bare"]["command"].append(_acked(await bare_ann.command(channel, command)))
+            times["bot"]["command"].append(_acked(await self._ann.command(channel, command)))
+            await self._quiet()
+        return times
+
+    async def _quiet(self) -> None:
+        """Wait until the bot has called nothing for a moment; under load, that may never be."""
+        before, waited = -1, 0.0
+        while before < len(self._bot.calls) and waited < QUIET_AT_LAST:
+            before = len(self._bot.calls)
+            await asyncio.sleep(QUIET_SECONDS)
+            waited += QUIET_SECONDS
+
+    # --- latencies ---------------------------------------------------------------------------------------------------
+
+    async def reviews(self, count: int) -> list[dict[str, Any]]:
+        """Play runs of `ask` from the command to the result, one after the other.
+
+        Each gives its `topic` and, in seconds of the monotonic clock, `clicked`, and `form` and `result`: the moment
+        at which the call that posted it came in, and the `answered` moments of the calls that came before.
+        """
+        return [await self._review(_channel(number)) for number in range(count)]
+
+    async def _review(self, channel: str) -> dict[str, Any]:
+        topic, first_call = self._new_topic(), len(self._bot.calls)
+        _acked(await self._ann.command(channel, f"/dify ask topic={topic}"))
+        form = await self._form(topic, channel)
+        self._ann.select(form, "tone", "formal")
+        await self._quiet()
+        _acked(await self._ann.click(form, "OK"))
+        clicked = self._bot.deliveries[-1].sent
+        await self._bot.wait_for(lambda: self._arrival(first_call, RESULT.format(topic)), timeout=WAIT_SECONDS)
+        await self._quiet()
+        return {
+            "topic": topic,
+            "clicked": clicked,
+            "form": self._arrival(first_call, QUESTION.format(topic)),
+            "result": self._arrival(first_call, RESULT.format(topic)),
+            "calls": [(call.arrived, call.answered) for call in self._bot.calls[first_call:]],
+        }
+
+    def _arrival(self, first_call: int, text: str) -> float | None:
+        calls = self._bot.calls[first_call:]
+        return next((call.arrived for call in calls if text in str(call.arguments)), None)
+
+    # --- shared ------------------------------------------------------------------------------------------------------
+
+    @property
+    def _ann(self) -> Person:
+        return self._bot.person("ann")
+
+    def _new_topic(self) -> str:
+        self._topics += 1
+        return f"case-{self._topics:04}"
+
+    async def _form(self, topic: str, channel: str) -> Message:
+        text = QUESTION.format(topic)
+        return await self._bot.wait_for(
+            lambda: self._bot.find(channel=channel, text=text, button="OK"), timeout=WAIT_SECONDS
+        )
+
+
+def _workspace() -> Workspace:
+    channels = {_channel(number): ("ann", "bot") for number in range(CHANNELS)}
+    return Workspace(people=("ann",), channels=channels, rate_limits=RateLimits.off(), ack_timeout=WAIT_SECONDS)
+
+
+def _channel(number: int) -> str:
+    return f"c{number % CHANNELS:02}"
+
+
+def _acked(result: Result) -> float:
+    """Return how long it took, in ms."""
+    if not result.acked or result.ack_ms is None:
+        raise RuntimeError(f"not acknowledged: {result.error}")
+    return result.ack_ms
+
+
+async def _main() -> None:
+    async with SlackSide() as side:
+        await serve(side)
+
+
+if __name__ == "__main__":
+    asyncio.run(_main())
