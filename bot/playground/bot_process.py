@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-START_SECONDS, STOP_SECONDS = 30.0, 15.0
+STOP_SECONDS = 15.0
 _PACKAGE = Path(__file__).parents[2]
 _LAST_LINES = 15
 
@@ -30,13 +30,20 @@ class BotProcess:
     """Runs `python -m bot run` while it is entered, and leaves nothing running behind.
 
     `environment` is all the bot gets to know, but for the path to programs and to this package. `folder` is where it
-    runs and where its log is kept, `ready` returns as soon as it can be talked to.
+    runs and where its log is kept, `ready` returns as soon as it can be talked to, after `start_seconds` at most.
     """
 
-    def __init__(self, environment: Mapping[str, str], folder: Path, ready: Callable[[], Awaitable[object]]) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        folder: Path,
+        ready: Callable[[], Awaitable[object]],
+        start_seconds: float = 30.0,
+    ) -> None:
         self._environment = {"PATH": os.environ.get("PATH", ""), "PYTHONPATH": str(_PACKAGE), **environment}
         self._folder = folder
         self._ready = ready
+        self._start_seconds = start_seconds
         self._child: asyncio.subprocess.Process | None = None
         self.log = folder / "bot.log"
         """What the bot wrote to its standard error, over all its starts."""
@@ -107,11 +114,11 @@ class BotProcess:
         ready = asyncio.ensure_future(self._ready())
         ended = asyncio.ensure_future(child.wait())
         try:
-            await asyncio.wait((ready, ended), timeout=START_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((ready, ended), timeout=self._start_seconds, return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
                 raise BotDied(f"The bot ended with exit code {ended.result()}.", self.log)
             if not ready.done():
-                raise BotDied(f"The bot was not ready within {START_SECONDS:.0f} s.", self.log)
+                raise BotDied(f"The bot was not ready within {self._start_seconds:.0f} s.", self.log)
             await ready
         finally:
             for waiting in (ready, ended):

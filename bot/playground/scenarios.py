@@ -196,8 +196,9 @@ class Scene:
         """Whether a message shows all these texts, upper and lower case alike."""
         return all(part.casefold() in self.text(message).casefold() for part in parts)
 
-    def dify_form(self, root: Message) -> Form:
-        """Return Dify's newest form, that of the run whose form people see now."""
+    @property
+    def asked(self) -> Form:
+        """Dify's side of the form that was opened last."""
         return self.dify.open_forms()[-1]
 
     # --- judging -----------------------------------------------------------------------------------------------------
@@ -328,7 +329,7 @@ async def regenerate(scene: Scene) -> None:
 async def race(scene: Scene) -> None:
     root = await scene.start("cleo", _REVIEW)
     form = await scene.form(root, "Approve")
-    asked = scene.dify_form(root)
+    asked = scene.asked
     clicked = {"ann": "Approve", "ben": "Apply edit"}
     await scene.click_at_once(form, **clicked)
     await scene.until(lambda: asked.answered, "one of the two answers reaches Dify")
@@ -351,7 +352,7 @@ async def race(scene: Scene) -> None:
 async def elsewhere(scene: Scene) -> None:
     root = await scene.start("ann", _REVIEW)
     form = await scene.form(root, "Apply edit")
-    asked = scene.dify_form(root)
+    asked = scene.asked
     await scene.fill("ben", form, "edits", "Not yet, please.")
     await scene.tell("Meanwhile somebody answers the form on Dify's own page: Approve")
     await scene.dify.answer_elsewhere(asked, "approve", {"edits": "", "feedback": ""})
@@ -372,7 +373,7 @@ async def elsewhere(scene: Scene) -> None:
 async def expired(scene: Scene) -> None:
     root = await scene.start("ann", _REVIEW.replace("review", "hasty"))
     form = await scene.form(root, "Approve")
-    asked = scene.dify_form(root)
+    asked = scene.asked
     await scene.tell(f"Nobody answers; the deadline of this app passes after {HASTY_DEADLINE} seconds")
     await asyncio.sleep(max(0.0, asked.expires_at - scene.dify.clock.now()))
     scene.dify.sweep()

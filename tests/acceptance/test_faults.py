@@ -46,7 +46,7 @@ async def test_lost_response_of_a_submit_is_settled(stage: Stage, scene: Scene) 
     """Dify took the answer, its response got lost: it is not sent again, and the form says who decided."""
     root = await scene.start("ann", "/dify two_forms topic=tea")
     form = await scene.form(root, "No")
-    asked = scene.dify_form(root)
+    asked = scene.asked
     stage.dify.lose_response("submit_form")
     await scene.click("ben", form, "No")
     await scene.reads(form, "✅ No", "@ben")
@@ -55,16 +55,30 @@ async def test_lost_response_of_a_submit_is_settled(stage: Stage, scene: Scene) 
     assert len(scene.submits) == 1
 
 
-@pytest.mark.parametrize("status", [500, 429])
-async def test_submit_that_dify_refuses_for_the_moment_is_sent_again(stage: Stage, scene: Scene, status: int) -> None:
-    """A server error or back-pressure decides nothing: the answer goes out until Dify takes it, once."""
+async def test_submit_that_fails_in_dify_is_sent_again(stage: Stage, scene: Scene) -> None:
+    """A server error decides nothing: the answer goes out until Dify takes it, once."""
     root = await scene.start("ann", "/dify two_forms topic=tea")
     form = await scene.form(root, "No")
-    stage.dify.fail_next("submit_form", status)
+    stage.dify.fail_next("submit_form", 500)
     await scene.click("ben", form, "No")
     await scene.reads(form, "✅ No", "@ben")
     await scene.reads(root, DONE)
-    assert [each.status for each in scene.submits] == [status, 200]
+    assert [each.status for each in scene.submits] == [500, 200]
+
+
+async def test_submit_beyond_the_quota_leaves_the_form_open(stage: Stage, scene: Scene) -> None:
+    """Dify says so with 429, and asking again does not help: people are told why, and decide when to try again."""
+    root = await scene.start("ann", "/dify two_forms topic=tea")
+    form = await scene.form(root, "No")
+    await scene.fill("ben", form, "note", "not today")
+    stage.dify.fail_next("submit_form", 429)
+    await scene.click("ben", form, "No")
+    await scene.reads(form, "did not take", "Too many requests")
+    await scene.told("ben", "did not take", "Too many requests")
+    await scene.click("ben", form, "No")
+    await scene.reads(form, "✅ No", "@ben", "not today")
+    await scene.result(root, "first: not today")
+    assert [each.status for each in scene.submits] == [429, 200]
 
 
 async def test_start_without_an_answer_is_not_sent_again(stage: Stage, scene: Scene) -> None:

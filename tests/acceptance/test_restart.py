@@ -75,7 +75,7 @@ async def test_crash_while_an_answer_is_on_its_way(stage: Stage, scene: Scene) -
     root = await scene.start("ann", "/dify pick title=Menu")
     form = await scene.form(root, "Accept")
     await scene.select("ben", form, "priority", "low")
-    asked = scene.dify_form(root)
+    asked = scene.asked
     stage.dify.delay_next("submit_form", 60 * SPEED)
     await scene.click("ben", form, "Accept")
     await stage.dify.wait_for(lambda: scene.submits)
@@ -92,7 +92,7 @@ async def test_what_happened_meanwhile_is_caught_up_with(stage: Stage, scene: Sc
     root = await scene.start("ann", "/dify two_forms topic=tea")
     form = await scene.form(root, "OK", "First review")
     await stage.bot.terminate()
-    await stage.dify.answer_elsewhere(scene.dify_form(root), "no", {"note": "by mail"})
+    await stage.dify.answer_elsewhere(scene.asked, "no", {"note": "by mail"})
     await stage.bot.start()
     await scene.reads(form, "✅", "answered")
     await scene.reads(root, DONE)

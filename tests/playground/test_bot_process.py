@@ -1,0 +1,58 @@
+"""The bot as a child: a start that goes wrong is told, and nothing is left running."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from bot.playground.bot_process import BotDied, BotProcess
+
+
+async def never() -> None:
+    """Wait for something that does not happen."""
+    await asyncio.Event().wait()
+
+
+async def test_bot_that_ends_at_once_is_told_with_its_last_words(tmp_path: Path) -> None:
+    """An environment made from scratch names no token, whatever this test's own environment holds."""
+    bot = BotProcess({}, tmp_path, never)
+    with pytest.raises(BotDied, match=r"exit code 2\. Its last words: .*SLACK_BOT_TOKEN"):
+        await bot.start()
+    assert not bot.is_running
+
+
+async def test_bot_that_does_not_get_ready_is_ended(tmp_path: Path) -> None:
+    """Waiting has an end, and the child does not outlive it."""
+    bot = BotProcess({}, tmp_path, never, start_seconds=0.0)
+    with pytest.raises(BotDied, match="was not ready within"):
+        await bot.start()
+    assert not bot.is_running
+
+
+async def test_trouble_while_waiting_is_passed_on(tmp_path: Path) -> None:
+    """What goes wrong in the readiness check is not taken for a death of the bot."""
+
+    async def fail() -> None:
+        raise ConnectionError("no such host")
+
+    bot = BotProcess({}, tmp_path, fail)
+    with pytest.raises(ConnectionError):
+        await bot.start()
+    assert not bot.is_running
+
+
+async def test_only_what_tells_of_an_error_is_a_complaint(tmp_path: Path) -> None:
+    """Tracebacks are no JSON and count, too."""
+    bot = BotProcess({}, tmp_path, never)
+    lines = [json.dumps({"level": level, "event": level}) for level in ("info", "warning", "error", "critical")]
+    bot.log.write_text("\n".join([*lines, "Traceback (most recent call last):"]))
+    assert bot.complaints() == [*lines[2:], "Traceback (most recent call last):"]
+
+
+def test_what_was_never_started_has_no_number(tmp_path: Path) -> None:
+    """Asking for it is a mistake of the caller."""
+    with pytest.raises(RuntimeError):
+        _ = BotProcess({}, tmp_path, never).pid
