@@ -17,7 +17,7 @@ from bot.settings import Transport
 CONFIG_ERROR = 2
 """Exit code where a setting is missing or wrong."""
 
-WATCHING_PACE, PLAYING_PACE = 2.0, 0.5
+WATCHING_PACE, PLAYING_PACE = 3.0, 0.5
 """Seconds that the people of the demo take before everything they do."""
 
 app = typer.Typer(
