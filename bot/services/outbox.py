@@ -12,7 +12,7 @@ import structlog
 
 from bot.core import effects as do
 from bot.core import events as saw
-from bot.core.effects import DifyEffect, SlackEffect
+from bot.core.effects import DifyEffect, Effect, SlackEffect
 from bot.core.events import LifecycleEvent
 from bot.core.model import FormStatus, Progress, Run, RunStatus
 from bot.core.ports import Alarm, Clock, Dify, SavedEffect, Slack, Store
@@ -86,13 +86,11 @@ class Outbox:
         self.wake()
 
     async def _take_up(self, saved: SavedEffect) -> None:
-        match saved.effect:
-            case do.StartRun() if saved.run_id:
-                await self._recorder.record(saved.run_id, saw.StartUnconfirmed(), done=saved.row_id)
-            case do.SubmitForm(form_id=form_id) if saved.run_id:
-                await self._recorder.record(saved.run_id, saw.SubmitUncertain(form_id), done=saved.row_id)
-            case _:
-                await self._store.put_back_effect(saved.row_id, self._clock.now())
+        event = _interrupted(saved.effect)
+        if event is not None and saved.run_id is not None:
+            await self._recorder.record(saved.run_id, event, done=saved.row_id)
+        else:
+            await self._store.put_back_effect(saved.row_id, self._clock.now())
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -116,8 +114,13 @@ class Outbox:
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)
         self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+        task.add_done_callback(self._ended)
         return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            log.error("work on the outbox died", task=task.get_name(), exc_info=exc)
 
     async def _begin_due(self) -> None:
         try:
@@ -160,11 +163,10 @@ class Outbox:
             await self._give_up(saved, str(exc) or type(exc).__name__)
 
     async def _give_up(self, saved: SavedEffect, reason: str) -> None:
-        if isinstance(saved.effect, do.StartRun | do.SubmitForm):
-            # A run waits for these: whatever went out, it goes on from what can be found out.
-            await self._take_up(saved)
-        else:
-            await self._store.give_up_effect(saved.row_id, reason)
+        await self._store.give_up_effect(saved.row_id, reason)
+        event = _interrupted(saved.effect)
+        if event is not None and saved.run_id is not None:
+            await self._recorder.record(saved.run_id, event)
 
     async def _take_up_once_saved(self, saved: SavedEffect) -> None:
         """Treat the effect as one that a crash interrupted, as soon as the database takes that down."""
@@ -261,6 +263,17 @@ class Outbox:
         except DifyRejected:
             return saw.FormUnreachable(form_id)
         return saw.FormFoundOpen(form_id)
+
+
+def _interrupted(effect: Effect) -> LifecycleEvent | None:
+    """Name what it means that an effect was begun and nobody knows what came of it; None where it may be repeated."""
+    match effect:
+        case do.StartRun():
+            return saw.StartUnconfirmed()
+        case do.SubmitForm(form_id=form_id):
+            return saw.SubmitUncertain(form_id)
+        case _:
+            return None
 
 
 def _posted(effect: SlackEffect, ts: str | None) -> LifecycleEvent | None:

@@ -1,0 +1,315 @@
+"""The bot in this process between both simulated platforms, with one clock for all three that is moved by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from slack_sdk.web.async_client import AsyncWebClient
+from sqlalchemy import URL, make_url
+
+from bot.bootstrap import Parts, assemble, at_work
+from bot.core.model import Command, Run, RunStatus
+from bot.playground.dify import App, DifyServer
+from bot.playground.dify import Dify as DifySimulator
+from bot.playground.dify.apps import all_apps
+from bot.playground.dify.simulator import RecordedRequest
+from bot.playground.slack import Message, RateLimits, SlackServer, Workspace
+from bot.playground.slack.tickets import Destination
+from bot.settings import AppSettings, Settings
+from bot.store.database import SqliteDatabase, Work
+from bot.store.migrations import migrate
+from bot.store.sql import SqlStore
+
+Found = TypeVar("Found")
+
+SPEED = 50.0
+"""How many times faster than a real server the simulated Dify is."""
+CHANNEL = "content"
+PATIENCE = 10.0
+
+
+class HandClock:
+    """`Clock` and `Alarm` of the bot, and what both platforms go by.
+
+    It stands still but for a millisecond at each look, so that no two moments are the same.
+    """
+
+    def __init__(self, ring: Callable[[], None]) -> None:
+        self._now = datetime.now(UTC)
+        self._ring = ring
+        self.armed: datetime | None = None
+
+    def now(self) -> datetime:
+        """Return the present moment."""
+        self._now += timedelta(milliseconds=1)
+        return self._now
+
+    def seconds(self) -> float:
+        """Return the present moment in Unix seconds."""
+        return self.now().timestamp()
+
+    def arm(self, at: datetime) -> None:
+        """Ring at this moment, unless it rings earlier anyway."""
+        self.armed = at if self.armed is None else min(at, self.armed)
+        self._ring_if_due()
+
+    def advance(self, **span: float) -> None:
+        """Let time pass: `minutes=2`."""
+        self._now += timedelta(**span)
+        self._ring_if_due()
+
+    def _ring_if_due(self) -> None:
+        if self.armed is not None and self.armed <= self._now:
+            self.armed = None
+            self._ring()
+
+
+class WatchedDatabase(SqliteDatabase):
+    """A database that tells of everything that is written into it."""
+
+    def __init__(self, url: URL) -> None:
+        super().__init__(url)
+        self.written = asyncio.Event()
+        self.writing = asyncio.Event()
+
+    async def write(self, work: Work[Found]) -> Found:
+        """Write, and tell."""
+        self.writing.set()
+        try:
+            return await super().write(work)
+        finally:
+            self.writing.clear()
+            self.written.set()
+
+
+@dataclass(frozen=True)
+class Row:
+    """An effect in the outbox."""
+
+    kind: str
+    state: str
+    attempts: int
+    due_at: datetime
+    reason: str | None
+
+
+@dataclass
+class Stage:
+    """Both platforms and the parts of the bot, which work only within `working`."""
+
+    settings: Settings
+    workspace: Workspace
+    slack: SlackServer
+    dify: DifySimulator
+    client: AsyncWebClient
+    store: SqlStore
+    parts: Parts
+    clock: HandClock
+    ringing: asyncio.Event
+    file: Path
+    database: WatchedDatabase
+    _numbers: Iterable[int] = field(default_factory=lambda: itertools.count(1))
+
+    @asynccontextmanager
+    async def working(self) -> AsyncIterator[None]:
+        """Let the bot take up what is in its store, and work until the context ends."""
+        async with at_work(self.parts, self.ringing):
+            yield
+
+    # --- what people do ----------------------------------------------------------------------------------------------
+
+    def command(self, text: str, user: str = "ann", channel: str = CHANNEL) -> Command:
+        """Return a slash command as it arrives; its id is the id of the run it starts."""
+        person, place = self.workspace.person(user), self.workspace.channel(channel)
+        path = self.workspace.tickets.new_response_url(Destination(place, person.id, None))
+        return Command(
+            command_id=f"run-{next(iter(self._numbers))}",
+            name="/dify",
+            text=text,
+            team_id=self.workspace.team_id,
+            channel_id=place.id,
+            user_id=person.id,
+            response_url=f"{self.workspace.url}/{path}",
+        )
+
+    async def ask(self, text: str, user: str = "ann", channel: str = CHANNEL) -> str:
+        """Take in a command and return the id of the run it asks for."""
+        command = self.command(text, user, channel)
+        await self.parts.commands.take_in(command, f"command:{command.command_id}")
+        return command.command_id
+
+    async def choose(self, form_id: str, action_id: str, user: str = "ben", **values: str | None) -> None:
+        """Press a button of a form, with these values in its fields."""
+        await self.parts.decisions.choose(
+            form_id,
+            action_id,
+            self.workspace.person(user).id,
+            lambda form: values,
+            delivery=f"click:{next(iter(self._numbers))}",
+        )
+
+    # --- what comes of it --------------------------------------------------------------------------------------------
+
+    async def until(self, holds: Callable[[], Found]) -> Found:
+        """Return the first true value of `holds`, asked again whenever the bot saved something."""
+        async with asyncio.timeout(PATIENCE):
+            while not (found := holds()):
+                self.database.written.clear()
+                await self.database.written.wait()
+            return found
+
+    async def run_when(self, run_id: str, holds: Callable[[Run], Any]) -> Run:
+        """Wait until a run is as it should be, and return it."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                self.database.written.clear()
+                try:
+                    run = await self.store.run(run_id)
+                except KeyError:
+                    pass  # its command is not checked yet
+                else:
+                    if holds(run):
+                        return run
+                await self.database.written.wait()
+
+    async def in_status(self, run_id: str, status: RunStatus) -> Run:
+        """Wait until a run stands so, and return it."""
+        return await self.run_when(run_id, lambda run: run.status is status)
+
+    async def paused(self, text: str, forms: int = 1) -> Run:
+        """Start a run and wait until it is paused and its forms are posted."""
+        run_id = await self.ask(text)
+        return await self.run_when(
+            run_id,
+            lambda run: (
+                run.status is RunStatus.PAUSED and [bool(form.message_ts) for form in run.forms] == [True] * forms
+            ),
+        )
+
+    async def settled(self) -> None:
+        """Wait until the outbox holds nothing but what is tried later and what was given up."""
+        await self.until(lambda: all(row.state == "failed" or row.due_at > self.clock.now() for row in self.outbox()))
+
+    def outbox(self) -> list[Row]:
+        """What stands in the outbox, in order."""
+        with self._sql() as database:
+            rows = database.execute("SELECT kind, state, attempts, due_at, reason FROM outbox ORDER BY id").fetchall()
+        return [
+            Row(kind, state, n, datetime.fromisoformat(at).replace(tzinfo=UTC), why) for kind, state, n, at, why in rows
+        ]
+
+    async def put_back(self, kind: str) -> Row:
+        """Wait until an effect of this kind waits to be tried again."""
+
+        def tried() -> Row | None:
+            rows = (row for row in self.outbox() if row.kind == kind and row.state == "pending" and row.attempts)
+            return next(rows, None)
+
+        return await self.until(tried)
+
+    @contextmanager
+    def refusing(self, *statements: str) -> Iterator[None]:
+        """Let the database refuse statements such as `DELETE ON outbox`, as a full disk would, meanwhile."""
+        with self._sql() as database:
+            for number, statement in enumerate(statements):
+                refusal = "BEGIN SELECT RAISE(ABORT, 'disk full'); END"
+                database.execute(f"CREATE TRIGGER refusal_{number} BEFORE {statement} {refusal}")
+        yield
+        with self._sql() as database:
+            for number, _ in enumerate(statements):
+                database.execute(f"DROP TRIGGER refusal_{number}")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep every writer waiting meanwhile."""
+        with self._sql() as database:
+            database.execute("BEGIN IMMEDIATE")
+            yield
+
+    @contextmanager
+    def _sql(self) -> Iterator[sqlite3.Connection]:
+        database = sqlite3.connect(self.file, timeout=PATIENCE)
+        with database:
+            yield database
+        database.close()
+
+    def thread(self, run: Run) -> list[Message]:
+        """The messages in a run's thread."""
+        assert run.thread_ts is not None
+        return self.workspace.channel(CHANNEL).replies(run.thread_ts)
+
+    def root(self, run: Run) -> Message:
+        """The root message of a run."""
+        message = self.workspace.channel(CHANNEL).message(run.thread_ts)
+        assert message is not None
+        return message
+
+    async def reads(self, message: Message, *parts: str) -> None:
+        """Wait until a message shows all these texts."""
+        await self.workspace.wait_for(lambda: all(part.casefold() in message.shown.casefold() for part in parts))
+
+    async def told(self, user: str, *parts: str) -> Message:
+        """Wait until somebody is told these texts in private."""
+        return await self.workspace.wait_for(
+            lambda: next(
+                (
+                    note
+                    for note in self.workspace.find_all(visible_to=user)
+                    if all(part.casefold() in note.shown.casefold() for part in parts)
+                ),
+                None,
+            )
+        )
+
+    def requests(self, method: str, path: str) -> list[RecordedRequest]:
+        """The requests that Dify got, by method and a part of their path."""
+        return [each for each in self.dify.requests if each.method == method and path in each.path]
+
+    def submits(self) -> list[RecordedRequest]:
+        """The answers that Dify got."""
+        return self.requests("POST", "/form/human_input/")
+
+
+@asynccontextmanager
+async def open_stage(
+    folder: Path, apps: Iterable[App] | None = None, *, speed: float = SPEED, **changes: Any
+) -> AsyncIterator[Stage]:
+    """Start everything but the bot's work; `apps` are known under their own names, `changes` are settings."""
+    async with AsyncExitStack() as stack:
+        ringing = asyncio.Event()
+        clock = HandClock(ringing.set)
+        apps = list(apps or all_apps())
+        workspace = Workspace(
+            people=("ann", "ben", "cleo"),
+            channels={CHANNEL: ("ann", "ben", "cleo", "bot"), "random": ("ann",)},
+            rate_limits=RateLimits.off(),
+            now=clock.seconds,
+        )
+        slack = await stack.enter_async_context(SlackServer(workspace))
+        dify = DifySimulator(apps, speed=speed, now=clock.seconds)
+        server = await stack.enter_async_context(DifyServer(dify))
+        file = folder / "bot.sqlite3"
+        settings = Settings(
+            _env_file=None,
+            slack_bot_token=workspace.bot_token,
+            slack_signing_secret=workspace.signing_secret,
+            slack_api_url=slack.api_url,
+            database_url=f"sqlite:///{file}",
+            apps={app.name: AppSettings(api_key=app.key, base_url=server.base_url) for app in apps},
+            **changes,
+        )
+        database = WatchedDatabase(make_url(settings.database_url))
+        stack.push_async_callback(database.close)
+        await migrate(database)
+        store = SqlStore(database)
+        client = AsyncWebClient(token=workspace.bot_token, base_url=slack.api_url)
+        parts = await assemble(settings, store, client, stack, clock, clock)
+        yield Stage(settings, workspace, slack, dify, client, store, parts, clock, ringing, file, database)

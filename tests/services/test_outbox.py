@@ -1,0 +1,355 @@
+"""Saved effects are carried out in order, tried again, given up, and taken up after a crash: never twice."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.core import effects as do
+from bot.core.effects import Effect
+from bot.core.lifecycle import Transition
+from bot.core.model import AppMode, FormStatus, Run, RunStatus
+from bot.core.ports import SavedEffect
+from bot.playground.dify.forms import FormStatus as AtDify
+from bot.playground.slack.faults import RateLimited, Refuse, ServerError
+from bot.playground.slack.state import Content
+from bot.services import outbox
+from bot.slack.gateway import SlackGateway
+from tests.factories import make_run
+from tests.services.stage import CHANNEL, Stage, open_stage
+
+TWO_FORMS = "two_forms topic=tea"
+
+
+@pytest.fixture
+def no_store_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try a database that refused again at once."""
+    monkeypatch.setattr(outbox, "STORE_PAUSE", timedelta(0))
+
+
+async def requested(stage: Stage) -> Run:
+    """Save a run whose root message is to be posted, while the bot does not work."""
+    run = make_run(
+        app="two_forms",
+        mode=AppMode.WORKFLOW,
+        channel_id=stage.workspace.channel(CHANNEL).id,
+        starter_id=stage.workspace.person("ann").id,
+        created_at=stage.clock.now(),
+    )
+    await stage.store.add_run(run, (do.PostRoot(),), stage.clock.now())
+    return run
+
+
+async def begun(stage: Stage) -> SavedEffect:
+    """Begin the effect that is due, as a process does that then dies."""
+    (saved,) = await stage.store.claim_effects(stage.clock.now(), 10)
+    return saved
+
+
+async def add(stage: Stage, run: Run, *effects: Effect) -> None:
+    """Have these effects carried out for a run."""
+    await stage.parts.recorder.change(run.run_id, lambda run, now: Transition(run, effects))
+
+
+def statuses(stage: Stage) -> list[int | None]:
+    return [each.status for each in stage.submits()]
+
+
+# --- order and another try -------------------------------------------------------------------------------------------
+
+
+async def test_what_slack_puts_off_is_done_when_slack_said_and_the_rest_of_its_lane_waits(bot: Stage) -> None:
+    """`Retry-After` decides when, and nothing of the same run overtakes in Slack; Dify's lane goes its own way."""
+    bot.workspace.faults.add("chat.postMessage", RateLimited(30), when=lambda call: "thread_ts" in call)
+    run_id = await bot.ask(TWO_FORMS)
+    put_back = await bot.put_back("PostForm")
+    assert timedelta(seconds=29) < put_back.due_at - bot.clock.now() <= timedelta(seconds=30)
+
+    run = await bot.in_status(run_id, RunStatus.PAUSED)
+    await bot.choose(run.forms[0].form_id, "no")
+    await bot.in_status(run_id, RunStatus.SUCCEEDED)
+    assert bot.thread(run) == []
+    assert [row.attempts for row in bot.outbox() if row.kind != "PostForm"] == [0] * (len(bot.outbox()) - 1)
+
+    bot.clock.advance(seconds=30)
+    await bot.settled()
+    assert bot.outbox() == []
+    form, result = bot.thread(run)
+    assert "No" in form.shown
+    assert "first" in result.shown
+
+
+async def test_without_a_wish_of_slacks_the_pause_doubles(bot: Stage) -> None:
+    bot.workspace.faults.add("chat.postMessage", ServerError(), times=2)
+    run_id = await bot.ask("quick topic=tea")
+    for seconds in (1, 2):
+        put_back = await bot.put_back("PostRoot")
+        assert put_back.due_at - bot.clock.now() <= timedelta(seconds=seconds)
+        assert put_back.due_at - bot.clock.now() > timedelta(seconds=seconds - 1)
+        bot.clock.advance(seconds=seconds)
+        await bot.until(lambda attempts=put_back.attempts: all(row.attempts != attempts for row in bot.outbox()))
+    await bot.in_status(run_id, RunStatus.SUCCEEDED)
+    assert len(bot.workspace.channel(CHANNEL).roots) == 1
+
+
+def test_the_pause_ends_at_five_minutes() -> None:
+    pauses = [outbox.pause_before(attempt).total_seconds() for attempt in (1, 2, 3, 9, 10, 50)]
+    assert pauses == [1, 2, 4, 256, 300, 300]
+
+
+async def test_an_answer_that_surely_was_not_sent_is_sent_later(bot: Stage) -> None:
+    """Back-pressure of Dify (recording 24) decides nothing: the form stays claimed for who pressed first."""
+    run = await bot.paused(TWO_FORMS)
+    bot.dify.fail_next("submit_form", status=400)
+    await bot.choose(run.forms[0].form_id, "no")
+    await bot.put_back("SubmitForm")
+    assert (await bot.store.run(run.run_id)).forms[0].status is FormStatus.SUBMITTING
+    bot.clock.advance(seconds=1)
+    run = await bot.in_status(run.run_id, RunStatus.SUCCEEDED)
+    assert statuses(bot) == [400, 200]
+    assert run.forms[0].status is FormStatus.SUBMITTED
+
+
+async def test_a_start_waits_for_a_free_stream_and_says_so(tmp_path: Path) -> None:
+    async with open_stage(tmp_path, dify_max_streams=1) as stage, stage.working():
+        first = await stage.in_status(await stage.ask("slow topic=tea"), RunStatus.RUNNING)
+        second = await stage.in_status(await stage.ask("quick topic=tea"), RunStatus.STARTING)
+        await stage.reads(stage.root(second), "Waiting for a free connection")
+        await stage.in_status(first.run_id, RunStatus.SUCCEEDED)
+        await stage.put_back("StartRun")
+        stage.clock.advance(seconds=1)
+        await stage.in_status(second.run_id, RunStatus.SUCCEEDED)
+        assert len(stage.requests("POST", "/workflows/run")) == 2
+
+
+async def test_an_answer_that_dify_refuses_for_another_reason_leaves_the_form_open(bot: Stage) -> None:
+    """A quota that is used up (429) is no fault of the values: whoever answered is told and can press again."""
+    run = await bot.paused(TWO_FORMS)
+    bot.dify.fail_next("submit_form", status=429)
+    await bot.choose(run.forms[0].form_id, "no", note="kept")
+    await bot.told("ben", "Dify did not take your answer", "Too many requests")
+    run = await bot.store.run(run.run_id)
+    assert run.forms[0].status is FormStatus.OPEN
+    await bot.choose(run.forms[0].form_id, "no", note="kept")
+    await bot.in_status(run.run_id, RunStatus.SUCCEEDED)
+    assert statuses(bot) == [429, 200]
+
+
+# --- what cannot be done ---------------------------------------------------------------------------------------------
+
+
+async def test_a_run_whose_root_is_refused_is_not_started_and_its_starter_is_told(bot: Stage) -> None:
+    """There is no place for its result: the answer goes through the command's own response_url."""
+    run_id = await bot.ask("quick topic=tea", channel="random")
+    run = await bot.in_status(run_id, RunStatus.FAILED)
+    assert run.error == "not_in_channel"
+    note = await bot.told("ann", "/invite", "Nothing was sent to Dify")
+    assert note.channel.name == "random"
+    assert bot.requests("POST", "/workflows/run") == []
+
+
+async def test_what_slack_refuses_is_given_up_with_the_reason_and_blocks_nobody(bot: Stage) -> None:
+    bot.workspace.faults.add("chat.postMessage", Refuse("no_permission"), when=lambda call: "thread_ts" in call)
+    run = await bot.in_status(await bot.ask(TWO_FORMS), RunStatus.PAUSED)
+    await bot.reads(bot.root(run), "Waiting for")
+    await bot.settled()
+    (failed,) = bot.outbox()
+    assert (failed.kind, failed.state) == ("PostForm", "failed")
+    assert failed.reason is not None
+    assert "no_permission" in failed.reason
+
+
+@pytest.mark.parametrize("impossible", [do.RefreshForm("nobody"), do.SettleForm("nobody")], ids=["slack", "dify"])
+async def test_a_mistake_of_ours_holds_up_no_lane(bot: Stage, impossible: Effect) -> None:
+    """Whatever one effect raises, it is kept with the reason, and those behind it are carried out."""
+    run = await bot.paused(TWO_FORMS)
+    await add(bot, run, impossible, do.PostStuck(), do.SettleForm(run.forms[0].form_id))
+    await bot.workspace.wait_for(lambda: bot.workspace.find(thread=run.thread_ts, text="has not moved"))
+    await bot.settled()
+    assert [(row.kind, row.state, row.reason) for row in bot.outbox()] == [
+        (type(impossible).__name__, "failed", "'nobody'")
+    ]
+
+
+# --- after a crash ---------------------------------------------------------------------------------------------------
+
+
+async def test_an_interrupted_start_is_not_sent_again(stage: Stage) -> None:
+    """Dify has no idempotency key, and a run that nobody named cannot be asked about."""
+    run = await requested(stage)
+    root = stage.workspace.post(stage.workspace.channel(CHANNEL), Content("root"), stage.workspace.bot)
+    await stage.store.finish_effect((await begun(stage)).row_id)
+    await stage.store.change(
+        run.run_id,
+        lambda run: Transition(replace(run, status=RunStatus.STARTING, thread_ts=root.ts), (do.StartRun(),)),
+        stage.clock.now(),
+    )
+    await begun(stage)
+    async with stage.working():
+        await stage.in_status(run.run_id, RunStatus.LOST)
+        await stage.reads(root, "Not confirmed")
+        await stage.settled()
+    assert stage.requests("POST", "/workflows/run") == []
+    assert stage.outbox() == []
+
+
+@pytest.mark.parametrize("arrived", [True, False], ids=["Dify took it", "it never went out"])
+async def test_an_interrupted_answer_is_settled_by_reading_the_form(stage: Stage, arrived: bool) -> None:
+    """It counts exactly once, for the person who gave it, wherever the crash came."""
+    async with stage.working():
+        run = await stage.paused(TWO_FORMS)
+        await stage.settled()
+    await stage.choose(run.forms[0].form_id, "no", note="late")
+    begun = await stage.store.claim_effects(stage.clock.now(), 10)
+    assert do.SubmitForm(run.forms[0].form_id) in [saved.effect for saved in begun]
+    if arrived:
+        asked = stage.dify.open_forms()[0]
+        await stage.dify.answer_elsewhere(asked, "no", {"note": "late"})
+    async with stage.working():
+        if not arrived:
+            await stage.put_back("SubmitForm")
+            stage.clock.advance(seconds=1)
+        run = await stage.run_when(run.run_id, lambda run: run.forms[0].status is FormStatus.SUBMITTED)
+        assert run.forms[0].submission is not None
+        assert run.forms[0].submission.user_id == stage.workspace.person("ben").id
+        stage.clock.advance(seconds=3)
+        await stage.in_status(run.run_id, RunStatus.SUCCEEDED)
+    assert statuses(stage) == ([] if arrived else [200])
+
+
+async def test_an_interrupted_post_is_looked_for_before_it_is_sent_again(stage: Stage) -> None:
+    """The message's metadata tell that it is there already."""
+    run = await requested(stage)
+    saved = await begun(stage)
+    async with SlackGateway(stage.client) as gateway:
+        assert isinstance(saved.effect, do.PostRoot)
+        ts = await gateway.carry_out(saved.effect, run, saved.post_id, again=False)
+    async with stage.working():
+        run = await stage.run_when(run.run_id, lambda run: run.thread_ts)
+    assert run.thread_ts == ts
+    assert len(stage.workspace.channel(CHANNEL).roots) == 1
+
+
+@pytest.mark.usefixtures("no_store_pause")
+async def test_a_post_that_could_not_be_saved_is_found_once_the_database_is_back(bot: Stage) -> None:
+    with bot.refusing("UPDATE ON runs"):
+        run_id = await bot.ask("quick topic=tea")
+        await bot.workspace.wait_for(lambda: bot.workspace.find(channel=CHANNEL))
+        await bot.until(lambda: any(row.attempts > 1 for row in bot.outbox()))
+    await bot.in_status(run_id, RunStatus.SUCCEEDED)
+    assert len(bot.workspace.channel(CHANNEL).roots) == 1
+
+
+@pytest.mark.usefixtures("no_store_pause")
+async def test_an_answer_that_dify_took_and_nobody_saved_is_settled(bot: Stage, logged: list[Any]) -> None:
+    """What the database did not take down counts as interrupted by a crash."""
+    run = await bot.paused(TWO_FORMS)
+    bot.dify.stop_worker()  # no event of a resumed run tells of the answer
+    bot.dify.delay_next("submit_form", 5)
+    await bot.choose(run.forms[0].form_id, "no")
+    await bot.dify.wait_for(bot.submits)
+    with bot.refusing("UPDATE ON forms"):
+        await bot.dify.wait_for(lambda: statuses(bot) == [200])
+        await bot.until(lambda: any(entry["event"] == "what became of an effect is not saved" for entry in logged))
+    run = await bot.run_when(run.run_id, lambda run: run.forms[0].status is FormStatus.SUBMITTED)
+    assert statuses(bot) == [200]
+    assert len(bot.requests("GET", "/form/human_input/")) == 1
+
+
+# --- answers whose fate is unknown -----------------------------------------------------------------------------------
+
+
+async def test_a_lost_response_is_settled_without_a_second_answer(bot: Stage) -> None:
+    run = await bot.paused(TWO_FORMS)
+    bot.dify.lose_response("submit_form")
+    await bot.choose(run.forms[0].form_id, "no")
+    run = await bot.in_status(run.run_id, RunStatus.SUCCEEDED)
+    assert len(bot.submits()) == 1
+    assert run.forms[0].status is FormStatus.SUBMITTED
+    assert run.forms[0].submission is not None
+    assert run.forms[0].submission.user_id == bot.workspace.person("ben").id
+
+
+async def test_an_answer_that_a_server_error_met_is_read_and_sent_again_after_a_pause(bot: Stage) -> None:
+    run = await bot.paused(TWO_FORMS)
+    asked = bot.dify.open_forms()[0]
+    bot.dify.fail_next("submit_form", status=500)
+    await bot.choose(run.forms[0].form_id, "no")
+    put_back = await bot.put_back("SubmitForm")
+    assert put_back.due_at > bot.clock.now()
+    assert statuses(bot) == [500]
+    assert len(bot.requests("GET", "/form/human_input/")) == 1
+    bot.clock.advance(seconds=1)
+    await bot.in_status(run.run_id, RunStatus.SUCCEEDED)
+    assert statuses(bot) == [500, 200]
+    assert asked.status is AtDify.SUBMITTED
+
+
+async def test_a_form_that_cannot_be_read_for_now_is_settled_later(bot: Stage) -> None:
+    run = await bot.paused(TWO_FORMS)
+    bot.dify.lose_response("submit_form")
+    bot.dify.fail_next("read_form", status=503)
+    await bot.choose(run.forms[0].form_id, "no")
+    await bot.put_back("SettleForm")
+    bot.clock.advance(seconds=1)
+    await bot.in_status(run.run_id, RunStatus.SUCCEEDED)
+    assert len(bot.submits()) == 1
+
+
+# --- the end ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_start_under_way_at_the_end_is_waited_for(stage: Stage) -> None:
+    """SIGTERM while Dify is still thinking: its answer names the run, and the next process goes on from there."""
+    async with stage.working():
+        stage.dify.delay_next("run", 10)
+        run_id = await stage.ask(TWO_FORMS)
+        await stage.dify.wait_for(lambda: stage.requests("POST", "/workflows/run"))
+    assert (await stage.store.run(run_id)).workflow_run_id is not None
+    async with stage.working():
+        await stage.in_status(run_id, RunStatus.PAUSED)
+    assert len(stage.requests("POST", "/workflows/run")) == 1
+
+
+async def test_nothing_is_left_marked_as_begun_when_the_end_comes_while_the_outbox_is_read(stage: Stage) -> None:
+    """Else a start that never went out would count as lost."""
+    told = do.TellNotStartable(stage.command("").response_url, ("Too much tea.",))
+    await stage.store.add_effect(told, stage.clock.now())
+    worker = asyncio.create_task(stage.parts.outbox.run())
+    with stage.locked():
+        stage.parts.outbox.wake()
+        await stage.database.writing.wait()
+        worker.cancel()
+        await asyncio.wait({worker})
+    await stage.parts.outbox.drain(10)
+    assert stage.outbox() == []
+    assert stage.workspace.find(visible_to="ann", text="Too much tea.")
+
+
+async def test_what_does_not_end_in_time_is_left_to_the_next_process(stage: Stage) -> None:
+    """A start that Dify does not answer counts as unconfirmed then."""
+    stage.dify.delay_next("run", 3000)
+    worker = asyncio.create_task(stage.parts.outbox.run())
+    run_id = await stage.ask(TWO_FORMS)
+    await stage.dify.wait_for(lambda: stage.requests("POST", "/workflows/run"))
+    worker.cancel()
+    await asyncio.wait({worker})
+    await stage.parts.outbox.drain(0)
+    await stage.parts.streams.close()
+    assert [row.state for row in stage.outbox() if row.kind == "StartRun"] == ["sending"]
+    async with stage.working():
+        await stage.in_status(run_id, RunStatus.LOST)
+    assert len(stage.requests("POST", "/workflows/run")) == 1
+
+
+async def test_an_outbox_that_cannot_be_read_is_read_again(bot: Stage) -> None:
+    with bot.refusing("UPDATE OF state ON outbox"):
+        run_id = await bot.ask("quick topic=tea")
+        await bot.until(lambda: bot.clock.armed)
+    bot.clock.advance(seconds=2)
+    await bot.in_status(run_id, RunStatus.SUCCEEDED)
