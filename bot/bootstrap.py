@@ -20,7 +20,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot import listeners, transports
 from bot.core.ports import Alarm, Clock, Dify, Store
 from bot.dify.client import DifyClient
-from bot.errors import ConfigError, SlackUnavailable, StoreError
+from bot.errors import ConfigError, DifyUnavailable, SlackUnavailable, StoreError
 from bot.services.commands import CommandDesk
 from bot.services.forms import DecisionDesk
 from bot.services.outbox import Outbox
@@ -135,7 +135,14 @@ async def _dify_clients(settings: Settings, stack: AsyncExitStack) -> Callable[[
     for name, app in settings.apps.items():
         client = DifyClient(str(app.base_url), app.api_key.get_secret_value(), ssl_context=tls)
         clients[name] = await stack.enter_async_context(client)
-    return clients.__getitem__
+
+    def dify_of(app: str) -> Dify:
+        if app not in clients:
+            # Its runs wait for it to come back: leaving an app out by mistake must not end them.
+            raise DifyUnavailable(f"the app “{app}” is not configured any more", sent=False)
+        return clients[app]
+
+    return dify_of
 
 
 def _places(settings: Settings) -> dict[str, StreamPlaces]:
