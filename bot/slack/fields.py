@@ -21,10 +21,14 @@ _MAX_OPTIONS = 10_000  # 100 groups of 100
 
 @dataclass(frozen=True, slots=True)
 class TextField:
-    """Free text. It holds `prefill`; left empty it means `kept`, a text too long to be put into the field."""
+    """Free text. It holds `prefill`; left empty it means `kept`, a text too long to be put into the field.
+
+    `of_options`: one of a select's options is to be typed in, of which there are more than a message can hold.
+    """
 
     prefill: str = ""
     kept: str = ""
+    of_options: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,14 +39,7 @@ class Menu:
     numbered: bool
 
 
-@dataclass(frozen=True, slots=True)
-class TypedChoice:
-    """A select with more options than a message can hold: the option is typed in."""
-
-    prefill: str = ""
-
-
-Shown = TextField | Menu | TypedChoice
+Shown = TextField | Menu
 
 
 def shown_fields(form: Form) -> Mapping[str, Shown]:
@@ -51,12 +48,12 @@ def shown_fields(form: Form) -> Mapping[str, Shown]:
     room = FIELDS_SHARE
     for field in form.inputs:
         match field:
-            case Paragraph(name=name):
-                shown[name] = _text_field(current(form, name) or "", min(room, MAX_PREFILL))
-            case Select(name=name, options=()):
-                shown[name] = _text_field(current(form, name) or "", min(room, MAX_PREFILL))
+            case Select(name=name, options=options) if options and (menu := _menu(options, room)):
+                shown[name] = menu
             case Select(name=name, options=options):
-                shown[name] = _menu(options, room) or TypedChoice(current(form, name) or "")
+                shown[name] = _text_field(current(form, name) or "", room, of_options=bool(options))
+            case Paragraph(name=name):
+                shown[name] = _text_field(current(form, name) or "", room)
             case _:
                 continue
         room -= _size(shown[name])
@@ -71,9 +68,11 @@ def current(form: Form, name: str) -> str | None:
     return field.default if isinstance(field, Paragraph) else None
 
 
-def _text_field(text: str, room: int) -> TextField:
+def _text_field(text: str, room: int, *, of_options: bool = False) -> TextField:
+    if len(text) > min(room, MAX_PREFILL):
+        return TextField(kept=text, of_options=of_options)
     # Slack takes no control characters; a text that has some is the same to the person who edits it.
-    return TextField(prefill=clean(text)) if len(text) <= room else TextField(kept=text)
+    return TextField(prefill=clean(text), of_options=of_options)
 
 
 def _menu(options: tuple[str, ...], room: int) -> Menu | None:
@@ -90,5 +89,5 @@ def _size(shown: Shown) -> int:
     match shown:
         case Menu(texts=texts):
             return sum(len(text) for text in texts)
-        case TextField(prefill=prefill) | TypedChoice(prefill=prefill):
+        case TextField(prefill=prefill):
             return len(prefill)

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
 from slack_sdk.models.blocks import (
@@ -21,7 +22,7 @@ from slack_sdk.models.blocks import (
 
 from bot.core.model import ButtonStyle, FileField, Form, FormInput, FormStatus, Paragraph, Run, RunStatus, Select
 from bot.slack import ids, mrkdwn
-from bot.slack.fields import FIELDS_SHARE, MAX_PREFILL, Menu, Shown, TextField, TypedChoice, current, shown_fields
+from bot.slack.fields import FIELDS_SHARE, MAX_PREFILL, Menu, Shown, TextField, current, shown_fields
 from bot.slack.markdown import is_bare_line, packed, place, plain, safe, safe_pieces, split_at_places, words
 from bot.slack.message import MAX_BLOCKS, PART, Message, context, label, markdown, markdown_messages, quote, section
 
@@ -31,10 +32,10 @@ _MAX_BUTTON = 75  # slack-platform §2.2
 _BUTTONS_PER_BLOCK = 25
 _OPTIONS_PER_GROUP = 100  # slack-platform §2.2
 _MAX_LABEL, _MIN_LABEL, _LABELS_SHARE = 150, 20, 1_200
-_MIN_BUTTON, _BUTTONS_SHARE = 20, 1_900
-_TITLES_SHARE = 2_000
+_MIN_BUTTON, _BUTTONS_SHARE = 20, 1_500
+_TITLES_SHARE = 1_000
 _MAX_VALUE, _MIN_VALUE, _VALUES_SHARE = 600, 60, 4_000
-_MAX_HINT, _MIN_HINT, _HINTS_SHARE = 150, 40, 1_200
+_MAX_HINT, _MIN_HINT, _HINTS_SHARE = 150, 46, 1_840
 _MAX_FIELDS = 40
 
 # A message of some 13,200 characters was refused (slack-platform §2.1). What the text may take is what is left of
@@ -62,11 +63,11 @@ TOO_MANY_FIELDS = (
 )
 NO_FILE_YET = "📎 {label}: a file cannot be given in Slack yet. Answer this form in Dify."
 NO_FILES_YET = "📎 {label}: files cannot be given in Slack yet; it is sent without any."
-KEEPS = "Left empty, the present text stays: {size:,} characters, “{start}”"
+KEEPS = "Empty keeps the {size:,} characters of now: {start}"
 PRESENT_TEXT = "{label}: the present text"
 ALL_OPTIONS = "{label}: all options"
 ALL_BUTTONS = "The buttons in full"
-TYPE_OPTION = "Too many options for a menu: enter one of those listed in the thread."
+TYPE_OPTION = "Enter one of the options listed in the thread."
 
 SENDING = "⏳ Sending {action} · {who}"
 WAITS_ITS_TURN = "⏳ {action} · {who} · waits its turn to be sent"
@@ -168,11 +169,8 @@ def _obstacle(form: Form) -> str | None:
 
 def _field(form: Form, slot: _Slot, shown: Shown | None) -> Block:
     match shown:
-        case TextField(prefill=prefill, kept=kept):
-            hint = _keeps(form, kept) if kept else None
-            return _text_block(form, slot, prefill, hint=hint, optional=isinstance(slot.field, Paragraph) or bool(kept))
-        case TypedChoice(prefill=prefill):
-            return _text_block(form, slot, prefill, hint=TYPE_OPTION, multiline=False)
+        case TextField():
+            return _text_block(form, slot, shown)
         case Menu(texts=texts):
             return InputBlock(
                 label=label(slot.label, _MAX_LABEL),
@@ -184,21 +182,18 @@ def _field(form: Form, slot: _Slot, shown: Shown | None) -> Block:
             return context((NO_FILES_YET if many else NO_FILE_YET).format(label=mrkdwn.bold(slot.label)))
 
 
-def _keeps(form: Form, kept: str) -> str:
-    start = " ".join(mrkdwn.clean(kept[:200]).split())
-    return KEEPS.format(
-        size=len(kept), start=mrkdwn.shorten(start, _each(form, _MIN_HINT, _MAX_HINT, _HINTS_SHARE) - 60)
-    )
-
-
-def _text_block(
-    form: Form, slot: _Slot, prefill: str, *, hint: str | None, optional: bool = False, multiline: bool = True
-) -> InputBlock:
+def _text_block(form: Form, slot: _Slot, shown: TextField) -> InputBlock:
+    hint = TYPE_OPTION if shown.of_options else None
+    if shown.kept:
+        start = " ".join(mrkdwn.clean(shown.kept[:200]).split())
+        hint = mrkdwn.shorten(KEEPS.format(size=len(shown.kept), start=start), _hint_room(form))
     return InputBlock(
         label=label(slot.label, _MAX_LABEL),
         block_id=slot.block_id(form.revision),
-        element=PlainTextInputElement(action_id=ids.FIELD, multiline=multiline, initial_value=prefill or None),
-        optional=optional,
+        element=PlainTextInputElement(
+            action_id=ids.FIELD, multiline=not shown.of_options, initial_value=shown.prefill or None
+        ),
+        optional=isinstance(slot.field, Paragraph) or bool(shown.kept),
         hint=label(hint, _MAX_HINT) if hint else None,
     )
 
@@ -330,7 +325,7 @@ def _reserved(form: Form) -> int:
     """Return how many characters everything but the text can take, at its longest."""
     fields = sum(_prefill_room(field) for field in form.inputs)
     values = len(form.inputs) * _value_room(form)
-    labels = len(form.inputs) * (_label_room(form) + _each(form, _MIN_HINT, _MAX_HINT, _HINTS_SHARE))
+    labels = len(form.inputs) * (_label_room(form) + _hint_room(form))
     buttons = len(form.user_actions) * _button_room(form)
     titles = min(_titles_room(form), _TITLES_SHARE)
     return _AROUND_SHARE + max(min(fields, FIELDS_SHARE), values) + labels + buttons + titles
@@ -352,6 +347,10 @@ def _each(form: Form, least: int, most: int, share: int) -> int:
 
 def _label_room(form: Form) -> int:
     return _each(form, _MIN_LABEL, _MAX_LABEL, _LABELS_SHARE)
+
+
+def _hint_room(form: Form) -> int:
+    return _each(form, _MIN_HINT, _MAX_HINT, _HINTS_SHARE)
 
 
 def _value_room(form: Form) -> int:
@@ -383,7 +382,7 @@ def _laid_out(form: Form, content: str) -> _Layout:
     parts = split_at_places(safe(_MARKER.sub(mark, mrkdwn.clean(content))))
     unplaced = set(range(len(form.inputs))).difference(part for part in parts if isinstance(part, int))
     parts += sorted(unplaced)
-    pairs = zip(parts, [*parts[1:], ""], strict=True)
+    pairs = zip_longest(parts, parts[1:], fillvalue="")
     return _Layout(tuple(kept for part, following in pairs for kept in _without_label(part, following)), whole=True)
 
 
@@ -453,10 +452,10 @@ def _overflow(form: Form) -> list[str]:
 def _overflow_of(slot: _Slot, shown: Shown | None) -> list[str]:
     options = slot.field.options if isinstance(slot.field, Select) else ()
     match shown:
+        case Menu(numbered=True) | TextField(of_options=True):
+            return _listed(ALL_OPTIONS.format(label=slot.label), options)
         case TextField(kept=kept) if kept:
             return [f"**{words(PRESENT_TEXT.format(label=slot.label))}**", *safe_pieces(kept, PART)]
-        case Menu(numbered=True) | TypedChoice():
-            return _listed(ALL_OPTIONS.format(label=slot.label), options)
         case _:
             return []
 

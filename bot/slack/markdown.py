@@ -91,10 +91,18 @@ def safe_tail(text: str, limit: int) -> str:
 
 
 def plain(text: str) -> str:
-    """Return what a reader sees of Markdown, without its markup."""
-    tree = SyntaxTreeNode(_PARSER.parse(text))
-    words = [node.content for node in tree.walk() if node.type in ("text", "code_inline", "fence", "code_block")]
-    return " ".join(" ".join(words).replace("|", " ").split())
+    """Return what a reader sees of Markdown, on one line and without its markup."""
+    nodes = SyntaxTreeNode(_PARSER.parse(text)).walk()
+    seen = (
+        " " if node.type in ("paragraph", "softbreak", "hardbreak") else node.content
+        for node in nodes
+        if _is_seen(node)
+    )
+    return " ".join("".join(seen).replace("|", " ").split())
+
+
+def _is_seen(node: SyntaxTreeNode) -> bool:
+    return node.type in ("text", "code_inline", "fence", "code_block", "paragraph", "softbreak", "hardbreak")
 
 
 def words(text: str) -> str:

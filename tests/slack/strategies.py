@@ -52,7 +52,7 @@ def _repeated(texts: st.SearchStrategy[str], most: int) -> st.SearchStrategy[str
 names = st.from_regex(r"[a-z_][a-z0-9_]{0,29}", fullmatch=True)
 titles = st.one_of(st.text(min_size=1, max_size=100), st.sampled_from([text[:100] for text in INJECTIONS]))
 long_text = st.one_of(
-    odd_text, _repeated(odd_text, 100), st.sampled_from(["Long line. \n" * 1_200, "<" * 9_000, "word " * 900])
+    odd_text, _repeated(odd_text, 20), st.sampled_from(["Long line. \n" * 400, "<" * 3_100, "word " * 900])
 )
 
 
@@ -60,13 +60,14 @@ long_text = st.one_of(
 def inputs(draw: st.DrawFn) -> tuple[FormInput, ...]:
     """Draw up to 60 inputs."""
     found: list[FormInput] = []
-    count = draw(st.one_of(st.integers(0, 4), st.integers(0, 60)))
-    for name in draw(st.lists(names, min_size=count, max_size=count, unique=True)):
+    count = draw(st.one_of(st.integers(0, 4), st.sampled_from([0, 20, 40, 41])))
+    known = draw(st.lists(names, max_size=4, unique=True))
+    for name in [*known, *(f"field_{number}" for number in range(60))][:count]:
         kind = draw(st.sampled_from(["paragraph", "select", "file"]))
         if kind == "paragraph":
             found.append(Paragraph(name, draw(long_text)))
         elif kind == "select":
-            options = draw(st.lists(_repeated(odd_text, 4), max_size=5))
+            options = draw(st.lists(odd_text, max_size=5))
             times = draw(st.sampled_from([1, 1, 50, 250]))
             found.append(Select(name, tuple(f"{option}{index}" for index in range(times) for option in options)))
         else:
@@ -78,16 +79,15 @@ def inputs(draw: st.DrawFn) -> tuple[FormInput, ...]:
 def forms(draw: st.DrawFn) -> Form:
     """Draw a form that Dify would ask for."""
     fields = draw(inputs())
-    ids = draw(st.lists(st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,19}", fullmatch=True), max_size=30, unique=True))
-    pieces = draw(st.lists(long_text, max_size=6))
-    markers = [f"{{{{#$output.{name}#}}}}" for name in [*(field.name for field in fields), "nobody", "nobody"]]
-    placed = draw(st.lists(st.sampled_from(markers), max_size=2 * len(markers)))
-    content = "\n\n".join(text.replace("{m}", marker) for text, marker in zip(pieces, markers, strict=False))
+    markers = [f"{{{{#$output.{field.name}#}}}}" for field in fields] + ["{{#$output.nobody#}}"]
+    pieces = [text.replace("{m}", draw(st.sampled_from(markers))) for text in draw(st.lists(long_text, max_size=5))]
+    placed = draw(st.lists(st.sampled_from(markers), max_size=8))
+    styles = draw(st.lists(st.tuples(titles, st.sampled_from(ButtonStyle)), max_size=20))
     return make_form(
         node_title=draw(titles),
-        content=f"{content}\n\n{draw(odd_text)}".join(["", *placed]) or content,
+        content=draw(st.sampled_from(["\n\n", " ", "\n"])).join(draw(st.permutations(pieces + placed))),
         inputs=fields,
-        user_actions=tuple(UserAction(id_, draw(titles), draw(st.sampled_from(ButtonStyle))) for id_ in ids),
+        user_actions=tuple(UserAction(f"action_{number}", *action) for number, action in enumerate(styles)),
         expires_at=draw(st.one_of(st.none(), st.just(NOW + timedelta(days=3)))),
         form_token=draw(st.sampled_from(["form-token-demo", "form-token-demo", None])),
     )

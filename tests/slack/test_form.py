@@ -1,0 +1,432 @@
+"""Any form that is legal in Dify, at every point of its life."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bot.core.model import FileField, Form, FormStatus, Paragraph, Run, RunStatus, Select, Submission, UserAction
+from bot.core.submission import complete, problems
+from bot.playground.slack.forms import state_values
+from bot.slack import ids
+from bot.slack.form import form_message, form_messages, labels
+from bot.slack.message import Message
+from bot.slack.payloads import ButtonClick
+from tests.factories import NOW, make_form, make_run, make_submission
+from tests.slack import strategies
+from tests.slack.reading import Json, disguised_links, faults, pings, texts, wire
+
+patient = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+
+
+def run_of(form: Form, status: RunStatus = RunStatus.PAUSED) -> Run:
+    """Return a run that waits for this form."""
+    return make_run(status=status, thread_ts="1700000000.000100", forms=(form,))
+
+
+def shown(form: Form, status: RunStatus = RunStatus.PAUSED) -> Message:
+    """Return the form's own message."""
+    return form_message(run_of(form, status), form)
+
+
+def elements(message: Message, kind: str) -> list[Json]:
+    """Return the elements or blocks of a kind, in order."""
+    return [
+        element
+        for block in wire(message)
+        for element in [block, block.get("element") or {}, *block.get("elements", [])]
+        if element.get("type") == kind
+    ]
+
+
+def pressed(message: Message, draft: dict[tuple[str, str], Json] | None = None) -> ButtonClick:
+    """Return the click of somebody who filled in `draft` and left all else as it was."""
+    return ButtonClick.model_validate(
+        {
+            "user": {"id": "U2"},
+            "container": {"channel_id": "C1", "message_ts": "1.0"},
+            "actions": [{"action_id": "form.act.0", "value": "run-1/form-1/ok", "action_ts": "2.0"}],
+            "state": {"values": state_values(wire(message), draft or {})},
+        }
+    )
+
+
+def is_answerable(form: Form) -> bool:
+    """Say whether the form has fields and buttons in Slack."""
+    return form.form_token is not None and bool(form.user_actions) and len(form.inputs) <= 40
+
+
+# --- whatever the form ---------------------------------------------------------------------------------------------
+
+
+@given(strategies.forms())
+@patient
+def test_any_form_is_posted_within_slacks_limits(form: Form) -> None:
+    """Judged by the rules of the simulated Slack, which cite Slack's own."""
+    for message in form_messages(run_of(form), form):
+        assert not faults(message)
+
+
+@given(strategies.forms())
+@patient
+def test_no_text_of_a_form_pings_or_disguises_a_link(form: Form) -> None:
+    """Only the starter is mentioned."""
+    for message in form_messages(run_of(form), form):
+        assert pings(message) <= {"U1"}
+        assert not disguised_links(message)
+
+
+@given(strategies.forms())
+@patient
+def test_every_field_and_action_is_within_reach(form: Form) -> None:
+    """Each text or select field once, each action once and in Dify's order."""
+    message = shown(form)
+    fields = [ids.decode_field(block["block_id"]) for block in elements(message, "input")]
+    buttons = [ids.decode_action(button["value"]).action_id for button in elements(message, "button")]
+    if is_answerable(form):
+        expected = [index for index, field in enumerate(form.inputs) if not isinstance(field, FileField)]
+        assert sorted(index for index in fields if index is not None) == expected
+        assert buttons == [action.id for action in form.user_actions]
+    else:
+        assert not fields
+        assert not buttons
+
+
+@given(strategies.forms())
+@patient
+def test_an_untouched_form_sends_its_defaults(form: Form) -> None:
+    """Also those too long to stand in their fields. Slack takes no control characters."""
+    entered = pressed(shown(form)).entered(form)
+    for field in form.inputs:
+        if isinstance(field, Paragraph) and is_answerable(form) and len(field.default) > 3_000:
+            assert entered[field.name] == field.default
+        elif isinstance(field, Select):
+            assert not entered.get(field.name)
+
+
+@given(strategies.forms(), st.data())
+@patient
+def test_every_option_can_be_chosen(form: Form, data: st.DataObject) -> None:
+    """The real string comes back, however it had to be shortened; too many options are typed in."""
+    message = shown(form)
+    selects = [field for field in form.inputs if isinstance(field, Select) and field.options]
+    if not is_answerable(form) or not selects:
+        return
+    field = data.draw(st.sampled_from(selects))
+    option = data.draw(st.sampled_from(field.options))
+    index = form.inputs.index(field)
+    block = next(block for block in elements(message, "input") if ids.decode_field(block["block_id"]) == index)
+    menu = block["element"]
+    if menu["type"] == "static_select":
+        groups = menu.get("option_groups") or [{"options": menu["options"]}]
+        listed = [listed for group in groups for listed in group["options"]]
+        state = {"type": "static_select", "selected_option": listed[field.options.index(option)]}
+    else:
+        state = {"type": "plain_text_input", "value": option}
+    entered = pressed(message, {(block["block_id"], ids.FIELD): state}).entered(form)
+    assert entered[field.name] == (option or None)
+
+
+@given(strategies.forms(), st.sampled_from(FormStatus), st.sampled_from(RunStatus), st.data())
+@patient
+def test_any_form_stays_within_limits_while_it_is_decided(
+    form: Form, status: FormStatus, run_status: RunStatus, data: st.DataObject
+) -> None:
+    """With any values, refused or not; the message must never become one that cannot be drawn."""
+    values = {field.name: data.draw(strategies.long_text) for field in form.inputs}
+    answer = data.draw(
+        st.sampled_from([None, make_submission(values=values), make_submission(values=values, user_id=None)])
+    )
+    refusal = data.draw(st.sampled_from([None, "Invalid <!channel> " * 60])) if answer else None
+    message = shown(replace(form, status=status, submission=answer, refusal=refusal, revision=1), run_status)
+    assert not faults(message)
+    assert pings(message) <= {"U1", "U2"}
+    assert not disguised_links(message)
+
+
+def test_the_fullest_form_stays_within_limits() -> None:
+    """Everything at its longest at once."""
+    options = tuple("an option " * 30 + str(number) for number in range(250))
+    inputs = (
+        *(Select(f"s{number}", options) for number in range(20)),
+        *(Paragraph(f"p{number}") for number in range(20)),
+    )
+    values = {f"s{number}": options[number] for number in range(20)} | {
+        f"p{number}": "&" * 4_000 for number in range(20)
+    }
+    form = make_form(
+        node_title="<" * 100,
+        content="\n\n".join("&" * 300 + f"\n{'<' * 150}\n\n{{{{#$output.{field.name}#}}}}" for field in inputs),
+        inputs=inputs,
+        user_actions=tuple(UserAction(f"a{number}", ">" * 100) for number in range(20)),
+        expires_at=NOW,
+        refusal="<" * 2_000,
+        submission=make_submission(values=values),
+    )
+    for status in FormStatus:
+        assert not faults(shown(replace(form, status=status)))
+
+
+# --- the text and its fields -----------------------------------------------------------------------------------------
+
+
+def outline(form: Form) -> list[str]:
+    """Return the form's blocks between head and buttons, one word or text each."""
+    return [
+        f"[{block['label']['text']}]" if block["type"] == "input" else str(block["text"])
+        for block in wire(shown(form))[1:-1]
+    ]
+
+
+def form_with(content: str, *names: str) -> Form:
+    """Return a form with paragraphs of these names."""
+    return make_form(content=content, inputs=tuple(Paragraph(name) for name in names))
+
+
+@pytest.mark.parametrize(
+    ("content", "names", "expected"),
+    [
+        ("Hi\n\nDraft:\n\n{{#$output.a#}}\n\nBye", ["a"], ["Hi", "[Draft]", "Bye"]),
+        ("CSV only: {{#$output.csv#}}", ["csv"], ["[CSV only]"]),
+        ("Refund **40**?\n\n{{#$output.note#}}", ["note"], ["Refund **40**?", "[Refund 40?]"]),
+        ("## Notes\n\n{{#$output.note#}}", ["note"], ["## Notes", "[Notes]"]),
+        (
+            "See [it](https://a.example):\n\n{{#$output.a#}}",
+            ["a"],
+            ["See [it](https://a.example) (a.example):", "[See it]"],
+        ),
+        ("Blob {{#$output.a_b#}}{{#$output.b#}}", ["a_b", "b"], ["Blob", "[Blob]", "[B]"]),
+        ("A\n\n{{#$output.b#}}", ["main_file", "b"], ["A", "[A]", "[Main file]"]),
+        ("A {{#$output.a#}} B {{#$output.a#}} C", ["a"], ["A", "[A]", "B  C"]),
+        ("A {{#$output.ghost#}} B", [], ["A  B"]),
+        ("```\nx\n{{#$output.a#}}\ny\n```", ["a"], ["```\nx\n```", "[x]", "```\ny\n```"]),
+        ("word " * 60 + "\n{{#$output.long_one#}}", ["long_one"], [("word " * 60).strip(), "[Long one]"]),
+        ("", ["a"], ["[A]"]),
+        ("---\n\n{{#$output.a#}}", ["a"], ["---", "[A]"]),
+    ],
+)
+def test_fields_stand_where_the_builder_put_them(content: str, names: list[str], expected: list[str]) -> None:
+    """Each once, named by the nearest text above; unknown markers disappear, fields without one come last."""
+    assert outline(form_with(content, *names)) == expected
+
+
+def test_problems_can_be_told_by_label() -> None:
+    """People know a field by what stands above it."""
+    assert labels(form_with("**Your draft:**\n\n{{#$output.a#}}", "a", "no_marker")) == {
+        "a": "Your draft",
+        "no_marker": "No marker",
+    }
+
+
+def test_a_long_text_is_posted_whole_before_the_form() -> None:
+    """200 KB of form content come through in Dify (recording 32); the form keeps the last words above each field."""
+    form = form_with(
+        "# Big\n\n" + "Long line number N. \n" * 9_752 + "\nYour answer:\n\n{{#$output.answer#}}", "answer"
+    )
+    *before, message = form_messages(run_of(form), form)
+    assert len(before) > 15
+    assert "".join(texts(part) for part in before).count("Long line number N.") == 9_752
+    assert "▢ Your answer" in texts(before[-1])
+    assert elements(message, "input")[0]["label"]["text"] == "Your answer"
+    assert "messages above" in texts(message)
+    assert not any(map(faults, (*before, message)))
+
+
+def test_endless_text_ends_with_a_word_about_the_rest() -> None:
+    """A thread is no place for a megabyte."""
+    form = form_with("word " * 200_000 + "{{#$output.a#}}", "a")
+    *before, _ = form_messages(run_of(form), form)
+    assert len(before) == 26
+    assert "more characters are left out here" in texts(before[-1])
+
+
+def test_a_default_too_long_for_a_field_is_kept_by_leaving_it_empty() -> None:
+    """Its hint says so, and the thread shows it whole (slack-platform §2.5: prefills hold 3,000 characters)."""
+    draft = "Dear all, " * 400
+    form = make_form(inputs=(Paragraph("feedback", draft),))
+    *before, message = form_messages(run_of(form), form)
+    (field,) = elements(message, "input")
+    assert "initial_value" not in field["element"]
+    assert field["hint"]["text"].startswith("Empty keeps the 4,000 characters of now: Dear all,")
+    assert texts(before[0]).count("Dear all,") == 400
+    assert complete(form, pressed(message).entered(form)) == {"feedback": draft}
+    typed = {(field["block_id"], ids.FIELD): {"type": "plain_text_input", "value": "Short"}}
+    assert complete(form, pressed(message, typed).entered(form)) == {"feedback": "Short"}
+
+
+def test_a_default_that_fits_stands_in_its_field() -> None:
+    """Up to 3,000 characters; emptying the field then means an empty text."""
+    form = make_form(inputs=(Paragraph("feedback", "x" * 3_000),))
+    (field,) = elements(shown(form), "input")
+    assert field["element"]["initial_value"] == "x" * 3_000
+    emptied = {(field["block_id"], ids.FIELD): {"type": "plain_text_input", "value": None}}
+    assert complete(form, pressed(shown(form), emptied).entered(form)) == {"feedback": ""}
+
+
+def test_long_options_are_numbered_and_listed_whole() -> None:
+    """An option of a menu holds 75 characters."""
+    options = tuple(f"{'long ' * 30}{letter}" for letter in "abc")
+    form = make_form(inputs=(Select("feedback", options),))
+    *before, message = form_messages(run_of(form), form)
+    listed = elements(message, "static_select")[0]["options"]
+    assert [option["text"]["text"][:8] for option in listed] == ["1. long ", "2. long ", "3. long "]
+    assert texts(before[0]).count("long ") == 90
+
+
+def test_250_options_come_in_groups_and_500_are_typed() -> None:
+    """A menu holds 100 options, or 100 groups of 100; a message has room for some 350 short ones."""
+    many = make_form(inputs=(Select("feedback", tuple(f"Option {number:03}" for number in range(250))),))
+    groups = elements(shown(many), "static_select")[0]["option_groups"]
+    assert [group["label"]["text"] for group in groups] == ["1 to 100", "101 to 200", "201 to 250"]
+    too_many = make_form(inputs=(Select("feedback", tuple(f"A longer option {number:03}" for number in range(500))),))
+    (field,) = elements(shown(too_many), "plain_text_input")
+    assert field["multiline"] is False
+
+
+def test_a_select_without_options_takes_any_text() -> None:
+    """Dify could not resolve them and accepts any string (recording 15)."""
+    form = make_form(inputs=(Select("feedback", ()),))
+    (field,) = elements(shown(form), "input")
+    assert field["element"]["type"] == "plain_text_input"
+    assert field["optional"] is False
+    assert problems(form, complete(form, pressed(shown(form)).entered(form))) == {
+        "feedback": "is empty: enter a value."
+    }
+
+
+@pytest.mark.parametrize(
+    ("many", "sentence"), [(False, "a file cannot be given in Slack yet"), (True, "it is sent without any")]
+)
+def test_a_file_field_says_what_can_be_done(many: bool, sentence: str) -> None:
+    """Files come later."""
+    assert sentence in texts(shown(make_form(inputs=(FileField("feedback", many=many),))))
+
+
+# --- buttons ---------------------------------------------------------------------------------------------------------
+
+
+def test_buttons_keep_difys_order_and_styles() -> None:
+    """Primary is primary; the others have no counterpart, and an accent is no danger."""
+    form = make_form(
+        user_actions=tuple(
+            UserAction(style, style.title(), style) for style in make_form().user_actions[0].style.__class__
+        )
+    )
+    assert [(button["text"]["text"], button.get("style")) for button in elements(shown(form), "button")] == [
+        ("Primary", "primary"),
+        ("Default", None),
+        ("Accent", None),
+        ("Ghost", None),
+    ]
+
+
+def test_a_long_title_is_spelled_out() -> None:
+    """Dify's titles may have 100 characters, a button 75."""
+    title = "Approve " * 12
+    message = shown(make_form(user_actions=(UserAction("ok", title),)))
+    assert elements(message, "button")[0]["text"]["text"].endswith("…")
+    assert f"1. {title.strip()}" in texts(message)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"form_token": None}, "no Web app delivery"),
+        ({"answerable": False}, "no Web app delivery"),
+        ({"user_actions": ()}, "has no buttons"),
+        ({"inputs": tuple(Paragraph(f"p{number}") for number in range(41))}, "has 41 fields"),
+    ],
+)
+def test_a_form_that_cannot_be_answered_here_says_what_to_do(change: Json, sentence: str) -> None:
+    """No fields, no buttons, and the builder's text."""
+    message = shown(make_form(**change))
+    assert sentence in texts(message)
+    assert "A draft." in texts(message)
+    assert not elements(message, "input")
+    assert not elements(message, "actions")
+
+
+def test_no_token_and_no_dify_id_stands_in_a_form() -> None:
+    """Everybody in the channel can read what a button carries."""
+    assert "form-token-demo" not in str(wire(shown(make_form())))
+
+
+# --- afterwards ------------------------------------------------------------------------------------------------------
+
+AT = "<!date^1772600767^{date_short_pretty} {time}|2026-03-04 05:06 UTC>"
+ELSEWHERE = make_submission(user_id=None)
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "run_status", "line"),
+    [
+        (FormStatus.CLAIMED, make_submission(), RunStatus.PAUSED, "⏳ *Approve* · <@U2> · waits its turn to be sent"),
+        (FormStatus.SUBMITTING, make_submission(), RunStatus.PAUSED, "⏳ Sending *Approve* · <@U2>"),
+        (FormStatus.SETTLING, make_submission(), RunStatus.PAUSED, "confirmation was lost: checking"),
+        (FormStatus.SUBMITTED, make_submission(), RunStatus.RESUMING, f"✅ *Approve* · <@U2> · {AT}"),
+        (FormStatus.ANSWERED_ELSEWHERE, ELSEWHERE, RunStatus.RUNNING, f"✅ *Approve* · answered in Dify · {AT}"),
+        (FormStatus.ANSWERED_ELSEWHERE, None, RunStatus.RUNNING, "✅ Answered outside of Slack."),
+        (FormStatus.TIMED_OUT, None, RunStatus.RUNNING, "⌛ Expired: nobody answered in time."),
+        (
+            FormStatus.TIMED_OUT,
+            make_submission(),
+            RunStatus.RUNNING,
+            "⌛ Expired before *Approve* · <@U2> could be sent.",
+        ),
+        (FormStatus.VOID, None, RunStatus.STOPPED, "⏹️ The run was stopped before this form was answered."),
+        (FormStatus.VOID, None, RunStatus.FAILED, "⏹️ The run failed before this form was answered."),
+        (FormStatus.VOID, None, RunStatus.LOST, "⏹️ Dify no longer knows the run of this form."),
+        (FormStatus.VOID, None, RunStatus.SUCCEEDED, "⏹️ The run ended without this form."),
+        (FormStatus.VOID, None, RunStatus.PAUSED, "⏹️ Dify no longer offers this form."),
+        (FormStatus.OPEN, None, RunStatus.STOPPED, "⏹️ The run was stopped before this form was answered."),
+    ],
+)
+def test_the_outcome_takes_the_place_of_the_buttons(
+    status: FormStatus, answer: Submission | None, run_status: RunStatus, line: str
+) -> None:
+    """Who decided what, and when; nothing is left to press or to fill in."""
+    message = shown(make_form(status=status, submission=answer), run_status)
+    assert line in wire(message)[-1]["text"]["text"]
+    assert line in message.text
+    assert not elements(message, "button")
+    assert not elements(message, "input")
+
+
+def test_an_expired_form_says_when() -> None:
+    """In the reader's zone."""
+    form = make_form(status=FormStatus.TIMED_OUT, expires_at=NOW + timedelta(seconds=1))
+    assert "<!date^1772600768^" in texts(shown(form))
+
+
+def test_the_values_given_stay_readable() -> None:
+    """Where their fields were: as they are, long ones shortened, no control sequence obeyed."""
+    inputs = (Paragraph("a"), Paragraph("b"), Paragraph("c"), FileField("d", many=True))
+    values = {"a": "*as* <!channel> is", "b": "", "c": "x" * 5_000, "d": []}
+    form = make_form(
+        content="Above\n\n{{#$output.a#}}",
+        inputs=inputs,
+        status=FormStatus.SUBMITTED,
+        submission=make_submission(values=values),
+    )
+    message = shown(form)
+    quotes = [quote["elements"][0]["text"] for quote in elements(message, "rich_text_quote")]
+    assert quotes == ["*as* <!channel> is", "(left empty)", "x" * 599 + "…", "(no files)"]
+    assert not pings(message) - {"U2"}
+
+
+def test_a_refused_answer_loses_nothing() -> None:
+    """The reason is shown, the fields are new ones to Slack and hold what was sent (slack-platform §2.7)."""
+    inputs = (Paragraph("note", "default"), Select("tone", ("Formal", "Friendly")))
+    values = {"note": "typed", "tone": "Friendly"}
+    form = make_form(inputs=inputs, submission=make_submission(values=values), refusal="Invalid <tone>", revision=1)
+    message = shown(form)
+    assert "⚠️ Dify did not take the last answer: Invalid &lt;tone&gt;" in texts(message)
+    assert {block["block_id"] for block in elements(message, "input")} == {"form.field.1.0.note", "form.field.1.1.tone"}
+    assert complete(form, pressed(message).entered(form)) == values
+    assert elements(message, "button")
