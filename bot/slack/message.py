@@ -100,7 +100,7 @@ def quote(title: str, value: str) -> RichTextBlock:
 
 def verbatim(text: str) -> RichTextBlock:
     """Return untrusted text in a frame, as it is: errors, and commands to copy."""
-    return _rich_text(RichTextPreformattedElement(elements=[RichTextElementParts.Text(text=text)]))
+    return _rich_text(RichTextPreformattedElement(elements=[RichTextElementParts.Text(text=text or "–")]))
 
 
 def _rich_text(*elements: RichTextElement) -> RichTextBlock:

@@ -10,7 +10,7 @@ from slack_sdk.models.blocks import Block
 
 from bot.core.model import Run, RunStatus
 from bot.slack import mrkdwn
-from bot.slack.markdown import code, is_bare_line, pieces, safe_pieces, safe_tail, words
+from bot.slack.markdown import code, is_bare_line, packed, pieces, safe_pieces, safe_tail, words
 from bot.slack.message import PART, Message, context, markdown, markdown_messages, section, verbatim
 
 _MAX_ERROR = 2_500
@@ -93,7 +93,7 @@ def _outputs(run: Run) -> tuple[Message, ...]:
 
 
 def _output(name: str, value: Any) -> Iterator[str]:
-    title = words(name)
+    title = words(mrkdwn.shorten(name, _MAX_LINE)) or "–"
     if isinstance(value, str) and is_bare_line(value) and len(value) <= _MAX_LINE:
         yield f"**{title}:** {words(value) or '–'}"
     elif isinstance(value, str):
@@ -102,13 +102,13 @@ def _output(name: str, value: Any) -> Iterator[str]:
     elif value in (None, [], {}):
         yield f"**{title}:** –"
     elif _is_files(value):
-        names = ", ".join(words(_file_name(file)) for file in (value if isinstance(value, list) else [value]))
-        yield f"**{title}:** {names}"
+        files = value if isinstance(value, list) else [value]
+        yield from packed([f"**{title}:**", *(words(_file_name(file)) for file in files)], PART, between=" ")
     elif isinstance(value, dict | list):
         yield f"**{title}**"
         yield from _json(value)
     else:
-        yield f"**{title}:** {words(json.dumps(value))}"
+        yield f"**{title}:** {words(mrkdwn.shorten(json.dumps(value), _MAX_LINE))}"
 
 
 def _json(value: Any) -> Iterator[str]:
@@ -127,7 +127,7 @@ def _is_files(value: Any) -> bool:
 
 
 def _file_name(file: dict[str, Any]) -> str:
-    return FILE.format(name=file.get("filename") or "file")
+    return FILE.format(name=mrkdwn.shorten(str(file.get("filename") or "file"), _MAX_LINE))
 
 
 def _without_addresses(value: Any) -> Any:

@@ -1,0 +1,145 @@
+"""Every effect of the Slack lane, rendered. The golden files show them as they are sent.
+
+`python -m tests.slack.test_blocks` writes the golden files anew.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from bot.core import effects as do
+from bot.core.effects import SlackEffect
+from bot.core.model import ButtonStyle, FormStatus, Paragraph, Run, RunStatus, Select, UserAction
+from bot.slack.blocks import Post, Redraw, Rendered, Reply, Tell, render
+from tests.factories import NOW, make_form, make_run, make_submission
+from tests.slack.reading import faults, wire
+
+GOLDEN = Path(__file__).parent / "golden"
+
+# The content review of Dify's documentation.
+FORM = make_form(
+    content=(
+        "## Draft on *tea*\n\nPlease check the facts.\n\nDraft:\n\n{{#$output.draft#}}\n\n"
+        "Feedback:\n\n{{#$output.feedback#}}\n\nTone: {{#$output.tone#}}\n\nThank you!"
+    ),
+    inputs=(Paragraph("draft", "Tea is a drink."), Paragraph("feedback"), Select("tone", ("Friendly", "Formal"))),
+    user_actions=(
+        UserAction("approve", "Approve", ButtonStyle.PRIMARY),
+        UserAction("edit", "Apply edit"),
+        UserAction("regenerate", "Regenerate with feedback", ButtonStyle.ACCENT),
+    ),
+    expires_at=NOW + timedelta(days=3),
+)
+DECIDED = replace(
+    FORM,
+    status=FormStatus.SUBMITTED,
+    submission=make_submission(values={"draft": "Tea is *a* drink.", "feedback": "", "tone": "Formal"}),
+)
+RUN = make_run(
+    thread_ts="1.0", status=RunStatus.PAUSED, workflow_run_id="w", task_id="t", started_at=NOW, forms=(FORM,)
+)
+RUNNING = replace(RUN, status=RunStatus.RUNNING, forms=(DECIDED,))
+ENDED = replace(
+    RUNNING,
+    status=RunStatus.SUCCEEDED,
+    outputs={"text": "# Tea\n\nIt is *nice*.", "words": 4, "facts": {"hot": True}},
+    ended_at=NOW + timedelta(minutes=5),
+)
+
+CASES: dict[str, tuple[SlackEffect, Run | None]] = {
+    "root-running": (do.RefreshRoot(), RUNNING),
+    "root-waiting": (do.RefreshRoot(), RUN),
+    "root-done": (do.RefreshRoot(), ENDED),
+    "form-open": (do.PostForm("form-1"), RUN),
+    "form-refused": (
+        do.RefreshForm("form-1"),
+        replace(RUN, forms=(replace(DECIDED, status=FormStatus.OPEN, refusal="Invalid value", revision=1),)),
+    ),
+    "form-decided": (do.RefreshForm("form-1"), RUNNING),
+    "answer": (do.PostAnswer(), RUNNING),
+    "result": (do.PostResult(), ENDED),
+    "result-failed": (do.PostResult(), replace(ENDED, status=RunStatus.FAILED, error="no quota", failed_step="LLM")),
+    "stuck": (do.PostStuck(), replace(RUN, status=RunStatus.RESUMING)),
+    "not-started": (do.TellNotStarted("not_in_channel"), make_run(response_url="https://hooks.example/1")),
+    "decided": (do.TellDecided("U3", "form-1"), RUNNING),
+    "refused": (do.TellRefused("U2", "form-1", "Invalid value"), RUN),
+    "invalid": (do.TellInvalid("U2", "form-1", (("tone", "is empty: choose one of its options."),)), RUN),
+    "cannot-stop": (do.TellCannotStop("U2"), RUN),
+    "not-startable": (
+        do.TellNotStartable("https://hooks.example/1", ("“topik” is no input of review.",), "/dify review topic=tea"),
+        None,
+    ),
+    "root-starting": (do.PostRoot(), make_run()),
+}
+
+
+def as_sent(rendered: Rendered) -> dict[str, Any]:
+    """Return what is sent, and how."""
+    messages = rendered.messages if isinstance(rendered, Post) else (rendered.message,)
+    return {
+        "how": type(rendered).__name__,
+        "messages": [{"text": message.text, "blocks": wire(message)} for message in messages],
+    }
+
+
+def written(case: str) -> str:
+    """Return the golden file's text as it should be."""
+    return json.dumps(as_sent(render(*CASES[case])), ensure_ascii=False, indent=2) + "\n"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_effects_are_rendered_as_agreed(case: str) -> None:
+    """A change of what people see is a change of a golden file."""
+    assert written(case) == (GOLDEN / f"{case}.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_slack_takes_what_is_rendered(case: str) -> None:
+    """Judged by the rules of the simulated Slack."""
+    rendered = render(*CASES[case])
+    messages = rendered.messages if isinstance(rendered, Post) else (rendered.message,)
+    assert not any(map(faults, messages))
+
+
+def test_every_effect_has_a_case() -> None:
+    """None is forgotten."""
+    assert {type(effect) for effect, _ in CASES.values()} == set(get_args(SlackEffect))
+
+
+def test_outputs_take_the_place_of_the_streamed_text() -> None:
+    """And everything else is a message of its own."""
+    assert render(do.PostResult(), replace(ENDED, answer_ts="5.0")) == Post(render_messages(ENDED), into="5.0")
+    failed = replace(ENDED, status=RunStatus.FAILED, answer_ts="5.0")
+    assert render(do.PostResult(), failed) == Post(render_messages(failed), into=None)
+
+
+def render_messages(run: Run) -> tuple[Any, ...]:
+    """Return the messages of a run's result."""
+    rendered = render(do.PostResult(), run)
+    assert isinstance(rendered, Post)
+    return rendered.messages
+
+
+def test_where_each_effect_goes() -> None:
+    """To the thread, to one person, or back to the command."""
+    form = render(do.RefreshForm("form-1"), RUN)
+    assert isinstance(form, Redraw)
+    assert (form.ts, form.anew) == (FORM.message_ts, True)
+    told = render(do.TellCannotStop("U2"), RUN)
+    assert isinstance(told, Tell)
+    assert told.user_id == "U2"
+    reply = render(do.TellNotStarted("is_archived"), make_run(response_url="https://hooks.example/1"))
+    assert isinstance(reply, Reply)
+    assert (reply.response_url, reply.user_id) == ("https://hooks.example/1", "U1")
+
+
+if __name__ == "__main__":
+    GOLDEN.mkdir(exist_ok=True)
+    for name in CASES:
+        (GOLDEN / f"{name}.json").write_text(written(name), encoding="utf-8")

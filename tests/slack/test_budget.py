@@ -1,0 +1,180 @@
+"""The budget for redrawing messages."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from bot.slack.budget import MessageKey, Pace, ProgressBoard, UpdateBudget
+
+A, B, C = ("C1", "1.0"), ("C1", "2.0"), ("C1", "3.0")
+
+
+class HandClock:
+    """A monotonic clock moved by hand, in seconds."""
+
+    def __init__(self) -> None:
+        self.time = 1_000.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+class Wall:
+    """Where states are drawn."""
+
+    def __init__(self) -> None:
+        self.drawn: list[tuple[MessageKey, str]] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.reached = asyncio.Event()
+        self.changed = asyncio.Event()
+
+    async def draw(self, key: MessageKey, drawing: str) -> None:
+        self.reached.set()
+        await self.gate.wait()
+        self.drawn.append((key, drawing))
+        self.changed.set()
+
+    async def shows(self, count: int) -> None:
+        """Wait until so many states were drawn."""
+        while len(self.drawn) < count:
+            self.changed.clear()
+            await self.changed.wait()
+
+
+QUICK = Pace(per_minute=60_000, reserve=0, per_message=0.0)
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    """A clock that stands still."""
+    return HandClock()
+
+
+def test_progress_is_spread_evenly_over_what_is_not_reserved(clock: HandClock) -> None:
+    """50 a minute, 15 of them for what matters: one progress update each 60/35 s."""
+    budget = UpdateBudget(Pace(), clock)
+    assert budget.wait() == 0
+    budget.count_progress()
+    assert budget.wait() == pytest.approx(60 / 35)
+    clock.time += 60 / 35
+    assert budget.wait() == 0
+
+
+def test_updates_that_matter_use_up_the_share_of_progress(clock: HandClock) -> None:
+    """They always go; progress waits until the last minute had fewer than its share."""
+    budget = UpdateBudget(Pace(), clock)
+    for _ in range(34):
+        budget.count()
+    assert budget.wait() == 0
+    clock.time += 10
+    budget.count()
+    assert budget.wait() == pytest.approx(50)
+    clock.time += 50
+    assert budget.wait() == 0
+
+
+def test_an_hour_of_both_stays_within_slacks_limit(clock: HandClock) -> None:
+    """With up to 15 updates that matter in any minute, never more than 50 in all."""
+    budget = UpdateBudget(Pace(), clock)
+    sent: list[float] = []
+    for second in range(3_600):
+        clock.time += 1
+        if second % 60 < 15:
+            budget.count()
+            sent.append(clock.time)
+        if budget.wait() == 0:
+            budget.count_progress()
+            sent.append(clock.time)
+    assert max(sum(start <= at < start + 60 for at in sent) for start in sent) <= 50
+
+
+def test_after_a_429_progress_pauses_as_long_as_slack_asks(clock: HandClock) -> None:
+    """Retry-After."""
+    budget = UpdateBudget(Pace(), clock)
+    budget.hold(30)
+    assert budget.wait() == 30
+
+
+async def test_one_message_is_redrawn_every_three_seconds_at_most(clock: HandClock) -> None:
+    """However much happens in it (slack-platform §3.5)."""
+    wall = Wall()
+    board = ProgressBoard(wall.draw, Pace(), clock)
+    board.note(A, "one")
+    await drawn(board, wall, 1)
+    board.note(A, "two")
+    board.note(A, "three")
+    assert board.next_due() == (A, 3.0)
+    clock.time += 3
+    assert board.next_due() == (A, 0.0)
+    await drawn(board, wall, 2)
+    assert wall.drawn == [(A, "one"), (A, "three")]
+
+
+@asynccontextmanager
+async def writing(board: ProgressBoard[str]) -> AsyncIterator[None]:
+    """Have the board draw meanwhile."""
+    async with asyncio.timeout(5):
+        writer = asyncio.create_task(board.draw_forever())
+        yield
+        writer.cancel()
+        await asyncio.gather(writer, return_exceptions=True)
+
+
+async def drawn(board: ProgressBoard[str], wall: Wall, count: int) -> None:
+    """Let the board draw until `count` states are on the wall."""
+    async with writing(board):
+        await wall.shows(count)
+
+
+async def test_messages_take_turns(clock: HandClock) -> None:
+    """Who waits longest comes first, so a busy message starves no other."""
+    wall = Wall()
+    board = ProgressBoard(wall.draw, Pace(), clock)
+    for key in (A, B, C):
+        board.note(key, "new")
+    board.note(A, "newer")
+    assert board.next_due() == (A, 0.0)
+    await drawn(board, wall, 1)
+    board.note(A, "newest")
+    clock.time += 60 / 35
+    assert board.next_due() == (B, 0.0)
+
+
+async def test_progress_is_never_drawn_over_what_matters_and_is_newer() -> None:
+    """What waits is dropped, and what is being drawn is waited for."""
+    wall = Wall()
+    board = ProgressBoard(wall.draw, QUICK)
+    async with writing(board):
+        wall.gate.clear()
+        board.note(A, "running")
+        await wall.reached.wait()
+        board.note(A, "still running")
+        important = asyncio.create_task(draw_important(board, wall))
+        await asyncio.sleep(0)
+        assert not wall.drawn
+        wall.gate.set()
+        await important
+        board.note(B, "other")
+        await wall.shows(3)
+    assert wall.drawn == [(A, "running"), (A, "done"), (B, "other")]
+
+
+async def draw_important(board: ProgressBoard[str], wall: Wall) -> None:
+    """Draw the end of A."""
+    async with board.important(A):
+        wall.drawn.append((A, "done"))
+
+
+async def test_the_writer_rests_until_something_is_noted() -> None:
+    """And then draws it at once."""
+    wall = Wall()
+    board = ProgressBoard(wall.draw, QUICK)
+    async with writing(board):
+        await asyncio.sleep(0)
+        board.note(A, "one")
+        await wall.shows(1)

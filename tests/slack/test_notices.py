@@ -1,0 +1,116 @@
+"""What one person is told privately: what happened, what was kept, what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.core.model import FormStatus, Paragraph, RunStatus
+from bot.slack import notices
+from bot.slack.message import Message
+from tests.factories import make_form, make_run, make_submission
+from tests.slack.reading import faults, pings, texts
+from tests.slack.strategies import long_text
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence"),
+    [
+        ("not_in_channel", "I am not a member of this channel. Nothing was sent to Dify. Type `/invite`"),
+        ("channel_not_found", "I am not a member of this channel."),
+        ("is_archived", "this channel is archived"),
+        ("restricted_action", "Slack does not let me write here (restricted_action)"),
+    ],
+)
+def test_a_channel_that_cannot_be_written_to_is_explained(code: str, sentence: str) -> None:
+    """With the way out."""
+    assert sentence in texts(notices.not_started(make_run(), code))
+
+
+def test_a_wrong_command_is_answered_with_all_that_is_wrong_and_a_right_one() -> None:
+    """The command stands in a frame, to be copied as it is."""
+    message = notices.not_startable(
+        ("“topik” is unknown.", "“topic” is missing <!here>."), '/dify review topic="<a> & *b*"'
+    )
+    assert "Nothing was started:\n• “topik” is unknown.\n• “topic” is missing &lt;!here&gt;." in texts(message)
+    assert texts(message).endswith('/dify review topic="<a> & *b*"')
+    assert not pings(message)
+
+
+@pytest.mark.parametrize(
+    ("form", "run", "user", "sentence"),
+    [
+        ({"status": FormStatus.SUBMITTED}, {}, "U3", "Too late, *Review* is already decided: ✅ *Approve* · <@U2> · "),
+        ({"status": FormStatus.SUBMITTING}, {}, "U3", "already decided: ⏳ Sending *Approve* · <@U2>"),
+        ({"status": FormStatus.SUBMITTED}, {}, "U2", "You already answered *Review*: ✅ *Approve*"),
+        ({"status": FormStatus.ANSWERED_ELSEWHERE, "submission": None}, {}, "U2", "✅ Answered outside of Slack."),
+        (
+            {"status": FormStatus.TIMED_OUT},
+            {},
+            "U2",
+            "Your answer to *Review* did not count: ⌛ Expired before *Approve*",
+        ),
+        ({"status": FormStatus.OPEN, "submission": None}, {"status": RunStatus.STOPPED}, "U3", "its run has ended"),
+    ],
+)
+def test_who_comes_too_late_is_told_who_decided(
+    form: dict[str, Any], run: dict[str, Any], user: str, sentence: str
+) -> None:
+    """What, by whom, and when."""
+    decided = make_form(**{"submission": make_submission(), **form})
+    assert sentence in texts(notices.decided(make_run(**run), decided, user))
+
+
+def test_a_refused_answer_is_explained() -> None:
+    """Nothing is lost."""
+    text = texts(notices.refused(make_form(), "Invalid value <!here>"))
+    assert "Dify did not take your answer to *Review*: Invalid value &lt;!here&gt;" in text
+    assert "still in the form" in text
+
+
+def test_fields_to_mend_are_named_by_their_labels() -> None:
+    """All of them."""
+    form = make_form(content="Your draft:\n\n{{#$output.a#}}", inputs=(Paragraph("a"), Paragraph("tone")))
+    message = notices.invalid(form, [("a", "is too short."), ("tone", "is empty: choose one of its options.")])
+    assert "• “Your draft” is too short.\n• “Tone” is empty: choose one of its options." in texts(message)
+    assert "what you entered is still in the form" in texts(message)
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [
+        (RunStatus.STARTING, "*review* is only being started: try again in a moment."),
+        (RunStatus.PAUSED, "Dify cannot stop *review* while it waits for an answer."),
+        (RunStatus.RESUMING, "Dify has not gone on with *review* yet"),
+        (RunStatus.SUCCEEDED, "*review* has already ended"),
+    ],
+)
+def test_why_stop_does_nothing_is_explained(status: RunStatus, sentence: str) -> None:
+    """By the state the run is in."""
+    assert texts(notices.cannot_stop(make_run(status=status))).startswith(sentence)
+
+
+def test_usage_names_the_apps() -> None:
+    """With one app its name may be left out."""
+    assert notices.usage("/dify", ["review"]).startswith('`/dify review key=value other="with spaces"`')
+    assert notices.usage("/dify", ["review"]).endswith("The name of the app may be left out.")
+    assert notices.usage("/dify", ["a", "b"]).endswith("Apps: a, b.")
+
+
+@given(st.lists(long_text, max_size=30), long_text)
+def test_any_notice_is_taken_by_slack_and_pings_nobody(lines: list[str], text: str) -> None:
+    """However much is wrong."""
+    form = make_form(node_title=text or "–", inputs=(Paragraph("a"),))
+    messages: list[Message] = [
+        notices.not_startable(lines, text or "/dify"),
+        notices.invalid(form, [(line, line) for line in lines]),
+        notices.refused(form, text),
+        notices.stuck(make_run(app=text)),
+        notices.not_started(make_run(app=text), "is_archived"),
+    ]
+    for message in messages:
+        assert not faults(message)
+        assert not pings(message)
