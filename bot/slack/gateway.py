@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any
 
@@ -25,7 +25,7 @@ from bot.slack import mrkdwn
 from bot.slack.blocks import Post, Redraw, Reply, Tell, render
 from bot.slack.budget import MessageKey, Pace, ProgressBoard
 from bot.slack.failures import CONTENT_REFUSED, MESSAGE_GONE, PERSON_ABSENT, error_of, refusal_details, slack_error
-from bot.slack.message import Message
+from bot.slack.message import Message, section
 from bot.slack.result import answer_message
 from bot.slack.root import root_message
 
@@ -36,6 +36,8 @@ POST_EVENT = "dify_slack_bot_post"
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30)  # seconds
 _PAGE = 200
+_CLOCKS_APART = timedelta(minutes=5)
+"""How far our clock and Slack's may differ."""
 _REMEMBERED = 1_000
 """Runs, and posts to be tried again, that are kept in mind."""
 
@@ -188,7 +190,8 @@ class SlackGateway:
                 raise
         else:
             return None
-        named = Message(f"{mrkdwn.mention(tell.user_id)} {tell.message.text}", tell.message.blocks)
+        name = mrkdwn.mention(tell.user_id)
+        named = Message(f"{name} {tell.message.text}", (section(name), *tell.message.blocks))
         return await self._post(run, Post((named,)), post_id, again=again)
 
     async def _reply(self, reply: Reply) -> None:
@@ -309,7 +312,7 @@ class SlackGateway:
     async def _find_posted(self, run: Run, post_id: str) -> dict[int, str]:
         """Look for what an earlier try posted: the `ts` of each part that is there (slack-platform §8.3)."""
         method: _Call = self._web.conversations_history
-        where: dict[str, Any] = {"oldest": f"{run.created_at.timestamp():.6f}"}
+        where: dict[str, Any] = {"oldest": f"{(run.created_at - _CLOCKS_APART).timestamp():.6f}"}
         if run.thread_ts is not None:
             method, where = self._web.conversations_replies, {"ts": run.thread_ts}
         posted: dict[int, str] = {}

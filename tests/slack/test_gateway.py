@@ -1,0 +1,363 @@
+"""The gateway against the simulated workspace, over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.core import effects as do
+from bot.core.model import FormStatus, Progress, Run, RunStatus
+from bot.errors import ChannelUnreachable, SlackRejected, SlackUnavailable
+from bot.playground.slack import Message, SlackServer, Workspace
+from bot.playground.slack.faults import LostResponse, RateLimited, Refuse, ServerError
+from bot.playground.slack.rate_limits import RateLimits
+from bot.playground.slack.tickets import Destination
+from bot.slack.budget import Pace
+from bot.slack.gateway import SlackGateway
+from tests.factories import make_form, make_run, make_submission
+
+QUICK = Pace(per_minute=60_000, reserve=0, per_message=0.0)
+
+
+@pytest.fixture
+async def workspace() -> AsyncIterator[Workspace]:
+    """A workspace on the network; ann is everywhere, ben not in #content, the bot not in #random."""
+    workspace = Workspace(
+        people=["ann", "ben"],
+        channels={"content": ["ann", "bot"], "random": ["ann", "ben"]},
+        rate_limits=RateLimits.off(),
+    )
+    async with SlackServer(workspace):
+        yield workspace
+
+
+@pytest.fixture
+async def gateway(workspace: Workspace) -> AsyncIterator[SlackGateway]:
+    """A gateway into the workspace that shows progress at once."""
+    client = AsyncWebClient(token=workspace.bot_token, base_url=f"{workspace.url}/api/")
+    async with SlackGateway(client, QUICK) as gateway:
+        yield gateway
+
+
+def run_in(workspace: Workspace, channel: str = "content", **changes: Any) -> Run:
+    """Return ann's run in a channel."""
+    place, ann = workspace.channel(channel), workspace.person("ann")
+    return make_run(channel_id=place.id, starter_id=ann.id, created_at=datetime.now(UTC), **changes)
+
+
+async def running(gateway: SlackGateway, workspace: Workspace, **changes: Any) -> Run:
+    """Post a run's root message and return the run as it is followed."""
+    run = run_in(workspace)
+    ts = await gateway.carry_out(do.PostRoot(), run, "root-post", again=False)
+    known = {"workflow_run_id": "w", "task_id": "t", "started_at": run.created_at, "since": run.created_at}
+    return replace(run, **{"thread_ts": ts, "status": RunStatus.RUNNING, **known, **changes})
+
+
+def only(workspace: Workspace, **conditions: str) -> Message:
+    """Return the only message like this."""
+    (message,) = workspace.find_all(**conditions)
+    return message
+
+
+def response_url(workspace: Workspace, channel: str) -> str:
+    """Return where a command of ann's may be answered."""
+    destination = Destination(workspace.channel(channel), workspace.person("ann").id, None)
+    return f"{workspace.url}/{workspace.tickets.new_response_url(destination)}"
+
+
+def methods(workspace: Workspace) -> list[str]:
+    """Return the calls so far."""
+    return [call.method for call in workspace.calls]
+
+
+# --- posting ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_root_message_is_posted_with_its_post_id(workspace: Workspace, gateway: SlackGateway) -> None:
+    """In the channel, without unfurling what a model may have written."""
+    ts = await gateway.carry_out(do.PostRoot(), run_in(workspace), "post-1", again=False)
+    message = only(workspace, channel="content")
+    assert message.ts == ts
+    assert message.is_root
+    assert message.metadata == {
+        "event_type": "dify_slack_bot_post",
+        "event_payload": {"post_id": "post-1", "part": 0},
+    }
+    call = workspace.calls[-1]
+    assert {call.arguments["unfurl_links"], call.arguments["unfurl_media"]} <= {False, "false", "0"}
+    assert call.arguments["parse"] == "none"
+
+
+async def test_a_form_stands_in_the_thread_and_mentions_who_is_asked(
+    workspace: Workspace, gateway: SlackGateway
+) -> None:
+    """Its message's `ts` is the last part's."""
+    form = make_form(message_ts=None, content="Draft\n\n" + "word " * 4_000 + "{{#$output.feedback#}}")
+    run = await running(gateway, workspace, forms=(form,))
+    ts = await gateway.carry_out(do.PostForm("form-1"), run, "form-post", again=False)
+    replies = workspace.channel("content").replies(str(run.thread_ts))
+    assert len(replies) > 2
+    assert replies[-1].ts == ts
+    assert replies[-1].buttons == ["Approve", "Regenerate with feedback"]
+    assert replies[-1].pings == {"@ann"}
+
+
+async def test_a_lost_response_is_found_again_instead_of_posted_twice(
+    workspace: Workspace, gateway: SlackGateway
+) -> None:
+    """The post was carried out, its answer was cut off (slack-platform §8.3)."""
+    run = run_in(workspace)
+    workspace.faults.add("chat.postMessage", LostResponse())
+    with pytest.raises(SlackUnavailable) as lost:
+        await gateway.carry_out(do.PostRoot(), run, "post-1", again=False)
+    assert lost.value.sent
+    ts = await gateway.carry_out(do.PostRoot(), run, "post-1", again=True)
+    assert only(workspace, channel="content").ts == ts
+
+
+async def test_an_unknown_post_is_posted_at_the_second_try(workspace: Workspace, gateway: SlackGateway) -> None:
+    """Another run's post does not pass for it."""
+    await gateway.carry_out(do.PostRoot(), run_in(workspace), "other", again=False)
+    ts = await gateway.carry_out(do.PostRoot(), run_in(workspace), "post-1", again=True)
+    assert workspace.channel("content").roots[-1].ts == ts
+    assert len(workspace.channel("content").roots) == 2
+
+
+async def test_only_the_missing_parts_of_a_long_result_follow(workspace: Workspace, gateway: SlackGateway) -> None:
+    """Even by another process: what is in the thread says which are there."""
+    run = await running(gateway, workspace, status=RunStatus.SUCCEEDED, outputs={"text": "word " * 6_000})
+    workspace.faults.add(
+        "chat.postMessage", ServerError(), when=lambda call: "'part': 2" in str(call) or '"part": 2' in str(call)
+    )
+    with pytest.raises(SlackUnavailable):
+        await gateway.carry_out(do.PostResult(), run, "result", again=False)
+    async with SlackGateway(AsyncWebClient(token=workspace.bot_token, base_url=f"{workspace.url}/api/")) as second:
+        await second.carry_out(do.PostResult(), run, "result", again=True)
+    parts = [message.metadata or {} for message in workspace.channel("content").replies(str(run.thread_ts))]
+    assert [part["event_payload"]["part"] for part in parts] == [0, 1, 2, 3]
+
+
+async def test_after_a_429_nothing_is_looked_up(workspace: Workspace, gateway: SlackGateway) -> None:
+    """Slack surely did nothing, and reading history is the scarcest call of all (slack-platform §8.1)."""
+    run = run_in(workspace)
+    workspace.faults.add("chat.postMessage", RateLimited(retry_after=7))
+    with pytest.raises(SlackUnavailable) as limited:
+        await gateway.carry_out(do.PostRoot(), run, "post-1", again=False)
+    assert (limited.value.retry_after, limited.value.sent) == (7.0, False)
+    await gateway.carry_out(do.PostRoot(), run, "post-1", again=True)
+    assert methods(workspace) == ["chat.postMessage", "chat.postMessage"]
+
+
+async def test_a_dropped_connection_is_not_tried_again_by_itself(workspace: Workspace, gateway: SlackGateway) -> None:
+    """The SDK's default would post twice (slack-platform §8.2)."""
+    workspace.faults.add("chat.postMessage", LostResponse(), times=2)
+    with pytest.raises(SlackUnavailable):
+        await gateway.carry_out(do.PostRoot(), run_in(workspace), "post-1", again=False)
+    assert len(workspace.channel("content").roots) == 1
+
+
+async def test_no_connection_means_nothing_was_sent(workspace: Workspace) -> None:
+    """So it can be sent again without a look."""
+    with socket.socket() as nobody_listens:
+        nobody_listens.bind(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{nobody_listens.getsockname()[1]}/api/"
+        async with SlackGateway(AsyncWebClient(token="xoxb-demo", base_url=address)) as gateway:
+            with pytest.raises(SlackUnavailable) as unreachable:
+                await gateway.carry_out(do.PostRoot(), run_in(workspace), "post-1", again=False)
+    assert not unreachable.value.sent
+
+
+async def test_a_channel_without_the_bot_is_unreachable(workspace: Workspace, gateway: SlackGateway) -> None:
+    """The starter is told through the command's own reply URL, which works there."""
+    with pytest.raises(ChannelUnreachable) as unreachable:
+        await gateway.carry_out(do.PostRoot(), run_in(workspace, "random"), "post-1", again=False)
+    assert unreachable.value.code == "not_in_channel"
+    run = run_in(workspace, "random", response_url=response_url(workspace, "random"))
+    await gateway.carry_out(do.TellNotStarted("not_in_channel"), run, "post-2", again=False)
+    assert "Type `/invite`" in only(workspace, channel="random", visible_to="ann").shown
+
+
+async def test_without_a_reply_url_the_starter_gets_a_direct_message(
+    workspace: Workspace, gateway: SlackGateway
+) -> None:
+    """It lives for half an hour only."""
+    run = run_in(workspace, "random", response_url=f"{workspace.url}/commands/99/gone")
+    await gateway.carry_out(do.TellNotStarted("not_in_channel"), run, "post-1", again=False)
+    assert "Type `/invite`" in only(workspace, channel="@ann").shown
+
+
+async def test_a_wrong_command_is_answered_privately(workspace: Workspace, gateway: SlackGateway) -> None:
+    """Through its reply URL."""
+    effect = do.TellNotStartable(response_url(workspace, "random"), ("“topik” is unknown.",), "/dify review topic=tea")
+    await gateway.carry_out(effect, None, "post-1", again=False)
+    assert "/dify review topic=tea" in only(workspace, channel="random", visible_to="ann").shown
+    with pytest.raises(SlackRejected):
+        await gateway.carry_out(
+            replace(effect, response_url=f"{workspace.url}/commands/99/gone"), None, "p", again=False
+        )
+
+
+async def test_blocks_slack_refuses_go_once_more_as_plain_text(
+    workspace: Workspace, gateway: SlackGateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And the log says where Slack saw the fault."""
+    workspace.faults.add("chat.postMessage", Refuse("invalid_blocks"))
+    await gateway.carry_out(do.PostRoot(), run_in(workspace), "post-1", again=False)
+    message = only(workspace, channel="content")
+    assert not message.blocks
+    assert "⏳ Starting" in message.shown
+    assert "topic" in message.shown
+    assert "invalid_blocks" in caplog.text
+
+
+# --- redrawing -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_decided_form_is_redrawn(workspace: Workspace, gateway: SlackGateway) -> None:
+    """Fields and buttons give way to the outcome."""
+    form = make_form(message_ts=None)
+    run = await running(gateway, workspace, status=RunStatus.PAUSED, forms=(form,))
+    ts = await gateway.carry_out(do.PostForm("form-1"), run, "form-post", again=False)
+    answer = make_submission(user_id=workspace.person("ann").id)
+    decided = replace(form, message_ts=ts, status=FormStatus.SUBMITTED, submission=answer)
+    await gateway.carry_out(do.RefreshForm("form-1"), replace(run, forms=(decided,)), "refresh", again=False)
+    message = workspace.channel("content").message(ts)
+    assert message is not None
+    assert not message.buttons
+    assert not message.fields
+    assert "✅ *Approve*" in message.shown
+    assert [len(version.buttons) for version in message.history] == [2, 0]
+
+
+async def test_a_form_that_somebody_deleted_is_posted_anew(workspace: Workspace, gateway: SlackGateway) -> None:
+    """Its outcome is told nowhere else; a deleted root message is left alone."""
+    form = make_form(message_ts="1.000000", status=FormStatus.SUBMITTED, submission=make_submission())
+    run = await running(gateway, workspace, forms=(form,))
+    ts = await gateway.carry_out(do.RefreshForm("form-1"), run, "refresh", again=False)
+    assert only(workspace, channel="content", thread=str(run.thread_ts)).ts == ts
+    with pytest.raises(SlackRejected) as gone:
+        await gateway.carry_out(do.RefreshRoot(), replace(run, thread_ts="1.000000"), "root", again=False)
+    assert gone.value.code == "message_not_found"
+
+
+async def test_the_result_takes_the_place_of_the_streamed_text(workspace: Workspace, gateway: SlackGateway) -> None:
+    """A long one goes on below; doing it again adds nothing."""
+    run = await running(gateway, workspace)
+    answer_ts = await gateway.carry_out(do.PostAnswer(), run, "answer", again=False)
+    ended = replace(run, status=RunStatus.SUCCEEDED, answer_ts=answer_ts, outputs={"text": "word " * 3_000})
+    await gateway.carry_out(do.PostResult(), ended, "result", again=False)
+    await gateway.carry_out(do.PostResult(), ended, "result", again=True)
+    first, second = workspace.channel("content").replies(str(run.thread_ts))
+    assert first.ts == answer_ts
+    assert (first.shown + second.shown).count("word") == 3_000
+
+
+async def test_a_private_notice_goes_to_one_person_in_the_thread(workspace: Workspace, gateway: SlackGateway) -> None:
+    """Nobody else sees it."""
+    run = await running(gateway, workspace)
+    await gateway.carry_out(do.TellCannotStop(workspace.person("ann").id), run, "tell", again=False)
+    assert only(workspace, channel="content", visible_to="ann", thread=str(run.thread_ts))
+    assert not workspace.channel("content").replies(str(run.thread_ts))
+
+
+async def test_who_cannot_be_told_privately_is_told_in_the_thread(workspace: Workspace, gateway: SlackGateway) -> None:
+    """By a mention; done again it is not doubled."""
+    run = await running(gateway, workspace)
+    effect = do.TellCannotStop(workspace.person("ben").id)
+    await gateway.carry_out(effect, run, "tell", again=False)
+    await gateway.carry_out(effect, run, "tell", again=True)
+    message = only(workspace, channel="content", thread=str(run.thread_ts))
+    assert message.pings == {"@ben"}
+
+
+# --- progress --------------------------------------------------------------------------------------------------------
+
+
+def shows(workspace: Workspace, ts: str | None, text: str) -> bool:
+    """Say whether a message reads like this now."""
+    message = workspace.channel("content").message(ts)
+    return message is not None and text in message.shown
+
+
+async def test_progress_is_drawn_on_the_root_message(workspace: Workspace, gateway: SlackGateway) -> None:
+    """The newest state, whatever came between."""
+    run = await running(gateway, workspace)
+    for done in range(100):
+        await gateway.show_progress(run, Progress("Draft", done))
+    await workspace.wait_for(lambda: shows(workspace, run.thread_ts, "99 steps done"))
+    assert methods(workspace).count("chat.update") < 50
+
+
+async def test_progress_is_not_drawn_once_the_run_left_its_state(workspace: Workspace, gateway: SlackGateway) -> None:
+    """A late word of the stream, about a run that has paused since, changes nothing."""
+    run = await running(gateway, workspace)
+    paused = replace(run, status=RunStatus.PAUSED, since=run.created_at + timedelta(seconds=5))
+    await gateway.carry_out(do.RefreshRoot(), paused, "refresh", again=False)
+    await gateway.show_progress(run, Progress("Draft", 1))
+    other = await running(gateway, workspace)
+    await gateway.show_progress(replace(other, run_id="run-2"), Progress("Other", 1))
+    await workspace.wait_for(lambda: shows(workspace, other.thread_ts, "Other"))
+    assert shows(workspace, run.thread_ts, "Paused in Dify")
+
+
+async def test_text_that_comes_before_its_message_is_in_it(workspace: Workspace, gateway: SlackGateway) -> None:
+    """And what comes after goes there, too, before the run is known to have it."""
+    run = await running(gateway, workspace)
+    await gateway.show_answer(run, "Once")
+    ts = await gateway.carry_out(do.PostAnswer(), run, "answer", again=False)
+    assert shows(workspace, ts, "Once")
+    await gateway.show_answer(run, "Once upon")
+    await workspace.wait_for(lambda: shows(workspace, ts, "Once upon"))
+    await gateway.show_answer(replace(run, answer_ts=ts), "Once upon a time")
+    await workspace.wait_for(lambda: shows(workspace, ts, "a time"))
+
+
+async def test_the_text_of_a_new_segment_starts_afresh(workspace: Workspace, gateway: SlackGateway) -> None:
+    """After each form the run writes below it."""
+    run = await running(gateway, workspace)
+    await gateway.show_answer(run, "before the form")
+    first = await gateway.carry_out(do.PostAnswer(), run, "answer-1", again=False)
+    resumed = replace(run, since=run.created_at + timedelta(seconds=9))
+    second = await gateway.carry_out(do.PostAnswer(), resumed, "answer-2", again=False)
+    await gateway.show_answer(resumed, "after the form")
+    await workspace.wait_for(lambda: shows(workspace, second, "after the form"))
+    assert shows(workspace, first, "before the form")
+
+
+async def test_progress_slack_does_not_take_is_dropped(workspace: Workspace, gateway: SlackGateway) -> None:
+    """A newer state follows; the writer lives on."""
+    run = await running(gateway, workspace)
+    workspace.faults.add("chat.update", Refuse("cant_update_message"))
+    await gateway.show_progress(run, Progress("Draft", 1))
+    await workspace.wait_for(lambda: "chat.update" in methods(workspace))
+    await gateway.show_progress(run, Progress("Draft", 2))
+    await workspace.wait_for(lambda: shows(workspace, run.thread_ts, "2 steps done"))
+
+
+async def test_after_a_429_progress_pauses_and_what_matters_goes_on(
+    workspace: Workspace, gateway: SlackGateway
+) -> None:
+    """Slack asked for a minute; the pause belongs to progress alone."""
+    run = await running(gateway, workspace)
+    workspace.faults.add("chat.update", RateLimited(retry_after=60))
+    await gateway.show_progress(run, Progress("Draft", 1))
+    await workspace.wait_for(lambda: "chat.update" in methods(workspace))
+    await gateway.show_progress(run, Progress("Draft", 2))
+    await gateway.carry_out(do.RefreshRoot(), replace(run, stop_requested_by="U0ANN"), "refresh", again=False)
+    assert shows(workspace, run.thread_ts, "Stopping, as")
+    assert methods(workspace).count("chat.update") == 2
+
+
+async def test_a_stop_of_the_bot_leaves_no_writer_behind(workspace: Workspace) -> None:
+    """Its task and its connections end with it."""
+    client = AsyncWebClient(token=workspace.bot_token, base_url=f"{workspace.url}/api/")
+    async with SlackGateway(client) as gateway:
+        await gateway.show_progress(await running(gateway, workspace), Progress("Draft", 1))
+    assert not [task for task in asyncio.all_tasks() if task.get_name() == "progress writer"]
