@@ -74,7 +74,7 @@ class RunFinished:
 
 @dataclass(frozen=True, slots=True)
 class RunGone:
-    """Dify no longer knows the run, or no longer lets us look."""
+    """Dify no longer knows the run."""
 
     reason: str
 
@@ -168,7 +168,7 @@ class FormFoundClosed:
 
 @dataclass(frozen=True, slots=True)
 class FormUnreachable:
-    """The form cannot be read any more (404, 401, 403)."""
+    """Dify does not know the form any more (404)."""
 
     form_id: str
 

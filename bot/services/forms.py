@@ -9,7 +9,6 @@ from bot.core import effects as do
 from bot.core import events as saw
 from bot.core.lifecycle import Transition, advance
 from bot.core.model import Form, FormStatus, Run, Submission
-from bot.core.ports import Store
 from bot.core.submission import complete, problems
 from bot.services.recorder import Recorder
 
@@ -20,11 +19,12 @@ ReadEntered = Callable[[Form], Mapping[str, str | None]]
 class DecisionDesk:
     """Takes in what people press. What it returned from is saved; nothing has been sent yet."""
 
-    def __init__(self, store: Store, recorder: Recorder) -> None:
-        self._store = store
+    def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
 
-    async def choose(self, form_id: str, action_id: str, user_id: str, read: ReadEntered, *, delivery: str) -> None:
+    async def choose(
+        self, run_id: str, form_id: str, action_id: str, user_id: str, read: ReadEntered, *, delivery: str
+    ) -> None:
         """Claim the form for this answer, or leave word for the person why not; once per delivery.
 
         Raises:
@@ -41,8 +41,7 @@ class DecisionDesk:
             answer = Submission(action_id, values, user_id, now)
             return advance(run, saw.ActionChosen(form_id, answer), now)
 
-        asking = await self._store.run_of_form(form_id)
-        await self._recorder.change(asking.run_id, decide, delivery=delivery)
+        await self._recorder.change(run_id, decide, delivery=delivery)
 
     async def stop(self, run_id: str, user_id: str, *, delivery: str) -> None:
         """Have a run stopped, or leave word why that is not possible; once per delivery.

@@ -17,8 +17,8 @@ from bot.core.events import LifecycleEvent
 from bot.core.model import FormStatus, Progress, Run, RunStatus
 from bot.core.ports import Alarm, Clock, Dify, SavedEffect, Slack, Store
 from bot.errors import (
-    DifyRejected,
-    DifyUnavailable,
+    DifyError,
+    DifyNotFound,
     FormClosed,
     SlackError,
     SlackUnavailable,
@@ -152,7 +152,8 @@ class Outbox:
             raise
         except NoPlace:
             await self._put_back(saved, PLACE_WAIT)
-        except (SlackUnavailable, DifyUnavailable) as exc:
+        except (SlackUnavailable, DifyError) as exc:
+            # Dify's refusals, too, wait for better times: a key that it does not take can be put right.
             retry_after = exc.retry_after if isinstance(exc, SlackUnavailable) else None
             pause = pause_before(saved.attempts) if retry_after is None else timedelta(seconds=retry_after)
             log.warning("effect put back", effect=type(saved.effect).__name__, run=saved.run_id, error=str(exc))
@@ -260,7 +261,7 @@ class Outbox:
             await self._dify_of(run.app).form_is_open(form)
         except FormClosed as exc:
             return saw.FormFoundClosed(form_id, exc.expired)
-        except DifyRejected:
+        except DifyNotFound:
             return saw.FormUnreachable(form_id)
         return saw.FormFoundOpen(form_id)
 

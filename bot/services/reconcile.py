@@ -17,7 +17,7 @@ from bot.core.lifecycle import Transition, advance
 from bot.core.model import Run, RunStatus
 from bot.core.polling import GRACE_AFTER_ANSWER
 from bot.core.ports import Clock, Dify, Store
-from bot.errors import DifyRejected, DifyUnavailable, StoreError
+from bot.errors import DifyError, DifyNotFound, StoreError
 from bot.services.recorder import Recorder
 from bot.services.streams import NoPlace, StreamSupervisor
 
@@ -84,8 +84,9 @@ class Reconciler:
             await self._reconcile(run)
         except StoreError:
             raise
-        except (DifyUnavailable, NoPlace) as exc:
-            log.info("look postponed", run=run.run_id, error=str(exc))
+        except (DifyError, NoPlace) as exc:
+            # A refusal is no news of the run: a key that Dify does not take any more can be put right.
+            log.warning("look postponed", run=run.run_id, error=str(exc))
             await self._look_later(run)
         except Exception:
             # A mistake of ours would otherwise be repeated at once, since the look stays due.
@@ -99,7 +100,7 @@ class Reconciler:
         dify = self._dify_of(run.app)
         try:
             detail = await dify.run_detail(run)
-        except DifyRejected as exc:
+        except DifyNotFound as exc:
             await self._recorder.record(run.run_id, saw.RunGone(exc.message))
             return
         if detail.status is RunStatus.PAUSED:

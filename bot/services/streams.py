@@ -19,7 +19,6 @@ from bot.errors import (
     DifyError,
     DifyNotFound,
     DifyRejected,
-    DifyUnauthorized,
     DifyUnavailable,
     FormClosed,
 )
@@ -257,7 +256,7 @@ async def _submitted(dify: Dify, run: Run, form: Form, submission: Submission) -
         await dify.submit(run, form, submission)
     except FormClosed as exc:
         return saw.FormFoundClosed(form.form_id, exc.expired)
-    except (DifyNotFound, DifyUnauthorized):
+    except DifyNotFound:
         return saw.FormUnreachable(form.form_id)
     except DifyRejected as exc:
         return saw.SubmitRefused(form.form_id, exc.message)

@@ -1,0 +1,279 @@
+"""Dify is asked how a run stands, and whatever it says moves the run (dify-api §15.2, §15.3)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.core.model import FormStatus, Run, RunStatus
+from bot.core.ports import RunDetail
+from bot.dify.client import DifyClient
+from bot.playground.dify.graph import App, End, HumanInput, Llm, action
+from tests.services.stage import SPEED, Stage, open_stage
+
+TWO_FORMS = "two_forms topic=tea"
+POLL = 40.0
+"""Seconds after which a young pause was looked at: 30, and a tenth of it by chance."""
+
+
+def writer(seconds: float) -> App:
+    """A text that takes its time, and a form after it."""
+    return App(
+        name="writer",
+        nodes=(
+            Llm("write", "Write", "Once upon a time", seconds=seconds * SPEED),
+            HumanInput("ask", "Ask", content="Is it good?", inputs=(), actions=(action("yes", "Yes"),)),
+            End("end", "End", {"story": ("write", "text")}),
+        ),
+        edges=("start -> write -> ask", "ask.yes -> end"),
+    )
+
+
+def looks(stage: Stage) -> int:
+    """How often Dify was asked how a run stands."""
+    return len(stage.requests("GET", "/workflows/run/"))
+
+
+async def looked(stage: Stage, **span: float) -> None:
+    """Let time pass until Dify is asked once more, and wait for what that leads to."""
+    before = looks(stage)
+    stage.clock.advance(**span)
+    await stage.dify.wait_for(lambda: looks(stage) > before)
+    under_way = [task for task in asyncio.all_tasks() if task.get_name().startswith("look at run")]
+    await asyncio.gather(*under_way)
+
+
+# --- what a paused run may have become -------------------------------------------------------------------------------
+
+
+async def test_a_form_that_was_answered_elsewhere_is_closed_and_the_end_is_told(bot: Stage) -> None:
+    run = await bot.paused(TWO_FORMS)
+    await bot.dify.answer_elsewhere(bot.dify.open_forms()[0], "no", {"note": "by mail"})
+    await bot.dify.wait_for(lambda: all(each.status.ended for each in bot.dify.runs.values()))
+    bot.clock.advance(seconds=POLL)
+    run = await bot.run_when(run.run_id, lambda run: run.status.ended and not run.open_forms)
+    assert run.status is RunStatus.SUCCEEDED
+    assert run.forms[0].status is FormStatus.ANSWERED_ELSEWHERE
+    form, result = await bot.workspace.wait_for(lambda: len(bot.thread(run)) == 2 and bot.thread(run))
+    await bot.reads(form, "answered")
+    assert "by mail" in result.shown
+
+
+async def test_of_two_forms_the_one_that_was_answered_elsewhere_is_closed(bot: Stage) -> None:
+    run = await bot.paused("parallel topic=tea", forms=2)
+    asked = bot.dify.open_forms()[0]
+    await bot.dify.answer_elsewhere(asked, "ok", {"note": ""})
+    await bot.dify.wait_for(lambda: len(bot.dify.open_forms()) == 1)
+    bot.clock.advance(seconds=POLL)
+    run = await bot.run_when(run.run_id, lambda run: len(run.open_forms) == 1)
+    assert run.form(asked.id).status is FormStatus.ANSWERED_ELSEWHERE
+    (open_form,) = run.open_forms
+    assert open_form.status is FormStatus.OPEN
+
+
+async def test_the_next_form_of_a_run_that_went_on_elsewhere_is_shown(bot: Stage) -> None:
+    run = await bot.paused(TWO_FORMS)
+    first = bot.dify.open_forms()[0]
+    await bot.dify.answer_elsewhere(first, "ok", {"note": ""})
+    await bot.dify.wait_for(lambda: [form for form in bot.dify.open_forms() if form is not first])
+    bot.clock.advance(seconds=POLL)
+    await bot.workspace.wait_for(lambda: bot.workspace.find(thread=run.thread_ts, text="Second review"))
+    run = await bot.run_when(run.run_id, lambda run: run.forms[0].status.closed and run.forms[1].message_ts)
+    assert run.forms[0].status is FormStatus.ANSWERED_ELSEWHERE
+
+
+async def test_a_run_that_went_on_elsewhere_is_followed(tmp_path: Path) -> None:
+    async with open_stage(tmp_path, [writer(0.01), _two_texts()]) as stage, stage.working():
+        run = await stage.paused("two_texts")
+        await stage.dify.answer_elsewhere(stage.dify.open_forms()[0], "yes", {})
+        await stage.dify.wait_for(lambda: not stage.dify.open_forms())
+        await stage.dify.wait_for(lambda: [each for each in stage.dify.runs.values() if each.status == "running"])
+        stage.clock.advance(seconds=POLL)
+        await stage.in_status(run.run_id, RunStatus.RUNNING)
+        await stage.workspace.wait_for(lambda: stage.workspace.find(thread=run.thread_ts, text="and so on"))
+
+
+def _two_texts() -> App:
+    return App(
+        name="two_texts",
+        nodes=(
+            HumanInput("ask", "Ask", content="Shall I?", inputs=(), actions=(action("yes", "Yes"),)),
+            Llm("talk", "Talk", "and so on " * 1000, seconds=10 * SPEED),
+            End("end", "End", {"story": ("talk", "text")}),
+        ),
+        edges=("start -> ask", "ask.yes -> talk -> end"),
+    )
+
+
+async def test_an_expired_form_is_found_right_after_its_deadline(bot: Stage) -> None:
+    """The look is set for the deadline itself, and Dify calls the form expired from then on (recording 14)."""
+    run = await bot.paused("content_review topic=Tea language=English")
+    deadline = run.forms[0].expires_at
+    assert deadline is not None
+    bot.clock.advance(seconds=(deadline - bot.clock.now()).total_seconds() + 2)
+    run = await bot.run_when(run.run_id, lambda run: not run.open_forms)
+    assert run.forms[0].status is FormStatus.TIMED_OUT
+    bot.dify.sweep()
+    await bot.dify.wait_for(lambda: all(each.status.ended for each in bot.dify.runs.values()))
+    bot.clock.advance(seconds=POLL)
+    run = await bot.in_status(run.run_id, RunStatus.SUCCEEDED)
+    assert run.outputs["decision"] == "Nobody answered in time. Nothing was published."
+
+
+async def test_the_limit_for_all_forms_stops_the_run_without_any_event(bot: Stage) -> None:
+    run = await bot.paused(TWO_FORMS)
+    await bot.dify.expire_globally(bot.dify.open_forms()[0])
+    bot.clock.advance(seconds=POLL)
+    run = await bot.run_when(run.run_id, lambda run: run.status.ended and not run.open_forms)
+    assert run.status is RunStatus.STOPPED
+    assert run.forms[0].status is FormStatus.TIMED_OUT
+    assert run.error is not None
+    assert "timeout" in run.error
+
+
+async def test_the_error_of_a_run_that_failed_elsewhere_is_told(bot: Stage) -> None:
+    run = await bot.paused("fails_after topic=tea")
+    await bot.dify.answer_elsewhere(bot.dify.open_forms()[0], "ok", {"note": ""})
+    await bot.dify.wait_for(lambda: all(each.status.ended for each in bot.dify.runs.values()))
+    bot.clock.advance(seconds=POLL)
+    await bot.in_status(run.run_id, RunStatus.FAILED)
+    await bot.workspace.wait_for(lambda: bot.workspace.find(thread=run.thread_ts, text="Connection refused"))
+
+
+async def test_a_run_that_dify_does_not_know_any_more_is_lost(bot: Stage) -> None:
+    run = await bot.paused(TWO_FORMS)
+    bot.dify.forms.clear()
+    bot.dify.runs.clear()
+    bot.clock.advance(seconds=POLL)
+    run = await bot.run_when(run.run_id, lambda run: run.status.ended and not run.open_forms)
+    assert run.status is RunStatus.LOST
+    assert run.forms[0].status is FormStatus.VOID
+    await bot.reads(bot.root(run), "no longer knows")
+
+
+# --- when Dify does not say ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [500, 503, 401, 403])
+async def test_a_look_that_dify_does_not_allow_is_postponed(bot: Stage, status: int) -> None:
+    """Neither an outage nor a key that was changed ends the runs that wait."""
+    run = await bot.paused(TWO_FORMS)
+    bot.dify.fail_next("run_detail", status=status)
+    await bot.dify.answer_elsewhere(bot.dify.open_forms()[0], "no", {"note": ""})
+    await bot.dify.wait_for(lambda: all(each.status.ended for each in bot.dify.runs.values()))
+    await looked(bot, seconds=POLL)
+    assert (await bot.store.run(run.run_id)).status is RunStatus.PAUSED
+    bot.clock.advance(seconds=POLL)
+    await bot.in_status(run.run_id, RunStatus.SUCCEEDED)
+
+
+async def test_what_the_database_does_not_take_is_looked_at_again(
+    bot: Stage, logged: list[MutableMapping[str, Any]]
+) -> None:
+    run = await bot.paused(TWO_FORMS)
+    await bot.dify.answer_elsewhere(bot.dify.open_forms()[0], "no", {"note": ""})
+    await bot.dify.wait_for(lambda: all(each.status.ended for each in bot.dify.runs.values()))
+    with bot.refusing("UPDATE ON runs"):
+        bot.clock.advance(seconds=POLL)
+        await bot.until(lambda: any("still due" in entry["event"] for entry in logged))
+    bot.clock.advance(seconds=1)
+    await bot.in_status(run.run_id, RunStatus.SUCCEEDED)
+
+
+async def test_a_mistake_of_ours_postpones_the_look(bot: Stage, logged: list[MutableMapping[str, Any]]) -> None:
+    """Else it would be repeated at once and for ever, since the look stays due."""
+    run = await bot.paused(TWO_FORMS)
+    broken = iter([True])
+
+    def break_once(transition: Any) -> None:
+        if next(broken, False):
+            raise RuntimeError("a mistake")
+
+    bot.parts.recorder.watch(break_once)
+    await looked(bot, seconds=POLL)
+    run = await bot.store.run(run.run_id)
+    assert run.poll_at is not None
+    assert run.poll_at > bot.clock.now()
+    assert [entry["log_level"] for entry in logged if entry["event"] == "look failed"] == ["error"]
+
+
+async def test_people_are_told_once_that_a_run_does_not_move_after_an_answer(bot: Stage) -> None:
+    """Dify's worker is away (recording 38): the answer is safe, and the run goes on when the worker is back."""
+    run = await bot.paused(TWO_FORMS)
+    bot.dify.stop_worker()
+    await bot.choose(run.forms[0].form_id, "no")
+    run = await bot.in_status(run.run_id, RunStatus.RESUMING)
+    for _ in range(3):
+        await looked(bot, minutes=3)
+    await bot.settled()
+    assert len(bot.workspace.find_all(thread=run.thread_ts, text="has not moved since")) == 1
+    bot.dify.start_worker()
+    await bot.dify.wait_for(lambda: all(each.status.ended for each in bot.dify.runs.values()))
+    bot.clock.advance(seconds=POLL)
+    await bot.in_status(run.run_id, RunStatus.SUCCEEDED)
+    assert [each.status for each in bot.submits()] == [200]
+
+
+# --- runs that execute -----------------------------------------------------------------------------------------------
+
+
+async def test_a_look_at_a_run_that_is_followed_changes_nothing(bot: Stage) -> None:
+    run = await bot.in_status(await bot.ask("slow topic=tea"), RunStatus.RUNNING)
+    await looked(bot, minutes=2)
+    await bot.in_status(run.run_id, RunStatus.SUCCEEDED)
+    assert bot.requests("GET", "/events") == []
+
+
+async def test_a_pause_that_a_late_stream_missed_is_found_while_it_is_open(tmp_path: Path) -> None:
+    """Run detail said `running`, and the run paused before its stream was open: that one stays silent for minutes."""
+    async with open_stage(tmp_path, [writer(0.5)]) as stage, stage.working():
+        stage.dify.drop_stream(after_events=3)
+        stage.dify.delay_next("events", SPEED)
+        run = await stage.in_status(await stage.ask("writer"), RunStatus.RUNNING)
+        await stage.dify.wait_for(lambda: [each for each in stage.requests("GET", "/events") if each.status])
+        assert stage.dify.open_forms()
+        stage.clock.advance(minutes=2)
+        await stage.in_status(run.run_id, RunStatus.PAUSED)
+        assert stage.parts.streams.follows(run.run_id)
+
+
+class SlowDetail(DifyClient):
+    """A client that hands an answer to GET run detail over only when `handing_over` is set."""
+
+    handing_over: asyncio.Event
+
+    async def run_detail(self, run: Run) -> RunDetail:
+        detail = await super().run_detail(run)
+        await self.handing_over.wait()
+        return detail
+
+
+async def test_a_pause_is_not_undone_by_an_answer_from_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dify said `running`, then the run's stream told of the pause."""
+    monkeypatch.setattr(SlowDetail, "handing_over", asyncio.Event(), raising=False)
+    monkeypatch.setattr("bot.bootstrap.DifyClient", SlowDetail)
+    async with open_stage(tmp_path, [writer(0.5)]) as stage, stage.working():
+        run = await stage.in_status(await stage.ask("writer"), RunStatus.RUNNING)
+        stage.clock.advance(minutes=2)
+        await stage.dify.wait_for(lambda: looks(stage))
+        run = await stage.in_status(run.run_id, RunStatus.PAUSED)
+        before = run.poll_at
+        SlowDetail.handing_over.set()
+        run = await stage.run_when(run.run_id, lambda run: run.poll_at != before)
+        assert run.status is RunStatus.PAUSED
+        assert not stage.parts.streams.follows(run.run_id)
+
+
+async def test_runs_that_executed_when_the_process_ended_are_followed_by_the_next(stage: Stage) -> None:
+    async with stage.working():
+        run = await stage.in_status(await stage.ask("slow topic=tea"), RunStatus.RUNNING)
+    async with stage.working():
+        await stage.in_status(run.run_id, RunStatus.SUCCEEDED)
+    assert len(stage.requests("POST", "/workflows/run")) == 1
+    assert len(stage.requests("GET", "/events")) == 1
