@@ -124,7 +124,7 @@ async def assemble(
         alarm=alarm,
     )
     recorder.watch(lambda transition: outbox.wake() if transition.effects else None)
-    decisions = DecisionDesk(store, recorder)
+    decisions = DecisionDesk(recorder)
     return Parts(store, recorder, outbox, reconciler, streams, commands, decisions, clock, alarm)
 
 

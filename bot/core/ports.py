@@ -136,13 +136,6 @@ class Store(Protocol):
             KeyError: there is none with this id.
         """
 
-    async def run_of_form(self, form_id: str) -> Run:
-        """Load the run that asked for this form.
-
-        Raises:
-            KeyError: there is none.
-        """
-
     async def change(
         self, run_id: str, decide: Decide, now: datetime, *, delivery: str | None = None, done: int | None = None
     ) -> Transition | None:

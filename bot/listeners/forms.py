@@ -18,7 +18,9 @@ def register(app: AsyncApp, decisions: DecisionDesk) -> None:
     async def handle_user_action(ack: AsyncAck, body: dict[str, Any]) -> None:
         click = ButtonClick.model_validate(body)
         chosen = ids.decode_action(click.value)
-        await decisions.choose(chosen.form_id, chosen.action_id, click.user_id, click.entered, delivery=click.delivery)
+        await decisions.choose(
+            chosen.run_id, chosen.form_id, chosen.action_id, click.user_id, click.entered, delivery=click.delivery
+        )
         await ack()
 
     app.action(ids.CHOOSE_ACTION)(handle_user_action)

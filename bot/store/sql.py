@@ -38,9 +38,6 @@ from bot.store.tables import OutboxState, forms, inbox, outbox, runs
 # A run is loaded with its forms by one statement, so that no form is of another moment than its run.
 _RUNS = select(runs, forms).join_from(runs, forms, isouter=True)
 _RUN = _RUNS.where(runs.c.run_id == bindparam("key")).order_by(forms.c.position)
-_RUN_OF_FORM = _RUNS.where(
-    runs.c.run_id == select(forms.c.run_id).where(forms.c.form_id == bindparam("key")).scalar_subquery()
-).order_by(forms.c.position)
 _UNFINISHED_RUNS = _RUNS.where(runs.c.status.in_([status for status in RunStatus if not status.ended])).order_by(
     runs.c.created_at, runs.c.run_id, forms.c.position
 )
@@ -154,9 +151,6 @@ class SqlStore(Store):
 
     async def run(self, run_id: str) -> Run:
         return await self._database.read(lambda connection: _load_one(connection, _RUN, run_id))
-
-    async def run_of_form(self, form_id: str) -> Run:
-        return await self._database.read(lambda connection: _load_one(connection, _RUN_OF_FORM, form_id))
 
     async def change(
         self, run_id: str, decide: Decide, now: datetime, *, delivery: str | None = None, done: int | None = None

@@ -61,11 +61,10 @@ async def test_a_run_comes_back_as_it_was_saved(store: SqlStore) -> None:
     )
     await store.add_run(run, [], NOW)
     assert await store.run(run.run_id) == run
-    assert await store.run_of_form("form-2") == run
 
 
 async def test_an_unknown_run_is_a_key_error(store: SqlStore) -> None:
-    for missing in (store.run("run-0"), store.run_of_form("form-0"), store.change("run-0", kept, NOW)):
+    for missing in (store.run("run-0"), store.change("run-0", kept, NOW)):
         with pytest.raises(KeyError):
             await missing
 
