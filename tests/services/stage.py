@@ -17,6 +17,7 @@ from sqlalchemy import URL, make_url
 
 from bot.bootstrap import Parts, assemble, at_work
 from bot.core.model import Command, Run, RunStatus
+from bot.core.ports import Store
 from bot.playground.dify import App, DifyServer
 from bot.playground.dify import Dify as DifySimulator
 from bot.playground.dify.apps import all_apps
@@ -42,9 +43,9 @@ class HandClock:
     It stands still but for a millisecond at each look, so that no two moments are the same.
     """
 
-    def __init__(self, ring: Callable[[], None]) -> None:
+    def __init__(self) -> None:
         self._now = datetime.now(UTC)
-        self._ring = ring
+        self.ringing = asyncio.Event()
         self.armed: datetime | None = None
 
     def now(self) -> datetime:
@@ -69,7 +70,7 @@ class HandClock:
     def _ring_if_due(self) -> None:
         if self.armed is not None and self.armed <= self._now:
             self.armed = None
-            self._ring()
+            self.ringing.set()
 
 
 class WatchedDatabase(SqliteDatabase):
@@ -110,10 +111,8 @@ class Stage:
     slack: SlackServer
     dify: DifySimulator
     client: AsyncWebClient
-    store: SqlStore
     parts: Parts
     clock: HandClock
-    ringing: asyncio.Event
     file: Path
     database: WatchedDatabase
     _numbers: Iterable[int] = field(default_factory=lambda: itertools.count(1))
@@ -121,8 +120,20 @@ class Stage:
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
         """Let the bot take up what is in its store, and work until the context ends."""
-        async with at_work(self.parts, self.ringing):
+        async with at_work(self.parts, self.clock.ringing):
             yield
+
+    @asynccontextmanager
+    async def reopened(self, *apps: str) -> AsyncIterator[Stage]:
+        """Put the bot together once more, on the same database, now knowing only these apps."""
+        settings = self.settings.model_copy(update={"apps": {name: self.settings.apps[name] for name in apps}})
+        async with _bot_between(settings, self.workspace, self.slack, self.dify, self.clock, self.file) as stage:
+            yield stage
+
+    @property
+    def store(self) -> Store:
+        """The store that the parts use."""
+        return self.parts.store
 
     # --- what people do ----------------------------------------------------------------------------------------------
 
@@ -146,15 +157,27 @@ class Stage:
         await self.parts.commands.take_in(command, f"command:{command.command_id}")
         return command.command_id
 
-    async def choose(self, form_id: str, action_id: str, user: str = "ben", **values: str | None) -> None:
-        """Press a button of a form, with these values in its fields."""
+    async def choose(
+        self, run: Run, action_id: str, user: str = "ben", *, form_id: str | None = None, **values: str | None
+    ) -> None:
+        """Press a button of a run's first form, or of another, with these values in its fields."""
         await self.parts.decisions.choose(
-            form_id,
+            run.run_id,
+            form_id or run.forms[0].form_id,
             action_id,
             self.workspace.person(user).id,
             lambda form: values,
             delivery=f"click:{next(iter(self._numbers))}",
         )
+
+    async def later(self, **span: float) -> None:
+        """Let time pass, once nothing is being looked at any more: a look moves the next one of its run."""
+        await self.looks_end()
+        self.clock.advance(**span)
+
+    async def looks_end(self) -> None:
+        """Wait until no run is being looked at."""
+        await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name().startswith("look at run")))
 
     # --- what comes of it --------------------------------------------------------------------------------------------
 
@@ -284,8 +307,7 @@ async def open_stage(
 ) -> AsyncIterator[Stage]:
     """Start everything but the bot's work; `apps` are known under their own names, `changes` are settings."""
     async with AsyncExitStack() as stack:
-        ringing = asyncio.Event()
-        clock = HandClock(ringing.set)
+        clock = HandClock()
         apps = list(apps or all_apps())
         workspace = Workspace(
             people=("ann", "ben", "cleo"),
@@ -306,10 +328,17 @@ async def open_stage(
             apps={app.name: AppSettings(api_key=app.key, base_url=server.base_url) for app in apps},
             **changes,
         )
+        yield await stack.enter_async_context(_bot_between(settings, workspace, slack, dify, clock, file))
+
+
+@asynccontextmanager
+async def _bot_between(
+    settings: Settings, workspace: Workspace, slack: SlackServer, dify: DifySimulator, clock: HandClock, file: Path
+) -> AsyncIterator[Stage]:
+    async with AsyncExitStack() as stack:
         database = WatchedDatabase(make_url(settings.database_url))
         stack.push_async_callback(database.close)
         await migrate(database)
-        store = SqlStore(database)
         client = AsyncWebClient(token=workspace.bot_token, base_url=slack.api_url)
-        parts = await assemble(settings, store, client, stack, clock, clock)
-        yield Stage(settings, workspace, slack, dify, client, store, parts, clock, ringing, file, database)
+        parts = await assemble(settings, SqlStore(database), client, stack, clock, clock)
+        yield Stage(settings, workspace, slack, dify, client, parts, clock, file, database)

@@ -71,12 +71,12 @@ async def test_what_slack_puts_off_is_done_when_slack_said_and_the_rest_of_its_l
     assert timedelta(seconds=29) < put_back.due_at - bot.clock.now() <= timedelta(seconds=30)
 
     run = await bot.in_status(run_id, RunStatus.PAUSED)
-    await bot.choose(run.forms[0].form_id, "no")
+    await bot.choose(run, "no")
     await bot.in_status(run_id, RunStatus.SUCCEEDED)
     assert bot.thread(run) == []
     assert [row.attempts for row in bot.outbox() if row.kind != "PostForm"] == [0] * (len(bot.outbox()) - 1)
 
-    bot.clock.advance(seconds=30)
+    await bot.later(seconds=30)
     await bot.settled()
     assert bot.outbox() == []
     form, result = bot.thread(run)
@@ -91,7 +91,7 @@ async def test_without_a_wish_of_slacks_the_pause_doubles(bot: Stage) -> None:
         put_back = await bot.put_back("PostRoot")
         assert put_back.due_at - bot.clock.now() <= timedelta(seconds=seconds)
         assert put_back.due_at - bot.clock.now() > timedelta(seconds=seconds - 1)
-        bot.clock.advance(seconds=seconds)
+        await bot.later(seconds=seconds)
         await bot.until(lambda attempts=put_back.attempts: all(row.attempts != attempts for row in bot.outbox()))
     await bot.in_status(run_id, RunStatus.SUCCEEDED)
     assert len(bot.workspace.channel(CHANNEL).roots) == 1
@@ -106,10 +106,10 @@ async def test_an_answer_that_surely_was_not_sent_is_sent_later(bot: Stage) -> N
     """Back-pressure of Dify (recording 24) decides nothing: the form stays claimed for who pressed first."""
     run = await bot.paused(TWO_FORMS)
     bot.dify.fail_next("submit_form", status=400)
-    await bot.choose(run.forms[0].form_id, "no")
+    await bot.choose(run, "no")
     await bot.put_back("SubmitForm")
     assert (await bot.store.run(run.run_id)).forms[0].status is FormStatus.SUBMITTING
-    bot.clock.advance(seconds=1)
+    await bot.later(seconds=1)
     run = await bot.in_status(run.run_id, RunStatus.SUCCEEDED)
     assert statuses(bot) == [400, 200]
     assert run.forms[0].status is FormStatus.SUBMITTED
@@ -122,7 +122,7 @@ async def test_a_start_waits_for_a_free_stream_and_says_so(tmp_path: Path) -> No
         await stage.reads(stage.root(second), "Waiting for a free connection")
         await stage.in_status(first.run_id, RunStatus.SUCCEEDED)
         await stage.put_back("StartRun")
-        stage.clock.advance(seconds=1)
+        await stage.later(seconds=1)
         await stage.in_status(second.run_id, RunStatus.SUCCEEDED)
         assert len(stage.requests("POST", "/workflows/run")) == 2
 
@@ -131,11 +131,11 @@ async def test_an_answer_that_dify_refuses_for_another_reason_leaves_the_form_op
     """A quota that is used up (429) is no fault of the values: whoever answered is told and can press again."""
     run = await bot.paused(TWO_FORMS)
     bot.dify.fail_next("submit_form", status=429)
-    await bot.choose(run.forms[0].form_id, "no", note="kept")
+    await bot.choose(run, "no", note="kept")
     await bot.told("ben", "Dify did not take your answer", "Too many requests")
     run = await bot.store.run(run.run_id)
     assert run.forms[0].status is FormStatus.OPEN
-    await bot.choose(run.forms[0].form_id, "no", note="kept")
+    await bot.choose(run, "no", note="kept")
     await bot.in_status(run.run_id, RunStatus.SUCCEEDED)
     assert statuses(bot) == [429, 200]
 
@@ -204,7 +204,7 @@ async def test_an_interrupted_answer_is_settled_by_reading_the_form(stage: Stage
     async with stage.working():
         run = await stage.paused(TWO_FORMS)
         await stage.settled()
-    await stage.choose(run.forms[0].form_id, "no", note="late")
+    await stage.choose(run, "no", note="late")
     begun = await stage.store.claim_effects(stage.clock.now(), 10)
     assert do.SubmitForm(run.forms[0].form_id) in [saved.effect for saved in begun]
     if arrived:
@@ -213,11 +213,11 @@ async def test_an_interrupted_answer_is_settled_by_reading_the_form(stage: Stage
     async with stage.working():
         if not arrived:
             await stage.put_back("SubmitForm")
-            stage.clock.advance(seconds=1)
+            await stage.later(seconds=1)
         run = await stage.run_when(run.run_id, lambda run: run.forms[0].status is FormStatus.SUBMITTED)
         assert run.forms[0].submission is not None
         assert run.forms[0].submission.user_id == stage.workspace.person("ben").id
-        stage.clock.advance(seconds=3)
+        await stage.later(seconds=3)
         await stage.in_status(run.run_id, RunStatus.SUCCEEDED)
     assert statuses(stage) == ([] if arrived else [200])
 
@@ -251,7 +251,7 @@ async def test_an_answer_that_dify_took_and_nobody_saved_is_settled(bot: Stage, 
     run = await bot.paused(TWO_FORMS)
     bot.dify.stop_worker()  # no event of a resumed run tells of the answer
     bot.dify.delay_next("submit_form", 5)
-    await bot.choose(run.forms[0].form_id, "no")
+    await bot.choose(run, "no")
     await bot.dify.wait_for(bot.submits)
     with bot.refusing("UPDATE ON forms"):
         await bot.dify.wait_for(lambda: statuses(bot) == [200])
@@ -267,7 +267,7 @@ async def test_an_answer_that_dify_took_and_nobody_saved_is_settled(bot: Stage, 
 async def test_a_lost_response_is_settled_without_a_second_answer(bot: Stage) -> None:
     run = await bot.paused(TWO_FORMS)
     bot.dify.lose_response("submit_form")
-    await bot.choose(run.forms[0].form_id, "no")
+    await bot.choose(run, "no")
     run = await bot.in_status(run.run_id, RunStatus.SUCCEEDED)
     assert len(bot.submits()) == 1
     assert run.forms[0].status is FormStatus.SUBMITTED
@@ -279,12 +279,12 @@ async def test_an_answer_that_a_server_error_met_is_read_and_sent_again_after_a_
     run = await bot.paused(TWO_FORMS)
     asked = bot.dify.open_forms()[0]
     bot.dify.fail_next("submit_form", status=500)
-    await bot.choose(run.forms[0].form_id, "no")
+    await bot.choose(run, "no")
     put_back = await bot.put_back("SubmitForm")
     assert put_back.due_at > bot.clock.now()
     assert statuses(bot) == [500]
     assert len(bot.requests("GET", "/form/human_input/")) == 1
-    bot.clock.advance(seconds=1)
+    await bot.later(seconds=1)
     await bot.in_status(run.run_id, RunStatus.SUCCEEDED)
     assert statuses(bot) == [500, 200]
     assert asked.status is AtDify.SUBMITTED
@@ -294,9 +294,9 @@ async def test_a_form_that_cannot_be_read_for_now_is_settled_later(bot: Stage) -
     run = await bot.paused(TWO_FORMS)
     bot.dify.lose_response("submit_form")
     bot.dify.fail_next("read_form", status=503)
-    await bot.choose(run.forms[0].form_id, "no")
+    await bot.choose(run, "no")
     await bot.put_back("SettleForm")
-    bot.clock.advance(seconds=1)
+    await bot.later(seconds=1)
     await bot.in_status(run.run_id, RunStatus.SUCCEEDED)
     assert len(bot.submits()) == 1
 
@@ -351,5 +351,5 @@ async def test_an_outbox_that_cannot_be_read_is_read_again(bot: Stage) -> None:
     with bot.refusing("UPDATE OF state ON outbox"):
         run_id = await bot.ask("quick topic=tea")
         await bot.until(lambda: bot.clock.armed)
-    bot.clock.advance(seconds=2)
+    await bot.later(seconds=2)
     await bot.in_status(run_id, RunStatus.SUCCEEDED)

@@ -41,10 +41,9 @@ def looks(stage: Stage) -> int:
 async def looked(stage: Stage, **span: float) -> None:
     """Let time pass until Dify is asked once more, and wait for what that leads to."""
     before = looks(stage)
-    stage.clock.advance(**span)
+    await stage.later(**span)
     await stage.dify.wait_for(lambda: looks(stage) > before)
-    under_way = [task for task in asyncio.all_tasks() if task.get_name().startswith("look at run")]
-    await asyncio.gather(*under_way)
+    await stage.looks_end()
 
 
 # --- what a paused run may have become -------------------------------------------------------------------------------
@@ -54,7 +53,7 @@ async def test_a_form_that_was_answered_elsewhere_is_closed_and_the_end_is_told(
     run = await bot.paused(TWO_FORMS)
     await bot.dify.answer_elsewhere(bot.dify.open_forms()[0], "no", {"note": "by mail"})
     await bot.dify.wait_for(lambda: all(each.status.ended for each in bot.dify.runs.values()))
-    bot.clock.advance(seconds=POLL)
+    await bot.later(seconds=POLL)
     run = await bot.run_when(run.run_id, lambda run: run.status.ended and not run.open_forms)
     assert run.status is RunStatus.SUCCEEDED
     assert run.forms[0].status is FormStatus.ANSWERED_ELSEWHERE
@@ -67,8 +66,8 @@ async def test_of_two_forms_the_one_that_was_answered_elsewhere_is_closed(bot: S
     run = await bot.paused("parallel topic=tea", forms=2)
     asked = bot.dify.open_forms()[0]
     await bot.dify.answer_elsewhere(asked, "ok", {"note": ""})
-    await bot.dify.wait_for(lambda: len(bot.dify.open_forms()) == 1)
-    bot.clock.advance(seconds=POLL)
+    await bot.dify.wait_for(lambda: [each for each in bot.dify.runs.values() if each.resumed and bot.dify.open_forms()])
+    await bot.later(seconds=POLL)
     run = await bot.run_when(run.run_id, lambda run: len(run.open_forms) == 1)
     assert run.form(asked.id).status is FormStatus.ANSWERED_ELSEWHERE
     (open_form,) = run.open_forms
@@ -80,7 +79,7 @@ async def test_the_next_form_of_a_run_that_went_on_elsewhere_is_shown(bot: Stage
     first = bot.dify.open_forms()[0]
     await bot.dify.answer_elsewhere(first, "ok", {"note": ""})
     await bot.dify.wait_for(lambda: [form for form in bot.dify.open_forms() if form is not first])
-    bot.clock.advance(seconds=POLL)
+    await bot.later(seconds=POLL)
     await bot.workspace.wait_for(lambda: bot.workspace.find(thread=run.thread_ts, text="Second review"))
     run = await bot.run_when(run.run_id, lambda run: run.forms[0].status.closed and run.forms[1].message_ts)
     assert run.forms[0].status is FormStatus.ANSWERED_ELSEWHERE
@@ -92,7 +91,7 @@ async def test_a_run_that_went_on_elsewhere_is_followed(tmp_path: Path) -> None:
         await stage.dify.answer_elsewhere(stage.dify.open_forms()[0], "yes", {})
         await stage.dify.wait_for(lambda: not stage.dify.open_forms())
         await stage.dify.wait_for(lambda: [each for each in stage.dify.runs.values() if each.status == "running"])
-        stage.clock.advance(seconds=POLL)
+        await stage.later(seconds=POLL)
         await stage.in_status(run.run_id, RunStatus.RUNNING)
         await stage.workspace.wait_for(lambda: stage.workspace.find(thread=run.thread_ts, text="and so on"))
 
@@ -114,12 +113,12 @@ async def test_an_expired_form_is_found_right_after_its_deadline(bot: Stage) -> 
     run = await bot.paused("content_review topic=Tea language=English")
     deadline = run.forms[0].expires_at
     assert deadline is not None
-    bot.clock.advance(seconds=(deadline - bot.clock.now()).total_seconds() + 2)
+    await bot.later(seconds=(deadline - bot.clock.now()).total_seconds() + 2)
     run = await bot.run_when(run.run_id, lambda run: not run.open_forms)
     assert run.forms[0].status is FormStatus.TIMED_OUT
     bot.dify.sweep()
     await bot.dify.wait_for(lambda: all(each.status.ended for each in bot.dify.runs.values()))
-    bot.clock.advance(seconds=POLL)
+    await bot.later(seconds=POLL)
     run = await bot.in_status(run.run_id, RunStatus.SUCCEEDED)
     assert run.outputs["decision"] == "Nobody answered in time. Nothing was published."
 
@@ -127,7 +126,7 @@ async def test_an_expired_form_is_found_right_after_its_deadline(bot: Stage) -> 
 async def test_the_limit_for_all_forms_stops_the_run_without_any_event(bot: Stage) -> None:
     run = await bot.paused(TWO_FORMS)
     await bot.dify.expire_globally(bot.dify.open_forms()[0])
-    bot.clock.advance(seconds=POLL)
+    await bot.later(seconds=POLL)
     run = await bot.run_when(run.run_id, lambda run: run.status.ended and not run.open_forms)
     assert run.status is RunStatus.STOPPED
     assert run.forms[0].status is FormStatus.TIMED_OUT
@@ -139,7 +138,7 @@ async def test_the_error_of_a_run_that_failed_elsewhere_is_told(bot: Stage) -> N
     run = await bot.paused("fails_after topic=tea")
     await bot.dify.answer_elsewhere(bot.dify.open_forms()[0], "ok", {"note": ""})
     await bot.dify.wait_for(lambda: all(each.status.ended for each in bot.dify.runs.values()))
-    bot.clock.advance(seconds=POLL)
+    await bot.later(seconds=POLL)
     await bot.in_status(run.run_id, RunStatus.FAILED)
     await bot.workspace.wait_for(lambda: bot.workspace.find(thread=run.thread_ts, text="Connection refused"))
 
@@ -148,7 +147,7 @@ async def test_a_run_that_dify_does_not_know_any_more_is_lost(bot: Stage) -> Non
     run = await bot.paused(TWO_FORMS)
     bot.dify.forms.clear()
     bot.dify.runs.clear()
-    bot.clock.advance(seconds=POLL)
+    await bot.later(seconds=POLL)
     run = await bot.run_when(run.run_id, lambda run: run.status.ended and not run.open_forms)
     assert run.status is RunStatus.LOST
     assert run.forms[0].status is FormStatus.VOID
@@ -167,7 +166,7 @@ async def test_a_look_that_dify_does_not_allow_is_postponed(bot: Stage, status: 
     await bot.dify.wait_for(lambda: all(each.status.ended for each in bot.dify.runs.values()))
     await looked(bot, seconds=POLL)
     assert (await bot.store.run(run.run_id)).status is RunStatus.PAUSED
-    bot.clock.advance(seconds=POLL)
+    await bot.later(seconds=POLL)
     await bot.in_status(run.run_id, RunStatus.SUCCEEDED)
 
 
@@ -178,9 +177,9 @@ async def test_what_the_database_does_not_take_is_looked_at_again(
     await bot.dify.answer_elsewhere(bot.dify.open_forms()[0], "no", {"note": ""})
     await bot.dify.wait_for(lambda: all(each.status.ended for each in bot.dify.runs.values()))
     with bot.refusing("UPDATE ON runs"):
-        bot.clock.advance(seconds=POLL)
+        await bot.later(seconds=POLL)
         await bot.until(lambda: any("still due" in entry["event"] for entry in logged))
-    bot.clock.advance(seconds=1)
+    await bot.later(seconds=1)
     await bot.in_status(run.run_id, RunStatus.SUCCEEDED)
 
 
@@ -205,7 +204,7 @@ async def test_people_are_told_once_that_a_run_does_not_move_after_an_answer(bot
     """Dify's worker is away (recording 38): the answer is safe, and the run goes on when the worker is back."""
     run = await bot.paused(TWO_FORMS)
     bot.dify.stop_worker()
-    await bot.choose(run.forms[0].form_id, "no")
+    await bot.choose(run, "no")
     run = await bot.in_status(run.run_id, RunStatus.RESUMING)
     for _ in range(3):
         await looked(bot, minutes=3)
@@ -213,7 +212,7 @@ async def test_people_are_told_once_that_a_run_does_not_move_after_an_answer(bot
     assert len(bot.workspace.find_all(thread=run.thread_ts, text="has not moved since")) == 1
     bot.dify.start_worker()
     await bot.dify.wait_for(lambda: all(each.status.ended for each in bot.dify.runs.values()))
-    bot.clock.advance(seconds=POLL)
+    await bot.later(seconds=POLL)
     await bot.in_status(run.run_id, RunStatus.SUCCEEDED)
     assert [each.status for each in bot.submits()] == [200]
 
@@ -236,7 +235,7 @@ async def test_a_pause_that_a_late_stream_missed_is_found_while_it_is_open(tmp_p
         run = await stage.in_status(await stage.ask("writer"), RunStatus.RUNNING)
         await stage.dify.wait_for(lambda: [each for each in stage.requests("GET", "/events") if each.status])
         assert stage.dify.open_forms()
-        stage.clock.advance(minutes=2)
+        await stage.later(minutes=2)
         await stage.in_status(run.run_id, RunStatus.PAUSED)
         assert stage.parts.streams.follows(run.run_id)
 
@@ -260,7 +259,7 @@ async def test_a_pause_is_not_undone_by_an_answer_from_before_it(
     monkeypatch.setattr("bot.bootstrap.DifyClient", SlowDetail)
     async with open_stage(tmp_path, [writer(0.5)]) as stage, stage.working():
         run = await stage.in_status(await stage.ask("writer"), RunStatus.RUNNING)
-        stage.clock.advance(minutes=2)
+        await stage.later(minutes=2)
         await stage.dify.wait_for(lambda: looks(stage))
         run = await stage.in_status(run.run_id, RunStatus.PAUSED)
         before = run.poll_at

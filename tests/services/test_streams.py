@@ -51,7 +51,7 @@ async def test_an_answer_goes_out_after_the_first_ping_of_the_runs_stream(bot: S
     """Whoever listens late loses the resumed text (recording 25)."""
     run = await bot.paused(TWO_FORMS)
     bot.dify.delay_next("events", 5)
-    await bot.choose(run.forms[0].form_id, "no")
+    await bot.choose(run, "no")
     assert await bot.dify.wait_for(lambda: bot.submits() and events_requests(bot)) == [200]
     await bot.in_status(run.run_id, RunStatus.SUCCEEDED)
 
@@ -59,7 +59,7 @@ async def test_an_answer_goes_out_after_the_first_ping_of_the_runs_stream(bot: S
 async def test_the_resumed_text_appears_while_it_is_written(tmp_path: Path) -> None:
     async with open_stage(tmp_path, [talker()]) as stage, stage.working():
         run = await stage.paused("talker")
-        await stage.choose(run.forms[0].form_id, "yes")
+        await stage.choose(run, "yes")
         text = await stage.workspace.wait_for(lambda: stage.workspace.find(thread=run.thread_ts, text="Once upon"))
         run = await stage.run_when(run.run_id, lambda run: run.answer_ts)
         assert run.answer_ts == text.ts
@@ -89,7 +89,7 @@ async def test_an_answer_that_comes_before_the_stream_of_the_pause_is_closed_is_
     monkeypatch.setattr("bot.bootstrap.DifyClient", SlowToClose)
     async with open_stage(tmp_path, [talker()]) as stage, stage.working():
         run = await stage.paused("talker")
-        await stage.choose(run.forms[0].form_id, "yes")
+        await stage.choose(run, "yes")
         await stage.workspace.wait_for(lambda: stage.workspace.find(thread=run.thread_ts, text="Once upon"))
         SlowToClose.closing.set()
         assert events_requests(stage) == [200]
@@ -101,9 +101,9 @@ async def test_an_answer_goes_out_where_the_stream_cannot_be_had(bot: Stage, sta
     """Text is a courtesy, the answer is not."""
     run = await bot.paused(TWO_FORMS)
     bot.dify.fail_next("events", status=status)
-    await bot.choose(run.forms[0].form_id, "no")
+    await bot.choose(run, "no")
     run = await bot.run_when(run.run_id, lambda run: run.forms[0].status is FormStatus.SUBMITTED)
-    bot.clock.advance(seconds=3)
+    await bot.later(seconds=3)
     await bot.in_status(run.run_id, RunStatus.SUCCEEDED)
     assert [each.status for each in bot.submits()] == [200]
 
@@ -112,7 +112,7 @@ async def test_an_answer_goes_out_where_no_ping_comes(bot: Stage, monkeypatch: p
     monkeypatch.setattr(streams, "FIRST_PING", 0.01)
     run = await bot.paused(TWO_FORMS)
     bot.dify.delay_next("events", 3000)
-    await bot.choose(run.forms[0].form_id, "no")
+    await bot.choose(run, "no")
     await bot.run_when(run.run_id, lambda run: run.forms[0].status is FormStatus.SUBMITTED)
     assert events_requests(bot) == [None]
 
@@ -121,7 +121,7 @@ async def test_nobody_listens_to_a_run_whose_answer_was_refused(bot: Stage) -> N
     """Its form may stay open for days, and a Dify server has few connections (recording 22)."""
     run = await bot.paused(TWO_FORMS)
     bot.dify.fail_next("submit_form", status=429)
-    await bot.choose(run.forms[0].form_id, "no")
+    await bot.choose(run, "no")
     await bot.told("ben", "Dify did not take your answer")
     assert not bot.parts.streams.follows(run.run_id)
 
@@ -215,7 +215,7 @@ async def test_a_reader_that_dies_is_logged_and_gives_its_place_back(
         stage.parts.recorder.watch(break_at_pause)
         run = await stage.paused(TWO_FORMS)
         broken = False
-        await stage.choose(run.forms[0].form_id, "no")
+        await stage.choose(run, "no")
         await stage.in_status(run.run_id, RunStatus.SUCCEEDED)
     assert [entry["log_level"] for entry in logged if entry["event"] == "a stream's reader died"] == ["error"]
 

@@ -1,0 +1,108 @@
+"""A slash command is saved once, and comes to a run or to one answer that says all that is wrong with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bot.core.model import RunStatus
+from bot.errors import StoreError
+from bot.playground.dify.apps import quick, two_forms
+from tests.services.stage import CHANNEL, Stage, open_stage
+
+
+async def test_a_command_becomes_a_run_of_the_person_who_gave_it(bot: Stage) -> None:
+    """One Dify user for everything of the run: another one would not even see its events (dify-api §2.3)."""
+    run = await bot.in_status(await bot.ask('pick title="Spring menu" size=S'), RunStatus.PAUSED)
+    ann = bot.workspace.person("ann").id
+    assert run.starter_id == ann
+    assert run.dify_user == f"slack:{bot.workspace.team_id}:{ann}"
+    assert run.run_inputs == {"title": "Spring menu", "size": "S"}
+    assert {each.body["user"] for each in bot.requests("POST", "/workflows/run")} == {run.dify_user}
+
+
+async def test_all_that_is_wrong_is_told_at_once_with_a_command_to_copy(bot: Stage) -> None:
+    await bot.ask('pick titel="Spring menu" size=XXL')
+    note = await bot.told("ann", "titel", "XXL")
+    assert '/dify pick title="Spring menu" size=S' in note.shown
+    await bot.settled()
+    assert bot.requests("POST", "/workflows/run") == []
+    assert bot.workspace.channel(CHANNEL).roots == []
+
+
+async def test_an_app_that_is_not_there_is_named(bot: Stage) -> None:
+    await bot.ask("pik title=Tea")
+    await bot.told("ann", "There is no app", "pick")
+    assert bot.dify.requests == []
+
+
+async def test_the_only_app_needs_no_name(tmp_path: Path) -> None:
+    async with open_stage(tmp_path, [quick()]) as stage, stage.working():
+        run = await stage.in_status(await stage.ask("topic=tea"), RunStatus.SUCCEEDED)
+    assert run.app == "quick"
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence"),
+    [
+        (401, "refuses the API key of two_forms"),
+        (500, "does not answer just now"),
+        (404, "Dify cannot start two_forms"),
+    ],
+)
+async def test_nothing_is_started_where_dify_does_not_describe_the_app(bot: Stage, status: int, sentence: str) -> None:
+    bot.dify.fail_next("info", status=status)
+    await bot.ask("two_forms topic=tea")
+    await bot.told("ann", sentence, "Nothing was started")
+    assert bot.requests("POST", "/workflows/run") == []
+
+
+async def test_a_delivery_that_comes_twice_starts_one_run(bot: Stage) -> None:
+    """Slack repeats a command whose ack it did not get (slack-platform §9.1)."""
+    command = bot.command("quick topic=tea")
+    for _ in range(2):
+        await bot.parts.commands.take_in(command, "command:1")
+    await bot.in_status(command.command_id, RunStatus.SUCCEEDED)
+    await bot.settled()
+    assert len(bot.requests("POST", "/workflows/run")) == 1
+    assert len(bot.workspace.channel(CHANNEL).roots) == 1
+
+
+async def test_a_check_that_is_carried_out_again_starts_nothing_twice(stage: Stage) -> None:
+    """The run takes its id from the command, so a crash between saving and finishing costs nothing."""
+    command = stage.command("quick topic=tea")
+    await stage.parts.commands.take_in(command, "command:1")
+    (saved,) = await stage.store.claim_effects(stage.clock.now(), 10)
+    await stage.parts.commands.check(command, done=-1)
+    await stage.store.put_back_effect(saved.row_id, stage.clock.now())
+    async with stage.working():
+        await stage.in_status(command.command_id, RunStatus.SUCCEEDED)
+        await stage.settled()
+    assert len(stage.requests("POST", "/workflows/run")) == 1
+    assert len(stage.workspace.channel(CHANNEL).roots) == 1
+
+
+async def test_what_is_not_saved_is_not_taken_in(stage: Stage) -> None:
+    """Neither is its delivery remembered: the person can try again."""
+    command = stage.command("quick topic=tea")
+    with stage.refusing("INSERT ON outbox"), pytest.raises(StoreError, match="disk full"):
+        await stage.parts.commands.take_in(command, "command:1")
+    await stage.parts.commands.take_in(command, "command:1")
+    assert [row.kind for row in stage.outbox()] == ["CheckCommand"]
+
+
+async def test_the_runs_of_an_app_that_is_left_out_wait_until_it_is_back(tmp_path: Path) -> None:
+    """Leaving an app out of the settings by mistake ends nothing."""
+    async with open_stage(tmp_path, [two_forms(), quick()]) as stage:
+        async with stage.working():
+            run = await stage.paused("two_forms topic=tea")
+        async with stage.reopened("quick") as without, without.working():
+            await without.choose(run, "no")
+            await without.put_back("SubmitForm")
+            await without.later(seconds=40)
+            assert (await without.store.run(run.run_id)).status is RunStatus.PAUSED
+        async with stage.reopened("two_forms", "quick") as again, again.working():
+            await again.later(minutes=5)
+            await again.in_status(run.run_id, RunStatus.SUCCEEDED)
+        assert [each.status for each in stage.submits()] == [200]
