@@ -13,6 +13,7 @@ form, which it decides; for the bare listener, on a copy of one), and `/dify qui
 and runs. They take turns, the bare listener first, since it leaves no work behind; then it is waited until the bot has
 called Slack no more for 50 ms, so that both meet a machine at rest, or under the load of the 200 runs alone (20 events
 a second each, which only the bot reads). The ratio is of the 99th percentiles of clicks and commands taken together.
+Bolt itself looks every 10 ms whether a listener has acked, so both take at least that.
 The machine's cores are shared by the simulators, too: with two cores the 200 runs alone leave little of them.
 
 `cpu`: user and system time of the bot's whole process per stream event, beside the bare loop's, over one window in
