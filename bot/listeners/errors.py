@@ -11,7 +11,6 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.context.respond.async_respond import AsyncRespond
 from slack_bolt.error import BoltUnhandledRequestError
 from slack_bolt.response import BoltResponse
-from slack_sdk.errors import SlackClientError
 
 from bot.errors import StoreError
 from bot.slack import blocks
@@ -47,6 +46,6 @@ async def handle_error(error: Exception, body: dict[str, Any], respond: AsyncRes
     if body.get("response_url"):
         try:
             await respond(sentence, response_type="ephemeral", replace_original=False)
-        except (SlackClientError, OSError, TimeoutError):
+        except Exception:
             log.exception("and that could not be told either")
     return None
