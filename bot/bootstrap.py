@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import structlog
+from aiohttp import ClientError
 from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.errors import SlackApiError
@@ -28,6 +29,7 @@ from bot.services.reconcile import Reconciler
 from bot.services.recorder import Recorder, arm_alarm
 from bot.services.streams import StreamPlaces, StreamSupervisor
 from bot.settings import Settings, Transport
+from bot.slack.failures import slack_error
 from bot.slack.gateway import SlackGateway
 from bot.store.sql import open_store
 from bot.timers import AlarmClock
@@ -224,14 +226,14 @@ async def _identity(client: AsyncWebClient) -> AuthorizeResult:
     """Ask Slack whose token this is, once: Bolt would ask with every request of a payload."""
     try:
         answer = await client.auth_test()
-    except SlackApiError as exc:
-        code = exc.response.get("error", "unknown_error")
+    except (SlackApiError, ClientError, TimeoutError) as exc:
+        error = slack_error(exc)
+        if isinstance(error, SlackUnavailable):
+            raise SlackUnavailable(f"Slack cannot be reached at {client.base_url}: {error}", sent=False) from exc
         raise ConfigError(
-            f"SLACK_BOT_TOKEN is refused by Slack ({code}): install the app in your workspace and copy the "
+            f"SLACK_BOT_TOKEN is refused by Slack ({error.code}): install the app in your workspace and copy the "
             "“Bot User OAuth Token” (xoxb-…) from the app's page “OAuth & Permissions”."
         ) from exc
-    except (OSError, TimeoutError) as exc:
-        raise SlackUnavailable(f"Slack cannot be reached at {client.base_url}: {exc}", sent=False) from exc
     return AuthorizeResult(
         enterprise_id=answer.get("enterprise_id"),
         team_id=answer["team_id"],

@@ -16,6 +16,7 @@ from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.errors import ConfigError, SlackUnavailable
+from bot.slack.failures import slack_error
 
 log = structlog.get_logger(__name__)
 
@@ -86,24 +87,27 @@ class _Connection:
     async def open(self) -> None:
         handler = _DrainableHandler(self._app, self._app_token, self._web_client)
         try:
+            await self._connect(handler)
+        except BaseException:
+            await handler.client.close()
+            raise
+        self._handler = handler
+
+    async def _connect(self, handler: _DrainableHandler) -> None:
+        try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 # Slack's client would try for ever with a token that is refused: the address is asked for here.
-                answer = await handler.client.web_client.apps_connections_open(app_token=self._app_token)
+                answer = await self._web_client.apps_connections_open(app_token=self._app_token)
                 handler.client.wss_uri = answer["url"]
                 await handler.client.connect()
-        except SlackApiError as exc:
-            await handler.client.close()
-            if exc.response.status_code != 200:
-                raise SlackUnavailable(f"Socket Mode cannot be reached: {exc}", sent=False) from exc
-            code = exc.response.get("error", "unknown_error")
+        except (SlackApiError, ClientError, TimeoutError) as exc:
+            error = slack_error(exc)
+            if isinstance(error, SlackUnavailable):
+                raise SlackUnavailable(f"Socket Mode cannot be reached: {error}", sent=False) from exc
             raise ConfigError(
-                f"SLACK_APP_TOKEN is refused by Slack ({code}): create an app-level token (xapp-…) with the scope "
-                "connections:write on the app's page “Basic Information”, and switch Socket Mode on."
+                f"SLACK_APP_TOKEN is refused by Slack ({error.code}): create an app-level token (xapp-…) with the "
+                "scope connections:write on the app's page “Basic Information”, and switch Socket Mode on."
             ) from exc
-        except (TimeoutError, ClientError, OSError) as exc:
-            await handler.client.close()
-            raise SlackUnavailable(f"Socket Mode cannot be reached: {exc}", sent=False) from exc
-        self._handler = handler
 
     async def close(self) -> None:
         if self._handler is not None:

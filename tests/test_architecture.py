@@ -29,7 +29,7 @@ PERMITTED = {
     "bot.__main__": may("cli"),
     "bot.bootstrap": may(
         "core dify errors listeners logs services settings slack store timers transports",
-        "httpx slack_bolt slack_sdk structlog",
+        "aiohttp httpx slack_bolt slack_sdk structlog",
     ),
     "bot.cli": may("bootstrap errors logs manifest playground settings", "typer"),
     "bot.core": may("core errors"),
@@ -53,7 +53,7 @@ PERMITTED = {
     "bot.slack": may("core errors slack", "aiohttp markdown_it pydantic slack_sdk structlog"),
     "bot.store": may("core errors store", "alembic pydantic sqlalchemy structlog"),
     "bot.timers": may("core errors", "apscheduler"),
-    "bot.transports": may("errors", "aiohttp slack_bolt slack_sdk structlog"),
+    "bot.transports": may("errors slack.failures", "aiohttp slack_bolt slack_sdk structlog"),
 }
 
 LAZY = {"bot.bootstrap", "bot.playground"}
