@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import httpx
 import structlog
@@ -273,13 +274,15 @@ async def _open_to_slack(
             yield
         return
 
-    async def healthy() -> bool:
-        try:
-            await store.next_due()
-        except StoreError:
-            return False
-        return True
-
-    async with transports.http(app, settings.host, settings.port, healthy) as port:
+    async with transports.http(app, settings.host, settings.port, partial(healthy, store)) as port:
         log.info("listening", host=settings.host, port=port)
         yield
+
+
+async def healthy(store: Store) -> bool:
+    """Tell whether the database answers; without it the bot can take nothing in."""
+    try:
+        await store.next_due()
+    except StoreError:
+        return False
+    return True
