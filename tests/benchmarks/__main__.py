@@ -11,7 +11,7 @@ the bot and the bare listener (Bolt's own web application, listeners that do not
 from the same process: clicks on “OK” of a form that is open, with a text and a select (for the bot, each on another
 form, which it decides; for the bare listener, on a copy of one), and `/dify quick topic=launch`, which the bot saves
 and runs. They take turns, the bare listener first, since it leaves no work behind; then it is waited until the bot has
-called Slack no more for 50 ms, so that both meet a machine at rest, or under the load of the 200 runs alone (20 events
+called Slack no more for 30 ms, so that both meet a machine at rest, or under the load of the 200 runs alone (20 events
 a second each, which only the bot reads). The ratio is of the 99th percentiles of clicks and commands taken together.
 Bolt itself looks every 10 ms whether a listener has acked, so both take at least that.
 The machine's cores are shared by the simulators, too: with two cores the 200 runs alone leave little of them.

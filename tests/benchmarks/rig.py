@@ -71,7 +71,11 @@ async def open_platforms() -> AsyncIterator[Platforms]:
 
 @asynccontextmanager
 async def open_rig() -> AsyncIterator[Rig]:
-    """Start everything anew: platforms, a bot with an empty database, and what it is compared with."""
+    """Start everything anew: platforms, a bot with an empty database, and what it is compared with.
+
+    Raises:
+        RuntimeError: the bot logged an error meanwhile, so that its numbers may be those of a broken one.
+    """
     with TemporaryDirectory(prefix="benchmark-") as folder:
         async with (
             open_platforms() as platforms,
@@ -86,6 +90,8 @@ async def open_rig() -> AsyncIterator[Rig]:
                     "deliver", name="bare", url=await listener.call("listen", **platforms.slack_of["bare"])
                 )
                 yield Rig(slack, platforms.dify, platforms.dify_url, bot, listener, loop)
+                if complaints := bot.complaints():
+                    raise RuntimeError(f"measured a bot in trouble: {complaints[0]}")
 
 
 async def _healthy(url: str) -> None:
