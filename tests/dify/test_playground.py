@@ -190,8 +190,8 @@ async def test_a_lost_response_is_settled_by_reading_the_form() -> None:
             await client.form_is_open(form)
 
 
-@pytest.mark.parametrize("status", [429, 500, 503])
-async def test_a_failing_server_is_unavailable(status: int) -> None:
+@pytest.mark.parametrize("status", [400, 500, 503])
+async def test_a_failing_or_overrun_server_is_unavailable(status: int) -> None:
     async with playing(content_review()) as (simulator, client):
         simulator.fail_next("run", status=status)
         with pytest.raises(DifyUnavailable) as caught:
