@@ -231,9 +231,11 @@ _FAILURES = frozenset({RunStatus.FAILED, RunStatus.PARTIAL_SUCCEEDED})
 
 # --- errors ----------------------------------------------------------------------------------------------------------
 
-# dify-api §2.4. Dify's own code says more than the status; the status decides where a proxy or the framework answered.
+# dify-api §2.4. Dify's own code says more than the status, which decides where Dify has no code of its own for it.
 _BY_CODE: dict[tuple[int, str], Callable[..., DifyError]] = {
     (400, "invalid_form_data"): FormRefused,
+    (404, "human_input_form_not_found"): DifyNotFound,
+    (404, "not_found"): DifyNotFound,
     (412, "human_input_form_submitted"): partial(FormClosed, expired=False),
     (412, "human_input_form_expired"): partial(FormClosed, expired=True),
     (429, "rate_limit_error"): DifyRejected,  # the quota of a plan: asking again does not help
@@ -242,10 +244,12 @@ _TURNED_AWAY = partial(DifyUnavailable, sent=False)
 _BY_STATUS: dict[int, Callable[..., DifyError]] = {
     401: DifyUnauthorized,
     403: DifyUnauthorized,
-    404: DifyNotFound,
     408: DifyUnavailable,
     429: _TURNED_AWAY,
 }
+# Without a code it is a proxy in front of Dify that says so, and Dify was not asked: a run is not lost for that, nor a
+# key refused.
+_OF_A_PROXY = frozenset({401, 403, 404})
 # The one case that only its text tells from a wrong parameter (recording 24).
 _BACK_PRESSURE = "Too many requests"
 
@@ -266,6 +270,8 @@ def error_from(status: int, body: str) -> DifyError:
 
 def _kind(status: int, answer: schema.ErrorBody) -> Callable[..., DifyError]:
     if status == 400 and answer.code == "invalid_param" and answer.message.startswith(_BACK_PRESSURE):
+        return _TURNED_AWAY
+    if status in _OF_A_PROXY and answer.code is None:
         return _TURNED_AWAY
     by_code = _BY_CODE.get((status, answer.code or ""))
     return by_code or _BY_STATUS.get(status, DifyUnavailable if status >= 500 else DifyRejected)

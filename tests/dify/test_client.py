@@ -567,8 +567,10 @@ async def _events(client: DifyClient) -> AsyncIterator[StreamEvent]:
             yield event
 
 
-async def test_any_other_answer_about_a_form_is_an_error() -> None:
-    async with client_of(paused_server(refusing(500, "unknown"))) as client:
+@pytest.mark.parametrize("answer", [refusing(500, "unknown"), answering(404, text="404 page not found")])
+async def test_any_other_answer_about_a_form_is_an_error(answer: Handler) -> None:
+    """Above all, a proxy that does not find Dify makes no form unanswerable."""
+    async with client_of(paused_server(answer)) as client:
         with pytest.raises(DifyUnavailable):
             await client.open_forms(RUN)
 

@@ -438,7 +438,12 @@ def refusal(status: int, code: str | None = None, message: str = "said") -> Dify
         (400, "invalid_form_data", FormRefused),
         (401, "unauthorized", DifyUnauthorized),
         (403, "forbidden", DifyUnauthorized),
+        (401, None, DifyUnavailable),
+        (403, None, DifyUnavailable),
         (404, "not_found", DifyNotFound),
+        (404, "human_input_form_not_found", DifyNotFound),
+        (404, "file_not_found", DifyRejected),
+        (404, None, DifyUnavailable),
         (405, "method_not_allowed", DifyRejected),
         (408, None, DifyUnavailable),
         (412, "human_input_form_submitted", FormClosed),
@@ -476,6 +481,18 @@ def test_back_pressure_was_not_carried_out() -> None:
         assert not error.sent
 
 
+@pytest.mark.parametrize("status", [401, 403, 404])
+@pytest.mark.parametrize(
+    "body", ["404 page not found", "<html>", "", '{"message": "no Route matched"}', '{"code": 404}']
+)
+def test_what_a_proxy_answers_in_dify_s_place_tells_nothing_of_dify(status: int, body: str) -> None:
+    """Every refusal of Dify's carries a code (dify-api §2.4): without one nothing was asked of it, and a run or a form
+    that a proxy cannot find is there all the same."""
+    error = error_from(status, body)
+    assert isinstance(error, DifyUnavailable)
+    assert not error.sent
+
+
 def test_a_server_error_may_have_been_carried_out() -> None:
     error = refusal(502)
     assert isinstance(error, DifyUnavailable)
@@ -484,10 +501,10 @@ def test_a_server_error_may_have_been_carried_out() -> None:
 
 @pytest.mark.parametrize("body", ["", "<html>secret page</html>", '"text"', "[1]", '{"message": 7}', '{"cut'])
 def test_a_body_that_is_not_dify_s_is_not_repeated(body: str) -> None:
-    error = error_from(404, body)
-    assert type(error) is DifyNotFound
+    error = error_from(410, body)
+    assert type(error) is DifyRejected
     assert error.code is None
-    assert error.message == "Dify answered 404 Not Found"
+    assert error.message == "Dify answered 410 Gone"
 
 
 def test_an_empty_message_is_replaced() -> None:
