@@ -64,11 +64,12 @@ class Dify(Protocol):
     async def run_detail(self, run: Run) -> RunDetail:
         """Read how the run stands."""
 
-    async def form_is_open(self, form: Form) -> bool:
-        """Read the form; True where it can be answered.
+    async def check_open(self, form: Form) -> None:
+        """Read an answerable form.
 
         Raises:
             FormClosed: it was answered, or its deadline passed.
+            DifyNotFound: Dify does not know it any more.
         """
 
     async def submit(self, run: Run, form: Form, submission: Submission) -> None:

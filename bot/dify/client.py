@@ -161,10 +161,10 @@ class DifyClient:
 
     async def _rendered(self, form: Form) -> Form | None:
         """Return the form as reading it shows it: a snapshot has only the raw template (recording 05)."""
-        if form.form_token is None or not form.answerable:
+        if not form.answerable:
             return form
         try:
-            definition = await self._ask(sansio.read_form(form.form_token), schema.FormDefinition)
+            definition = await self._read(form)
         except DifyNotFound:
             return replace(form, answerable=False)
         except FormClosed:
@@ -185,16 +185,14 @@ class DifyClient:
 
     # --- a form ------------------------------------------------------------------------------------------------------
 
-    async def form_is_open(self, form: Form) -> bool:
-        """Read the form; True where it can be answered.
+    async def check_open(self, form: Form) -> None:
+        """Read an answerable form.
 
         Raises:
             FormClosed: it was answered, or its deadline passed.
+            DifyNotFound: Dify does not know it any more.
         """
-        if form.form_token is None:
-            return False
-        await self._ask(sansio.read_form(form.form_token), schema.FormDefinition)
-        return True
+        await self._read(form)
 
     async def submit(self, run: Run, form: Form, submission: Submission) -> None:
         """Send the answer.
@@ -204,8 +202,10 @@ class DifyClient:
             FormClosed: somebody was first, or the deadline passed.
             DifyUnavailable: no answer; its `sent` says whether Dify may have taken it.
         """
-        assert form.form_token is not None, "a form without a token cannot be answered here"
-        await self._call(sansio.submit_form(run, form.form_token, submission), within=self._deadlines.call)
+        await self._call(sansio.submit_form(run, _token(form), submission), within=self._deadlines.call)
+
+    async def _read(self, form: Form) -> schema.FormDefinition:
+        return await self._ask(sansio.read_form(_token(form)), schema.FormDefinition)
 
     async def upload_file(self, run: Run, upload: Upload) -> str:
         """Upload a file for a form of the run and return its id.
@@ -310,6 +310,11 @@ async def _next(messages: AsyncIterator[ServerSentEvent], by: float | None) -> S
         return await anext(messages, None)
     async with asyncio.timeout_at(by):
         return await anext(messages, None)
+
+
+def _token(form: Form) -> str:
+    assert form.form_token is not None, "an answerable form has a token"
+    return form.form_token
 
 
 def _parsed(response: httpx.Response, answer: type[_Answer]) -> _Answer:

@@ -258,7 +258,7 @@ class Outbox:
             passed = form.expires_at is not None and form.expires_at <= self._clock.now()
             return saw.FormFoundClosed(form_id, expired=passed)
         try:
-            await self._dify_of(run.app).form_is_open(form)
+            await self._dify_of(run.app).check_open(form)
         except FormClosed as exc:
             return saw.FormFoundClosed(form_id, exc.expired)
         except DifyNotFound:

@@ -611,7 +611,7 @@ async def test_a_refused_answer_says_why() -> None:
 )
 async def test_a_closed_form_takes_no_answer_and_is_not_open(code: str, expired: bool) -> None:
     async with client_of(refusing(412, code)) as client:
-        for call in (client.submit(RUN, make_form(), make_submission()), client.form_is_open(make_form())):
+        for call in (client.submit(RUN, make_form(), make_submission()), client.check_open(make_form())):
             with pytest.raises(FormClosed) as caught:
                 await call
             assert caught.value.expired is expired
@@ -619,8 +619,13 @@ async def test_a_closed_form_takes_no_answer_and_is_not_open(code: str, expired:
 
 async def test_a_form_that_can_be_read_is_open() -> None:
     async with client_of(answering(200, {"form_content": "", "user_actions": []})) as client:
-        assert await client.form_is_open(make_form())
-        assert not await client.form_is_open(make_form(form_token=None))
+        await client.check_open(make_form())
+
+
+async def test_a_form_that_dify_does_not_know_is_not_open() -> None:
+    async with client_of(refusing(404, "not_found")) as client:
+        with pytest.raises(DifyNotFound):
+            await client.check_open(make_form())
 
 
 async def test_a_file_is_uploaded_as_the_one_who_started_the_run() -> None:
@@ -663,7 +668,7 @@ async def _every_call(client: DifyClient) -> list[BotError]:
         client.describe(),
         client.run_detail(RUN),
         client.open_forms(RUN),
-        client.form_is_open(make_form()),
+        client.check_open(make_form()),
         client.submit(RUN, make_form(), make_submission()),
         client.upload_file(RUN, Upload("a.txt", b"hello", "text/plain")),
         client.stop(RUN),

@@ -83,7 +83,7 @@ async def test_a_review_is_started_answered_and_finished() -> None:
         assert feedback == Paragraph("feedback")
         assert [each.title for each in form.user_actions] == ["Approve", "Apply edit", "Regenerate"]
         assert (await client.run_detail(run)).status is RunStatus.PAUSED
-        assert await client.form_is_open(form)
+        await client.check_open(form)
 
         events = await answered(client, run, form, "approve", edits="x", feedback="")
         assert RunResumed() in events
@@ -166,7 +166,7 @@ async def test_an_expired_form_is_closed_before_the_run_moves_on() -> None:
         run, (form,) = await paused(client, REVIEW)
         await simulator.expire(simulator.open_forms()[0], sweep=False)
         with pytest.raises(FormClosed) as caught:
-            await client.form_is_open(form)
+            await client.check_open(form)
         assert caught.value.expired
         assert await client.open_forms(run) == ()
 
@@ -176,7 +176,7 @@ async def test_a_refused_answer_leaves_the_form_open() -> None:
         run, (form,) = await paused(client, REVIEW)
         with pytest.raises(FormRefused, match="feedback"):
             await client.submit(run, form, make_submission(action_id="approve", values={"edits": ""}))
-        assert await client.form_is_open(form)
+        await client.check_open(form)
 
 
 async def test_a_lost_response_is_settled_by_reading_the_form() -> None:
@@ -187,7 +187,7 @@ async def test_a_lost_response_is_settled_by_reading_the_form() -> None:
             await client.submit(run, form, make_submission(action_id="approve", values={"edits": "", "feedback": ""}))
         assert caught.value.sent
         with pytest.raises(FormClosed):
-            await client.form_is_open(form)
+            await client.check_open(form)
 
 
 @pytest.mark.parametrize("status", [400, 500, 503])
