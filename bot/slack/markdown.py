@@ -23,6 +23,10 @@ _PARSER.enable(["table", "strikethrough"])
 _PARSER.disable("reference")  # it would swallow lines like “[INFO]: started”
 _MANY_BRACKETS = 300
 """More of them in one piece cost the parser quadratic time; such a text is shown without formatting."""
+_DEEPEST = 40
+"""Markup nested deeper than this says nothing to a reader, and following it down could exhaust Python's stack."""
+
+_BARE = {"root", "paragraph", "inline", "text", "strong", "em"}
 
 # Noncharacters, which `clean` takes out of every text, mark a place for a form's field and the links written here.
 _PLACE_OPEN, _PLACE_CLOSE, _OWN = "\ufdd0", "\ufdd1", "\ufdd2"
@@ -62,9 +66,9 @@ def split_at_places(markdown: str) -> list[str | int]:
 
 def safe(text: str) -> str:
     """Return untrusted Markdown as Markdown for a `markdown` block. Marks of `place` in it stay where they are."""
-    if text.count("[") > _MANY_BRACKETS:
+    tree = _parsed(text)
+    if tree is None:
         return _finished(_escaped(text))
-    tree = SyntaxTreeNode(_PARSER.parse(text))
     return _finished("\n\n".join(_block(node) for node in tree.children))
 
 
@@ -92,10 +96,12 @@ def safe_tail(text: str, limit: int) -> str:
 
 def plain(text: str) -> str:
     """Return what a reader sees of Markdown, on one line and without its markup."""
-    nodes = SyntaxTreeNode(_PARSER.parse(text)).walk()
+    tree = _parsed(text)
+    if tree is None:
+        return " ".join(text.split())
     seen = (
         " " if node.type in ("paragraph", "softbreak", "hardbreak") else node.content
-        for node in nodes
+        for node in tree.walk()
         if _is_seen(node)
     )
     return " ".join("".join(seen).replace("|", " ").split())
@@ -112,14 +118,22 @@ def words(text: str) -> str:
 
 def is_bare_line(text: str) -> bool:
     """Say whether Markdown is one line of plain words: no heading, list, quote or link."""
-    tree = SyntaxTreeNode(_PARSER.parse(text))
-    kinds = {node.type for node in tree.walk()}
-    return "\n" not in text.strip() and kinds <= {"root", "paragraph", "inline", "text", "strong", "em"}
+    tree = _parsed(text) if "\n" not in text.strip() else None
+    return tree is not None and {node.type for node in tree.walk()} <= _BARE
 
 
 def code(text: str, language: str = "") -> str:
     """Return text as a block of code."""
     return _finished(_code(clean(text), language))
+
+
+def _parsed(text: str) -> SyntaxTreeNode | None:
+    """Return the tree of a Markdown text; None for one that would take too much time or too deep a stack."""
+    if text.count("[") > _MANY_BRACKETS:
+        return None
+    tokens = _PARSER.parse(text)
+    depths = (block.level + max((span.level for span in block.children or ()), default=0) for block in tokens)
+    return SyntaxTreeNode(tokens) if max(depths, default=0) <= _DEEPEST else None
 
 
 # --- writing -------------------------------------------------------------------------------------------------------

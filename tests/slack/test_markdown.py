@@ -75,6 +75,29 @@ def test_no_mixture_of_markup_becomes_an_injection(text: str) -> None:
     assert not disguised_links(written)
 
 
+nestings = st.builds(
+    lambda opening, closing, times: f"{opening} x " * times + f"y{closing} " * times,
+    st.sampled_from(["*a", "**a", "*a **b", "~~a *b", "_a", "[a", "![a", ">", "-", "> -", "*"]),
+    st.sampled_from(["*", "**", "** c*", "* d~~", "_", "](https://a.example)", ""]),
+    st.integers(1, 200),
+)
+
+
+@given(nestings)
+@settings(max_examples=60, deadline=None)
+@example("*a " * 300 + "y* " * 300)
+@example("*a **b " * 200 + "c** y* " * 200)
+@example("> " * 300 + "y")
+def test_markup_may_be_nested_as_deep_as_it_likes(text: str) -> None:
+    """What is nested deeper than a reader follows is shown without formatting; no word of it is lost."""
+    written = message_of(markdown.safe(text) or "–")
+    assert not pings(written)
+    assert not disguised_links(written)
+    assert markdown.safe(text).count("y") == text.count("y")
+    assert isinstance(markdown.is_bare_line(text), bool)
+    assert markdown.plain(text).count("x") >= text.count(" x ")
+
+
 @given(long_text, st.integers(200, 2_000))
 @settings(max_examples=60, deadline=None)
 def test_pieces_fit_and_are_safe(text: str, limit: int) -> None:
