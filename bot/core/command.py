@@ -318,7 +318,8 @@ def _read_option(field: StartInput, text: str) -> _Fit | _Unfit:
 
 def _read_number(field: StartInput, text: str) -> _Fit | _Unfit:
     try:
-        number = float(text)
+        # Python alone reads 1_000 as a number.
+        number = math.nan if "_" in text else float(text)
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
