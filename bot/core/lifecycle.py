@@ -268,7 +268,8 @@ def _run_paused(run: Run, event: saw.RunPaused, now: datetime) -> Transition:
     if run.status is RunStatus.RESUMING and not event.open_form_ids:
         # Every form is answered and run detail still says paused: likewise not begun, or the race of recording 33.
         return Transition(run)
-    paused = replace(move_run(run, RunMove.PAUSED, now), told_stuck=False)
+    # A stop that was asked for came too late, and what the run does next it does unasked.
+    paused = replace(move_run(run, RunMove.PAUSED, now), told_stuck=False, stop_requested_by=None)
     closed_elsewhere = tuple(
         do.SettleForm(form.form_id)
         for form in run.forms

@@ -378,6 +378,17 @@ class TestStop:
         run = run_in(status, task_id="task-1")
         assert after(run, saw.StopRequested("U3")) == Transition(run, (do.TellCannotStop("U3"),))
 
+    def test_a_stop_that_comes_too_late_is_forgotten_at_the_pause(self) -> None:
+        """Else the run would be called stopping, and its end be taken for the stop's, after the next answer."""
+        run = run_in(RunStatus.RUNNING, form_in(FormStatus.OPEN), task_id="task-1", stop_requested_by="U3")
+        paused = after(run, saw.RunPaused(frozenset({"form-1"}))).run
+        assert (paused.status, paused.stop_requested_by) == (RunStatus.PAUSED, None)
+
+    @pytest.mark.parametrize("listed", [frozenset({"form-1"}), frozenset({"form-1", "form-2"})])
+    def test_an_old_report_of_a_pause_forgets_no_stop(self, listed: frozenset[str]) -> None:
+        run = run_in(RunStatus.RUNNING, form_in(FormStatus.SUBMITTED), task_id="task-1", stop_requested_by="U3")
+        assert is_absorbed(run, saw.RunPaused(listed))
+
     def test_without_a_task_there_is_nothing_to_stop(self) -> None:
         run = run_in(RunStatus.RUNNING)
         assert after(run, saw.StopRequested("U3")) == Transition(run, (do.TellCannotStop("U3"),))

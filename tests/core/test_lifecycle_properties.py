@@ -58,6 +58,7 @@ class Witness:
         self.run = transition.run
         self._terminal_statuses_absorb(before)
         self._claims_stand(before, event)
+        assert self.run.stop_requested_by is None or self.run.status is RunStatus.RUNNING or self.run.status.ended
         if isinstance(event, saw.SubmitRefused | saw.FormFoundOpen):
             self.sent[event.form_id] = True
         for effect in transition.effects:
