@@ -252,7 +252,10 @@ def _run_resumed(run: Run, event: saw.RunResumed, now: datetime) -> Transition:
         return Transition(run)
     # A new segment begins: its text gets a message of its own, below the form.
     resumed = replace(move_run(run, RunMove.RESUMED, now), answer_ts=None, told_stuck=False)
-    return Transition(resumed, (do.RefreshRoot(),))
+    # Somebody elsewhere may have answered any form that is not decided here. Parallel ones are found open and stay so;
+    # one that cannot be read is left to the next pause, which lists it or does not.
+    decided_elsewhere = tuple(do.SettleForm(form.form_id) for form in _undecided(run) if form.answerable)
+    return Transition(resumed, (do.RefreshRoot(), *decided_elsewhere))
 
 
 def _run_paused(run: Run, event: saw.RunPaused, now: datetime) -> Transition:
@@ -271,9 +274,7 @@ def _run_paused(run: Run, event: saw.RunPaused, now: datetime) -> Transition:
     # A stop that was asked for came too late, and what the run does next it does unasked.
     paused = replace(move_run(run, RunMove.PAUSED, now), told_stuck=False, stop_requested_by=None)
     closed_elsewhere = tuple(
-        do.SettleForm(form.form_id)
-        for form in run.forms
-        if form.status in (FormStatus.REQUIRED, FormStatus.OPEN) and form.form_id not in event.open_form_ids
+        do.SettleForm(form.form_id) for form in _undecided(run) if form.form_id not in event.open_form_ids
     )
     refresh = (do.RefreshRoot(),) if paused.status is not run.status else ()
     return _send_next(Transition(paused, refresh + closed_elsewhere))
@@ -451,6 +452,10 @@ def _close(run: Run, form: Form, move: FormMove, now: datetime, **changes: Any) 
     if decided_here and closed.status is not FormStatus.SUBMITTED and form.submission and form.submission.user_id:
         effects = (*effects, do.TellDecided(form.submission.user_id, form.form_id))
     return Transition(moved, effects)
+
+
+def _undecided(run: Run) -> tuple[Form, ...]:
+    return tuple(form for form in run.forms if form.status in (FormStatus.REQUIRED, FormStatus.OPEN))
 
 
 def _form_of_node(run: Run, node_id: str) -> Form | None:

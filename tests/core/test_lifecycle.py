@@ -257,6 +257,29 @@ class TestPauseAndResume:
         assert (transition.run.status, transition.run.answer_ts) == (RunStatus.RUNNING, None)
         assert transition.effects == (do.RefreshRoot(),)
 
+    @pytest.mark.parametrize("status", [RunStatus.PAUSED, RunStatus.RESUMING])
+    @pytest.mark.parametrize("form_status", UNDECIDED)
+    def test_a_form_that_nobody_here_decided_is_read_when_the_run_goes_on(
+        self, status: RunStatus, form_status: FormStatus
+    ) -> None:
+        """A poll that finds the run executing says nothing of the answer that made it go on."""
+        run = run_in(status, form_in(FormStatus.SUBMITTED), form_in(form_status, "form-2"))
+        assert after(run, saw.RunResumed()).effects == (do.RefreshRoot(), do.SettleForm("form-2"))
+
+    @pytest.mark.parametrize("form_status", [*DECIDED, *CLOSED])
+    def test_a_form_that_is_decided_is_not(self, form_status: FormStatus) -> None:
+        run = run_in(RunStatus.RESUMING, form_in(form_status))
+        assert after(run, saw.RunResumed()).effects == (do.RefreshRoot(),)
+
+    def test_nor_is_one_that_cannot_be_read(self) -> None:
+        """Of such a form only the next pause tells whether it is still open."""
+        run = run_in(RunStatus.PAUSED, form_in(FormStatus.OPEN, answerable=False))
+        assert after(run, saw.RunResumed()).effects == (do.RefreshRoot(),)
+
+    @pytest.mark.parametrize("form_status", UNDECIDED)
+    def test_a_parallel_form_that_is_found_open_stays_open(self, form_status: FormStatus) -> None:
+        assert is_absorbed(run_in(RunStatus.RUNNING, form_in(form_status)), saw.FormFoundOpen("form-1"))
+
     def test_a_running_run_is_not_resumed(self) -> None:
         assert is_absorbed(run_in(RunStatus.RUNNING, answer_ts="1.2"), saw.RunResumed())
 
