@@ -29,7 +29,7 @@ from bot.services.outbox import Outbox
 from bot.services.reconcile import Reconciler
 from bot.services.recorder import Recorder, arm_alarm
 from bot.services.streams import StreamPlaces, StreamSupervisor
-from bot.settings import Settings, Transport
+from bot.settings import HOW_TO, Settings, Transport
 from bot.slack.failures import slack_error
 from bot.slack.gateway import SlackGateway
 from bot.store.sql import open_store
@@ -231,10 +231,7 @@ async def _identity(client: AsyncWebClient) -> AuthorizeResult:
         error = slack_error(exc)
         if isinstance(error, SlackUnavailable):
             raise SlackUnavailable(f"Slack cannot be reached at {client.base_url}: {error}", sent=False) from exc
-        raise ConfigError(
-            f"SLACK_BOT_TOKEN is refused by Slack ({error.code}): install the app in your workspace and copy the "
-            "“Bot User OAuth Token” (xoxb-…) from the app's page “OAuth & Permissions”."
-        ) from exc
+        raise ConfigError(f"SLACK_BOT_TOKEN is refused by Slack ({error.code}): {HOW_TO['slack_bot_token']}.") from exc
     return AuthorizeResult(
         enterprise_id=answer.get("enterprise_id"),
         team_id=answer["team_id"],

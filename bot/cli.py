@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from typing import Annotated, Any
+from collections.abc import Awaitable, Callable
+from typing import Annotated
 
 import typer
 
@@ -59,7 +60,9 @@ def run() -> None:
     asyncio.run(_until_signalled(bootstrap.serve, chosen))
 
 
-async def _until_signalled(serve: Any, chosen: settings.Settings) -> None:
+async def _until_signalled(
+    serve: Callable[[settings.Settings, asyncio.Event], Awaitable[None]], chosen: settings.Settings
+) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

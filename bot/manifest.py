@@ -19,6 +19,8 @@ BOT_SCOPES: dict[str, str] = {
     "chat:write": "chat.postMessage, chat.update, chat.postEphemeral",
     "commands": "the slash command",
     "groups:history": "the same as channels:history, in private channels",
+    "im:history": "the same, in the direct messages of a person and the bot",
+    "mpim:history": "the same, in direct messages of several people",
 }
 """Every scope the bot asks for, and the calls that need it."""
 

@@ -7,19 +7,42 @@ variable and says how to get a right one.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import (
+    AfterValidator,
+    AnyHttpUrl,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+)
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from bot.errors import ConfigError
 
 DIFY_CLOUD = "https://api.dify.ai/v1"
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
-AppName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")]
+
+
+def _not_a_word_of_ours(name: str) -> str:
+    if name.casefold() == "help":
+        raise ValueError("“help” already means something after the slash command")
+    return name
+
+
+AppName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$"),
+    AfterValidator(_not_a_word_of_ours),
+]
 
 
 class Transport(StrEnum):
@@ -35,7 +58,7 @@ class AppSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     api_key: SecretStr
-    base_url: AnyHttpUrl = AnyHttpUrl(DIFY_CLOUD)
+    base_url: AnyHttpUrl
 
 
 class DatabaseSettings(BaseSettings):
@@ -62,9 +85,6 @@ class Settings(DatabaseSettings):
     """Open streams per Dify server: it has ten connections per API worker by default (recording 22)."""
 
     bot_config: Path | None = None
-    apps: dict[AppName, AppSettings] = Field(default_factory=dict)
-    """Filled from `BOT_CONFIG`; `DIFY_API_KEY` adds the app `DIFY_APP_NAME`."""
-
     host: str = "0.0.0.0"
     port: Annotated[int, Field(ge=0, le=65535)] = 3000
     poll_interval: Annotated[float, Field(gt=0)] = 30.0
@@ -72,22 +92,23 @@ class Settings(DatabaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["console", "json"] = "console"
 
+    _apps: dict[str, AppSettings] = PrivateAttr(default_factory=dict)
+
     @property
     def transport(self) -> Transport:
         """Socket Mode where an app-level token is set, else HTTP."""
         return Transport.SOCKET if self.slack_app_token else Transport.HTTP
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take the apps from the TOML file alone: a table has no good spelling in an environment variable."""
-        return init_settings, env_settings, dotenv_settings
+    @property
+    def apps(self) -> Mapping[str, AppSettings]:
+        """The apps that can be started, by name: those of `BOT_CONFIG`, and `DIFY_APP_NAME` for `DIFY_API_KEY`."""
+        return self._apps
+
+    def with_apps(self, apps: Mapping[str, AppSettings]) -> Self:
+        """Return the same settings with these apps."""
+        copied = self.model_copy()
+        copied._apps = dict(apps)
+        return copied
 
 
 HOW_TO: dict[str, str] = {
@@ -122,10 +143,10 @@ def load(**overrides: Any) -> Settings:
         ConfigError: a value is missing or wrong; the message is one sentence for the admin.
     """
     settings = _validated(Settings, overrides)
-    apps = _apps_of_file(settings) if settings.bot_config else {}
+    apps = _apps_of_file(settings.bot_config, settings.dify_base_url) if settings.bot_config else {}
     if settings.dify_api_key:
         apps[settings.dify_app_name] = AppSettings(api_key=settings.dify_api_key, base_url=settings.dify_base_url)
-    settings = settings.model_copy(update={"apps": apps})
+    settings = settings.with_apps(apps)
     _check_together(settings)
     return settings
 
@@ -154,19 +175,22 @@ def _sentence(exc: ValidationError) -> str:
     return f"{field.upper()} {problem}: {HOW_TO[field]}."
 
 
-def _apps_of_file(settings: Settings) -> dict[str, AppSettings]:
-    path = settings.bot_config
-    assert path is not None, "only called where a file is named"
+def _apps_of_file(path: Path, base_url: AnyHttpUrl) -> dict[str, AppSettings]:
+    """Read the apps; one that does not say where its Dify is has it at `base_url`."""
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8")).get("apps", {})
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as exc:
         raise ConfigError(
             f"BOT_CONFIG names {path}, which cannot be read ({exc.strerror}): {HOW_TO['bot_config']}."
         ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise ConfigError(f"BOT_CONFIG names {path}, which is no TOML ({exc}): {HOW_TO['bot_config']}.") from None
+    apps = tables.get("apps")
+    for app in apps.values() if isinstance(apps, dict) else ():
+        if isinstance(app, dict):
+            app.setdefault("base_url", str(base_url))
     try:
-        return _Apps.model_validate({"apps": tables}).with_default(settings.dify_base_url)
+        return _AppsFile.model_validate(tables).apps
     except ValidationError as exc:
         first = exc.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"] if part != "[key]")
@@ -175,20 +199,10 @@ def _apps_of_file(settings: Settings) -> dict[str, AppSettings]:
         ) from None
 
 
-class _FileApp(BaseModel):
+class _AppsFile(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    api_key: SecretStr
-    base_url: AnyHttpUrl | None = None
-
-
-class _Apps(BaseModel):
-    apps: dict[AppName, _FileApp]
-
-    def with_default(self, base_url: AnyHttpUrl) -> dict[str, AppSettings]:
-        return {
-            name: AppSettings(api_key=app.api_key, base_url=app.base_url or base_url) for name, app in self.apps.items()
-        }
+    apps: dict[AppName, AppSettings] = Field(default_factory=dict)
 
 
 def _check_together(settings: Settings) -> None:

@@ -16,6 +16,7 @@ from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.errors import ConfigError, SlackUnavailable
+from bot.settings import HOW_TO
 from bot.slack.failures import slack_error
 
 log = structlog.get_logger(__name__)
@@ -105,8 +106,8 @@ class _Connection:
             if isinstance(error, SlackUnavailable):
                 raise SlackUnavailable(f"Socket Mode cannot be reached: {error}", sent=False) from exc
             raise ConfigError(
-                f"SLACK_APP_TOKEN is refused by Slack ({error.code}): create an app-level token (xapp-…) with the "
-                "scope connections:write on the app's page “Basic Information”, and switch Socket Mode on."
+                f"SLACK_APP_TOKEN is refused by Slack ({error.code}): {HOW_TO['slack_app_token']}, "
+                "and switch Socket Mode on."
             ) from exc
 
     async def close(self) -> None:
@@ -131,8 +132,9 @@ class _Connection:
             self._handler = None
         try:
             await self.open()
-        except (ConfigError, SlackUnavailable) as exc:
-            log.error("Socket Mode stays down", error=str(exc))
+        except Exception:
+            # Whatever it is, the next look tries again: without a connection the bot is deaf.
+            log.exception("Socket Mode stays down")
 
 
 @asynccontextmanager

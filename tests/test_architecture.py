@@ -53,7 +53,7 @@ PERMITTED = {
     "bot.slack": may("core errors slack", "aiohttp markdown_it pydantic slack_sdk structlog"),
     "bot.store": may("core errors store", "alembic pydantic sqlalchemy structlog"),
     "bot.timers": may("core errors", "apscheduler"),
-    "bot.transports": may("errors slack.failures", "aiohttp slack_bolt slack_sdk structlog"),
+    "bot.transports": may("errors settings slack.failures", "aiohttp slack_bolt slack_sdk structlog"),
 }
 
 LAZY = {"bot.bootstrap", "bot.playground"}

@@ -78,8 +78,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
             database_url=f"sqlite:///{file}",
             host=HOST,
             port=0,
-            apps={app.name: AppSettings(api_key=app.key, base_url=server.base_url) for app in APPS},
-        )
+        ).with_apps({app.name: AppSettings(api_key=app.key, base_url=server.base_url) for app in APPS})
         yield World(workspace, slack, dify, settings, file)
 
 

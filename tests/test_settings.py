@@ -56,6 +56,8 @@ def test_values_are_read_from_the_env_file(monkeypatch: pytest.MonkeyPatch, tmp_
         ("SLACK_COMMAND", "dify", "/dify"),
         ("DIFY_BASE_URL", "dify", "https://api.dify.ai/v1"),
         ("DIFY_API_KEY", None, "BOT_CONFIG"),
+        ("DIFY_APP_NAME", "two words", "such as review"),
+        ("DIFY_APP_NAME", "help", "already means something"),
         ("DIFY_MAX_STREAMS", "0", "whole number"),
         ("PORT", "http", "3000"),
         ("PORT", "70000", "65535"),
@@ -108,6 +110,10 @@ def test_several_apps_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path
         ("[apps.review]\nbase_url = 'http://dify.local'\n", "apps.review.api_key"),
         ("[apps.'two words']\napi_key = 'app-demo'\n", "two words"),
         ("[apps.review]\napi_key = 'app-demo'\nkey = 'x'\n", "apps.review.key"),
+        ("apps = 3\n", "apps is not usable"),
+        ("[apps]\nreview = 'app-demo'\n", "apps.review is not usable"),
+        ("[app.review]\napi_key = 'app-demo'\n", "app is not usable"),
+        ("[apps.Help]\napi_key = 'app-demo'\n", "already means something"),
     ],
 )
 def test_a_wrong_file_is_named_with_the_place(
@@ -129,4 +135,4 @@ def test_the_database_can_be_asked_for_alone(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_every_variable_says_how_to_get_a_right_value() -> None:
     told = set(settings.HOW_TO)
-    assert told == set(settings.Settings.model_fields) - {"apps"}
+    assert told == set(settings.Settings.model_fields)

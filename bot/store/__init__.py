@@ -1,1 +1,1 @@
-"""The database behind `bot.core.ports.Store`: SQLite by default, PostgreSQL where several machines share the work."""
+"""The database behind `bot.core.ports.Store`: a file of SQLite by default, or a PostgreSQL server."""

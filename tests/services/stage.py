@@ -325,9 +325,8 @@ async def open_stage(
             slack_signing_secret=workspace.signing_secret,
             slack_api_url=slack.api_url,
             database_url=f"sqlite:///{file}",
-            apps={app.name: AppSettings(api_key=app.key, base_url=server.base_url) for app in apps},
             **changes,
-        )
+        ).with_apps({app.name: AppSettings(api_key=app.key, base_url=server.base_url) for app in apps})
         yield await stack.enter_async_context(_bot_between(settings, workspace, slack, dify, clock, file))
 
 
