@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any
@@ -55,16 +55,16 @@ class _Answer:
 
 
 @dataclass(slots=True)
-class _Memory:
-    """What is known of runs that are being followed; losing it costs a redraw, nothing else."""
+class _Followed:
+    """What is known of a run that is being followed; losing it costs a redraw, nothing else."""
 
-    drawn: dict[str, Run] = field(default_factory=dict)
-    """The runs as their root messages were last drawn with what matters."""
-    progress: dict[str, tuple[datetime, Progress]] = field(default_factory=dict)
-    """What the runs were last seen doing, and since when they had been in the state they did it in."""
-    answers: dict[str, _Answer] = field(default_factory=dict)
-    posted: dict[str, dict[int, str]] = field(default_factory=dict)
-    """Of posts that Slack surely left unfinished: the `ts` of the parts that are there."""
+    drawn: Run | None = None
+    """The run as its root message was last drawn with what matters."""
+    progress: tuple[datetime, Progress] | None = None
+    """What it was last seen doing, and since when it had been in the state it did it in."""
+    answer: _Answer | None = None
+    ended: bool = False
+    """It ended, so whatever is still heard of it is late."""
 
 
 class SlackGateway:
@@ -79,8 +79,10 @@ class SlackGateway:
         self._session: aiohttp.ClientSession | None = None
         self._web = client
         self._board: ProgressBoard[Draw] = ProgressBoard(self._draw_progress, pace)
-        self._memory = _Memory()
-        self._writer: asyncio.Task[None] | None = None
+        self._followed: dict[str, _Followed] = {}
+        """By `run_id`."""
+        self._posted: dict[str, dict[int, str]] = {}
+        """By `post_id`, of posts that Slack surely left unfinished: the `ts` of the parts that are there."""
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> SlackGateway:
@@ -94,8 +96,8 @@ class SlackGateway:
                 session=self._session,
                 retry_handlers=[],
             )
-            self._writer = asyncio.create_task(self._board.draw_forever(), name="progress writer")
-            stack.push_async_callback(_cancelled, self._writer)
+            writer = asyncio.create_task(self._board.draw_forever(), name="progress writer")
+            stack.push_async_callback(_cancel, writer)
             self._open = stack.pop_all()
         return self
 
@@ -107,7 +109,9 @@ class SlackGateway:
     # --- effects -----------------------------------------------------------------------------------------------------
 
     async def carry_out(self, effect: SlackEffect, run: Run | None, post_id: str, *, again: bool) -> str | None:
-        """Carry out an effect and return the `ts` of the message it posted, if any.
+        """Carry out an effect and return the `ts` of the message it posted; None where it posted none.
+
+        A message that somebody deleted may be posted anew instead of redrawn: its `ts` is the new one.
 
         Raises:
             SlackUnavailable: no answer, 5xx or 429.
@@ -127,14 +131,14 @@ class SlackGateway:
                 return await self._post(run, rendered, post_id, again=again)
             case Redraw():
                 if isinstance(effect, do.RefreshRoot):
-                    _remember(self._memory.drawn, run.run_id, run)
+                    self._follow(run).drawn = None if run.status.ended else run
                 return await self._redraw(run, rendered, post_id, again=again)
             case Tell():
                 return await self._tell(run, rendered, post_id, again=again)
 
     async def _post(self, run: Run, post: Post, post_id: str, *, again: bool) -> str:
         """Post every part that is not there yet, and return the `ts` of the last one."""
-        posted = self._memory.posted.pop(post_id, None)
+        posted = self._posted.pop(post_id, None)
         if posted is None:
             posted = await self._find_posted(run, post_id) if again else {}
         ts = ""
@@ -143,7 +147,7 @@ class SlackGateway:
                 ts = posted.get(part) or await self._post_part(run, message, post_id, part, post.into)
             except SlackUnavailable as error:
                 if not error.sent:
-                    _remember(self._memory.posted, post_id, posted)
+                    _remember(self._posted, post_id, posted)
                 raise
             posted[part] = ts
         return ts
@@ -151,10 +155,12 @@ class SlackGateway:
     async def _post_part(self, run: Run, message: Message, post_id: str, part: int, into: str | None) -> str:
         if part == 0 and into is not None:
             try:
-                return await self._update((run.channel_id, into), message)
+                await self._update((run.channel_id, into), message)
             except SlackRejected as error:
                 if error.code not in MESSAGE_GONE:
                     raise
+            else:
+                return into
         return await self._post_message(run.channel_id, run.thread_ts, message, post_id, part)
 
     async def _post_answer(self, run: Run, post_id: str, *, again: bool) -> str:
@@ -170,10 +176,12 @@ class SlackGateway:
         if redraw.ts is None:
             return None
         try:
-            return await self._update((run.channel_id, redraw.ts), redraw.message)
+            await self._update((run.channel_id, redraw.ts), redraw.message)
         except SlackRejected as error:
             if not (redraw.anew and error.code in MESSAGE_GONE):
                 raise
+        else:
+            return None
         return await self._post(run, Post((redraw.message,)), post_id, again=again)
 
     async def _tell(self, run: Run, tell: Tell, post_id: str, *, again: bool) -> str | None:
@@ -212,22 +220,24 @@ class SlackGateway:
 
     async def show_progress(self, run: Run, progress: Progress) -> None:
         """Have the root message redrawn in its turn; the newest state counts."""
-        self._fail_with_writer()
-        drawn = self._memory.drawn.get(run.run_id)
-        if drawn is not None and _since(drawn) >= _since(run):
-            run = drawn
-        _remember(self._memory.progress, run.run_id, (_since(run), progress))
-        if run.thread_ts is not None and not run.status.ended and run.status is not RunStatus.PAUSED:
+        followed = self._follow(run)
+        if followed.ended:
+            return
+        if followed.drawn is not None and _since(followed.drawn) >= _since(run):
+            run = followed.drawn
+        followed.progress = (_since(run), progress)
+        if run.thread_ts is not None and run.status is not RunStatus.PAUSED:
             self._board.note((run.channel_id, run.thread_ts), lambda: root_message(run, progress))
 
     def _progress_of(self, run: Run) -> Progress | None:
         """Return what a run was last seen doing in its present state, so that a redraw does not forget it."""
-        since, progress = self._memory.progress.get(run.run_id, (None, None))
+        since, progress = self._follow(run).progress or (None, None)
         return progress if since == _since(run) else None
 
     async def show_answer(self, run: Run, text: str) -> None:
         """Have the message of the streamed text redrawn in its turn; until it is posted the text is kept for it."""
-        self._fail_with_writer()
+        if self._follow(run).ended:
+            return
         answer = self._answer_of(run)
         answer.text = text
         if ts := run.answer_ts or answer.ts:
@@ -238,37 +248,41 @@ class SlackGateway:
 
     def _answer_of(self, run: Run) -> _Answer:
         """Return the text of the present segment; each resumption begins a new one."""
-        answer = self._memory.answers.get(run.run_id)
-        if answer is None or answer.since != run.since:
-            answer = _Answer(since=run.since)
-            _remember(self._memory.answers, run.run_id, answer)
-        return answer
+        followed = self._follow(run)
+        if followed.answer is None or followed.answer.since != run.since:
+            followed.answer = _Answer(since=run.since)
+        return followed.answer
+
+    def _follow(self, run: Run) -> _Followed:
+        """Return what is known of a run; of one that ended, that it did and nothing else."""
+        followed = self._followed.get(run.run_id) or _Followed()
+        if run.status.ended:
+            followed = _Followed(ended=True)
+        _remember(self._followed, run.run_id, followed)
+        return followed
 
     async def _draw_progress(self, key: MessageKey, draw: Draw) -> None:
-        """Draw one state; it is lost where Slack does not take it, since a newer one follows."""
-        message = await asyncio.to_thread(draw)
+        """Draw one state; whatever goes wrong, only this state is lost, and a newer one follows."""
         try:
+            message = await asyncio.to_thread(draw)
             await self._write(self._web.chat_update, message, channel=key[0], ts=key[1])
         except SlackUnavailable as error:
             self._board.budget.hold(error.retry_after or 0.0)
             log.info("progress not shown: %s", error)
         except SlackRejected as error:
             log.info("progress not shown: %s", error)
-
-    def _fail_with_writer(self) -> None:
-        if self._writer is not None and self._writer.done():
-            self._writer.result()
+        except Exception:
+            log.exception("progress not shown")
 
     # --- calls -------------------------------------------------------------------------------------------------------
 
-    async def _update(self, key: MessageKey, message: Message) -> str:
+    async def _update(self, key: MessageKey, message: Message) -> None:
         async with self._board.important(key):
             try:
                 await self._write(self._web.chat_update, message, channel=key[0], ts=key[1])
             except SlackUnavailable as error:
                 self._board.budget.hold(error.retry_after or 0.0)
                 raise
-        return key[1]
 
     async def _post_message(
         self, channel: str, thread_ts: str | None, message: Message, post_id: str, part: int
@@ -333,10 +347,9 @@ class SlackGateway:
 _QUIET: dict[str, Any] = {"unfurl_links": False, "unfurl_media": False}
 
 
-async def _cancelled(task: asyncio.Task[None]) -> None:
+async def _cancel(task: asyncio.Task[None]) -> None:
     task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    await asyncio.wait([task])
 
 
 def _wire(message: Message) -> list[dict[str, Any]]:

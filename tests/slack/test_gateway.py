@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
+import weakref
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -227,7 +229,8 @@ async def test_a_decided_form_is_redrawn(workspace: Workspace, gateway: SlackGat
     ts = await gateway.carry_out(do.PostForm("form-1"), run, "form-post", again=False)
     answer = make_submission(user_id=workspace.person("ann").id)
     decided = replace(form, message_ts=ts, status=FormStatus.SUBMITTED, submission=answer)
-    await gateway.carry_out(do.RefreshForm("form-1"), replace(run, forms=(decided,)), "refresh", again=False)
+    posted = await gateway.carry_out(do.RefreshForm("form-1"), replace(run, forms=(decided,)), "refresh", again=False)
+    assert posted is None, "no message was posted"
     message = workspace.channel("content").message(ts)
     assert message is not None
     assert not message.buttons
@@ -237,10 +240,14 @@ async def test_a_decided_form_is_redrawn(workspace: Workspace, gateway: SlackGat
 
 
 async def test_a_form_that_somebody_deleted_is_posted_anew(workspace: Workspace, gateway: SlackGateway) -> None:
-    """Its outcome is told nowhere else; a deleted root message is left alone."""
+    """Its outcome is told nowhere else; a deleted root message is left alone.
+
+    The new message's `ts` comes back, so that the next redraw finds it; tried again it is not posted twice.
+    """
     form = make_form(message_ts="1.000000", status=FormStatus.SUBMITTED, submission=make_submission())
     run = await running(gateway, workspace, forms=(form,))
     ts = await gateway.carry_out(do.RefreshForm("form-1"), run, "refresh", again=False)
+    assert await gateway.carry_out(do.RefreshForm("form-1"), run, "refresh", again=True) == ts
     assert only(workspace, channel="content", thread=str(run.thread_ts)).ts == ts
     with pytest.raises(SlackRejected) as gone:
         await gateway.carry_out(do.RefreshRoot(), replace(run, thread_ts="1.000000"), "root", again=False)
@@ -307,6 +314,43 @@ async def test_progress_is_not_drawn_once_the_run_left_its_state(workspace: Work
     assert shows(workspace, run.thread_ts, "Paused in Dify")
 
 
+async def test_late_words_change_nothing_about_a_run_that_ended(workspace: Workspace, gateway: SlackGateway) -> None:
+    """Whoever says them may not have heard of the end."""
+    run = await running(gateway, workspace)
+    answer_ts = await gateway.carry_out(do.PostAnswer(), run, "answer", again=False)
+    ended = replace(run, status=RunStatus.SUCCEEDED, answer_ts=answer_ts, outputs={"text": "The end"})
+    await gateway.carry_out(do.RefreshRoot(), ended, "refresh", again=False)
+    await gateway.carry_out(do.PostResult(), ended, "result", again=False)
+    late = replace(run, answer_ts=answer_ts)
+    await gateway.show_progress(late, Progress("Late", 1))
+    await gateway.show_answer(late, "The middle")
+    other = replace(await running(gateway, workspace), run_id="run-2")
+    await gateway.show_progress(other, Progress("Other", 1))
+    await workspace.wait_for(lambda: shows(workspace, other.thread_ts, "Other"))
+    assert shows(workspace, run.thread_ts, "✅ Done")
+    assert shows(workspace, answer_ts, "The end")
+
+
+async def test_the_text_of_a_run_that_ended_is_forgotten(workspace: Workspace, gateway: SlackGateway) -> None:
+    """Of long texts and many runs, only what somebody still writes stays in memory."""
+
+    class Text(str):
+        """A text that can be watched."""
+
+    run = await running(gateway, workspace)
+    text = Text("Once upon a time")
+    watched = weakref.ref(text)
+    await gateway.show_answer(run, text)
+    del text
+    answer_ts = await gateway.carry_out(do.PostAnswer(), run, "answer", again=False)
+    assert watched() is not None
+    ended = replace(run, status=RunStatus.FAILED, error="no quota", answer_ts=answer_ts)
+    await gateway.carry_out(do.PostResult(), ended, "result", again=False)
+    gc.collect()
+    assert watched() is None
+    assert shows(workspace, answer_ts, "Once upon a time")
+
+
 async def test_text_that_comes_before_its_message_is_in_it(workspace: Workspace, gateway: SlackGateway) -> None:
     """And what comes after goes there, too, before the run is known to have it."""
     run = await running(gateway, workspace)
@@ -339,6 +383,17 @@ async def test_progress_slack_does_not_take_is_dropped(workspace: Workspace, gat
     await workspace.wait_for(lambda: "chat.update" in methods(workspace))
     await gateway.show_progress(run, Progress("Draft", 2))
     await workspace.wait_for(lambda: shows(workspace, run.thread_ts, "2 steps done"))
+
+
+async def test_a_state_that_cannot_be_drawn_costs_no_other(
+    workspace: Workspace, gateway: SlackGateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Progress may be lost; the writer of all runs' progress may not."""
+    odd, run = await running(gateway, workspace), await running(gateway, workspace)
+    await gateway.show_progress(replace(odd, run_id="run-2", run_inputs={"topic": object()}), Progress("Odd", 1))
+    await gateway.show_progress(run, Progress("Draft", 1))
+    await workspace.wait_for(lambda: shows(workspace, run.thread_ts, "1 step done"))
+    assert "not JSON serializable" in caplog.text
 
 
 async def test_after_a_429_progress_pauses_and_what_matters_goes_on(
