@@ -12,7 +12,8 @@ from bot.slack.fields import Shown, TextField, shown_fields
 
 
 class _Payload(BaseModel):
-    model_config = ConfigDict(frozen=True)
+    # What people typed belongs in no log, which an error with its input would carry it into.
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
 
 class SlashCommand(_Payload):

@@ -11,7 +11,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.errors import ChannelUnreachable, SlackError, SlackRejected, SlackUnavailable
-from bot.slack.failures import refusal_details, slack_error
+from bot.slack.failures import SlackFailure, refusal_details, slack_error
 
 
 def failure(status: int, body: Any, headers: dict[str, str] | None = None) -> SlackApiError:
@@ -79,9 +79,9 @@ def test_an_answer_that_is_no_json_may_have_been_carried_out(body: Any) -> None:
         (aiohttp.ConnectionTimeoutError("no connection"), False),
     ],
 )
-def test_a_lost_answer_is_told_from_a_missing_connection(cause: Exception, sent: bool) -> None:
+def test_a_lost_answer_is_told_from_a_missing_connection(cause: SlackFailure, sent: bool) -> None:
     """Only without a connection is it sure that nothing was done."""
-    error = slack_error(cause)  # type: ignore[arg-type]
+    error = slack_error(cause)
     assert isinstance(error, SlackUnavailable)
     assert error.sent is sent
 
