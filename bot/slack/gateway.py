@@ -223,10 +223,11 @@ class SlackGateway:
         followed = self._follow(run)
         if followed.ended:
             return
-        if followed.drawn is not None and _since(followed.drawn) >= _since(run):
+        if followed.drawn is not None and _is_newer(followed.drawn, run):
             run = followed.drawn
         followed.progress = (_since(run), progress)
-        if run.thread_ts is not None and run.status is not RunStatus.PAUSED:
+        # A run that pauses does nothing; but an answer may have to wait until it can be sent.
+        if run.thread_ts is not None and (run.status is not RunStatus.PAUSED or progress.waiting_for_dify):
             self._board.note((run.channel_id, run.thread_ts), lambda: root_message(run, progress))
 
     def _progress_of(self, run: Run) -> Progress | None:
@@ -366,6 +367,13 @@ def _part_of(message: dict[str, Any], post_id: str) -> int | None:
 
 def _since(run: Run) -> datetime:
     return run.since or run.created_at
+
+
+def _is_newer(drawn: Run, run: Run) -> bool:
+    """Tell whether what was drawn is newer than a run; while it pauses, forms change that no root message shows."""
+    if run.status is RunStatus.PAUSED:
+        return _since(drawn) > _since(run)
+    return _since(drawn) >= _since(run)
 
 
 def _remember(memory: dict[str, Any], key: str, value: Any) -> None:

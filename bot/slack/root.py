@@ -19,7 +19,7 @@ TITLE = "▶️ {app} · started by {starter}"
 MORE_INPUTS = "… and {count} more"
 
 STARTING = "⏳ Starting"
-WAITING_FOR_DIFY = "⏳ Waiting for a free connection to Dify; starts by itself"
+WAITING_FOR_DIFY = "⏳ Waiting for a free connection to Dify. It starts by itself."
 RUNNING = "⚙️ Running"
 STEPS_DONE = {0: "", 1: " · 1 step done"}
 MANY_STEPS_DONE = " · {done} steps done"
@@ -27,17 +27,18 @@ STOPPING = "⏹️ Stopping, as {who} asked"
 WAITING_FOR = "⏸️ Waiting for {who}: {title}"
 UNTIL = " · until {at}"
 BEING_SENT = "⏳ {title}: answered by {who}, on its way to Dify"
+WAITING_TO_BE_SENT = "⏳ {title}: answered by {who}. Waiting for a free connection to Dify; it is sent by itself."
 PAUSED = "⏸️ Paused in Dify"
 RESUMING = "⏳ Answered; waiting for Dify to go on"
-STUCK = "⚠️ Dify took the answer, but the run has not moved since"
+STUCK = "⚠️ Dify took the answer, but the run has not moved since. The thread says what to do."
 DONE = "✅ Done"
 PARTLY_DONE = "✅ Done, but some steps failed,"
 FAILED = "❌ Failed"
 AT_STEP = " at {step}"
 STOPPED_BY = "⏹️ Stopped by {who}"
 STOPPED = "⏹️ Stopped in Dify"
-UNCONFIRMED = "❔ Not confirmed: Dify did not say whether the run exists"
-LOST = "❔ Dify no longer knows this run"
+UNCONFIRMED = "❔ Not confirmed: Dify did not say whether the run exists. The thread says what to do."
+LOST = "❔ Dify no longer knows this run. The thread says what to do."
 IN_TIME = " in {time}"
 AFTER_TIME = " after {time}"
 
@@ -67,14 +68,14 @@ def run_state(run: Run, progress: Progress) -> str:
             return WAITING_FOR_DIFY if progress.waiting_for_dify else STARTING
         case RunStatus.RUNNING if run.stop_requested_by:
             return STOPPING.format(who=mrkdwn.mention(run.stop_requested_by))
+        case RunStatus.RUNNING | RunStatus.RESUMING if run.told_stuck:
+            return STUCK
         case RunStatus.RUNNING:
             return RUNNING + _steps(progress)
         case RunStatus.PAUSED:
-            return "\n".join(_waiting(run)) or PAUSED
-        case RunStatus.RESUMING if progress.waiting_for_dify:
-            return WAITING_FOR_DIFY
+            return "\n".join(_waiting(run, progress)) or PAUSED
         case RunStatus.RESUMING:
-            return STUCK if run.told_stuck else RESUMING
+            return RESUMING
         case _:
             return _ending(run)
 
@@ -84,7 +85,7 @@ def _steps(progress: Progress) -> str:
     return step + STEPS_DONE.get(progress.done, MANY_STEPS_DONE.format(done=progress.done))
 
 
-def _waiting(run: Run) -> Iterator[str]:
+def _waiting(run: Run, progress: Progress) -> Iterator[str]:
     """Yield a line for each form that is not decided yet."""
     for form in run.open_forms[:_MAX_INPUTS]:
         title = mrkdwn.bold(form.node_title)
@@ -92,7 +93,9 @@ def _waiting(run: Run) -> Iterator[str]:
             until = UNTIL.format(at=mrkdwn.date(form.expires_at)) if form.expires_at else ""
             yield WAITING_FOR.format(who=mrkdwn.mention(run.starter_id), title=title) + until
         elif form.submission and form.submission.user_id:
-            yield BEING_SENT.format(title=title, who=mrkdwn.mention(form.submission.user_id))
+            waits = progress.waiting_for_dify and form.status is FormStatus.SUBMITTING
+            answered = WAITING_TO_BE_SENT if waits else BEING_SENT
+            yield answered.format(title=title, who=mrkdwn.mention(form.submission.user_id))
 
 
 def _ending(run: Run) -> str:

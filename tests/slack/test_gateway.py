@@ -314,6 +314,15 @@ async def test_progress_is_not_drawn_once_the_run_left_its_state(workspace: Work
     assert shows(workspace, run.thread_ts, "Paused in Dify")
 
 
+async def test_an_answer_that_waits_for_a_connection_is_seen_to(workspace: Workspace, gateway: SlackGateway) -> None:
+    """Though the root message was drawn before the answer was given."""
+    run = await running(gateway, workspace, status=RunStatus.PAUSED, forms=(make_form(),))
+    await gateway.carry_out(do.RefreshRoot(), run, "refresh", again=False)
+    answered = make_form(status=FormStatus.SUBMITTING, submission=make_submission())
+    await gateway.show_progress(replace(run, forms=(answered,)), Progress(waiting_for_dify=True))
+    await workspace.wait_for(lambda: shows(workspace, run.thread_ts, "Waiting for a free connection"))
+
+
 async def test_late_words_change_nothing_about_a_run_that_ended(workspace: Workspace, gateway: SlackGateway) -> None:
     """Whoever says them may not have heard of the end."""
     run = await running(gateway, workspace)

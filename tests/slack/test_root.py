@@ -23,6 +23,7 @@ OPEN, SENDING = (
     make_form(expires_at=NOW),
     make_form(form_id="f2", status=FormStatus.SUBMITTING, submission=make_submission()),
 )
+CLAIMED = replace(SENDING, status=FormStatus.CLAIMED)
 
 
 def state_of(run: Run, progress: Progress | None = None) -> str:
@@ -46,8 +47,22 @@ def state_of(run: Run, progress: Progress | None = None) -> str:
         ({"status": RunStatus.PAUSED, "forms": (SENDING,)}, None, "⏳ *Review*: answered by <@U2>, on its way to Dify"),
         ({"status": RunStatus.PAUSED}, None, "⏸️ Paused in Dify"),
         ({"status": RunStatus.RESUMING}, None, "⏳ Answered; waiting for Dify to go on"),
-        ({"status": RunStatus.RESUMING}, Progress(waiting_for_dify=True), "⏳ Waiting for a free connection to Dify"),
+        (
+            {"status": RunStatus.PAUSED, "forms": (SENDING,)},
+            Progress(waiting_for_dify=True),
+            "⏳ *Review*: answered by <@U2>. Waiting for a free connection to Dify",
+        ),
+        (
+            {"status": RunStatus.PAUSED, "forms": (CLAIMED,)},
+            Progress(waiting_for_dify=True),
+            "⏳ *Review*: answered by <@U2>, on its way to Dify",
+        ),
         ({"status": RunStatus.RESUMING, "told_stuck": True}, None, "⚠️ Dify took the answer, but the run has not moved"),
+        (
+            {"status": RunStatus.RUNNING, "told_stuck": True},
+            Progress("Draft", 3),
+            "⚠️ Dify took the answer, but the run has not moved",
+        ),
         ({"status": RunStatus.SUCCEEDED, **ENDED}, None, "✅ Done in 3 min 12 s"),
         ({"status": RunStatus.PARTIAL_SUCCEEDED, **ENDED}, None, "✅ Done, but some steps failed, in 3 min 12 s"),
         (
