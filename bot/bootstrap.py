@@ -22,6 +22,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot import listeners, transports
 from bot.core.ports import Alarm, Clock, Dify, Store
 from bot.dify.client import DifyClient
+from bot.dify.stream_thread import StreamThread
 from bot.errors import ConfigError, DifyUnavailable, SlackUnavailable, StoreError
 from bot.services.commands import CommandDesk
 from bot.services.forms import DecisionDesk
@@ -134,9 +135,10 @@ async def assemble(
 async def _dify_clients(settings: Settings, stack: AsyncExitStack) -> Callable[[str], Dify]:
     # Building a TLS context costs more than a connection; every client shares one.
     tls = httpx.create_ssl_context()
+    thread = await stack.enter_async_context(StreamThread())
     clients: dict[str, Dify] = {}
     for name, app in settings.apps.items():
-        client = DifyClient(str(app.base_url), app.api_key.get_secret_value(), ssl_context=tls)
+        client = DifyClient(str(app.base_url), app.api_key.get_secret_value(), ssl_context=tls, carry=thread.carry)
         clients[name] = await stack.enter_async_context(client)
 
     def dify_of(app: str) -> Dify:

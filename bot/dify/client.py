@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -20,6 +20,7 @@ from bot.core.model import AppMode, Form, FormStatus, Run, Submission
 from bot.core.ports import AppDescription, RunDetail
 from bot.dify import sansio, schema
 from bot.dify.sansio import Request, SegmentReader, Upload
+from bot.dify.stream_thread import OpenStream
 from bot.errors import ConfigError, DifyNotFound, DifyRejected, DifyUnavailable, FormClosed
 
 _Answer = TypeVar("_Answer", bound=BaseModel)
@@ -57,8 +58,9 @@ class DifyClient:
         *,
         deadlines: Deadlines | None = None,
         ssl_context: ssl.SSLContext | None = None,
+        carry: Callable[[OpenStream], OpenStream] | None = None,
     ) -> None:
-        """Prepare the client; nothing is sent yet.
+        """Prepare the client; nothing is sent yet. `carry` takes live streams elsewhere to be read.
 
         Raises:
             ConfigError: the address or the key cannot be one.
@@ -70,6 +72,7 @@ class DifyClient:
         self._root = sansio.api_root(base_url)
         self._headers = {"Authorization": f"Bearer {api_key}"}
         self._deadlines = deadlines or Deadlines()
+        self._carry = carry or _here
         self._ssl_context = ssl_context or httpx.create_ssl_context()
         try:
             self._short_calls = self._http(self._deadlines.call)
@@ -120,12 +123,13 @@ class DifyClient:
     def start(self, run: Run) -> AbstractAsyncContextManager[AsyncIterator[StreamEvent]]:
         """Start the run and read its stream until it pauses, ends or fails. Never sent twice by itself."""
         deadlines = self._deadlines
-        return self._stream(
+        stream = self._stream(
             sansio.start_run(run),
             SegmentReader(names_run=True),
             silence=deadlines.start_silence,
             first_event=deadlines.first_event,
         )
+        return self._carry(stream)
 
     def follow(
         self, run: Run, *, snapshot: bool = False, continue_on_pause: bool = False
@@ -135,11 +139,12 @@ class DifyClient:
         Nothing of the past comes, unless `snapshot` asks for what Dify kept of it (dify-api §9.1). With
         `continue_on_pause` a pause ends nothing. A stream that just stops tells nothing about the run.
         """
-        return self._stream(
+        stream = self._stream(
             sansio.read_events(run, snapshot=snapshot, continue_on_pause=continue_on_pause),
             SegmentReader(continue_on_pause=continue_on_pause),
             silence=self._deadlines.silence,
         )
+        return self._carry(stream)
 
     async def open_forms(self, run: Run) -> tuple[Form, ...]:
         """Read the snapshot of a paused run: every form it waits for, with rendered content.
@@ -310,6 +315,10 @@ async def _next(messages: AsyncIterator[ServerSentEvent], by: float | None) -> S
         return await anext(messages, None)
     async with asyncio.timeout_at(by):
         return await anext(messages, None)
+
+
+def _here(stream: OpenStream) -> OpenStream:
+    return stream
 
 
 def _token(form: Form) -> str:
