@@ -25,7 +25,7 @@ from bot.core import effects as do
 from bot.core import events as saw
 from bot.core.effects import Effect
 from bot.core.events import LifecycleEvent
-from bot.core.model import Form, FormStatus, Run, RunStatus, Submission
+from bot.core.model import FileField, Form, FormStatus, Run, RunStatus, Submission
 from bot.errors import IllegalTransition
 
 
@@ -417,7 +417,7 @@ def _form_filled(run: Run, event: saw.FormFilled, now: datetime) -> Transition:
     if form is None:
         return Transition(run)
     sent = form.status in IN_FLIGHT or form.status is FormStatus.SUBMITTED
-    if sent and form.submission is not None and form.submission.action_id == event.action_id:
+    if sent and form.submission is not None and _is_the_answer(form, form.submission, event):
         return _close(run, form, FormMove.FILLED_HERE, now)
     answer = Submission(action_id=event.action_id, values=event.values, user_id=None, at=now)
     if form.status is FormStatus.ANSWERED_ELSEWHERE and form.submission is None:
@@ -452,6 +452,17 @@ def _close(run: Run, form: Form, move: FormMove, now: datetime, **changes: Any) 
     if decided_here and closed.status is not FormStatus.SUBMITTED and form.submission and form.submission.user_id:
         effects = (*effects, do.TellDecided(form.submission.user_id, form.form_id))
     return Transition(moved, effects)
+
+
+def _is_the_answer(form: Form, submission: Submission, filled: saw.FormFilled) -> bool:
+    """Tell whether an answer is the one that Dify reports, by all that Dify says of it.
+
+    Text comes back as it was sent (recording 32) and a file as an object of Dify's, which cannot be compared; before
+    1.15 no value comes back (dify-api §14).
+    """
+    named = [field.name for field in form.inputs if not isinstance(field, FileField) and field.name in filled.values]
+    same_values = all(filled.values[name] == submission.values.get(name) for name in named)
+    return submission.action_id == filled.action_id and same_values
 
 
 def _undecided(run: Run) -> tuple[Form, ...]:

@@ -14,7 +14,7 @@ from bot.core import events as saw
 from bot.core.effects import Effect
 from bot.core.events import LifecycleEvent
 from bot.core.lifecycle import FORM_MOVES, RUN_MOVES, FormMove, RunMove, Transition, advance, move_form, move_run
-from bot.core.model import Form, FormStatus, Run, RunStatus
+from bot.core.model import FileField, Form, FormStatus, Paragraph, Run, RunStatus, Select
 from bot.errors import IllegalTransition
 from tests.factories import NOW, make_form, make_run, make_submission
 
@@ -665,28 +665,53 @@ class TestSettled:
 class TestFilled:
     """A live stream reports an answer by its node."""
 
+    SENT = saw.FormFilled("node of form-1", "approve", CLAIM.values)
     FILLED = saw.FormFilled("node of form-1", "approve", {"feedback": "fine"})
 
     @pytest.mark.parametrize("status", [FormStatus.SUBMITTING, FormStatus.SETTLING])
     def test_the_answer_on_its_way_is_confirmed_before_its_own_response(self, status: FormStatus) -> None:
         run = run_in(RunStatus.RUNNING, form_in(status))
-        assert form_after(run, self.FILLED) == (
+        assert form_after(run, self.SENT) == (
             form_in(FormStatus.SUBMITTED),
             (do.RefreshForm("form-1"), do.RefreshRoot()),
         )
 
     def test_a_confirmed_answer_is_no_news(self) -> None:
-        assert is_absorbed(run_in(RunStatus.RUNNING, form_in(FormStatus.SUBMITTED)), self.FILLED)
+        assert is_absorbed(run_in(RunStatus.RUNNING, form_in(FormStatus.SUBMITTED)), self.SENT)
+
+    @pytest.mark.parametrize("status", [FormStatus.SUBMITTING, FormStatus.SETTLING, FormStatus.SUBMITTED])
+    def test_the_action_alone_tells_where_dify_reports_no_values(self, status: FormStatus) -> None:
+        """As before 1.15 (dify-api §14)."""
+        run = run_in(RunStatus.RUNNING, form_in(status))
+        assert form_after(run, replace(self.SENT, values={}))[0] == form_in(FormStatus.SUBMITTED)
+
+    @pytest.mark.parametrize("status", [FormStatus.SUBMITTING, FormStatus.SETTLING, FormStatus.SUBMITTED])
+    @pytest.mark.parametrize(("tone", "ours"), [("Friendly", True), ("Formal", False)])
+    def test_texts_and_options_tell_whose_answer_it_is_and_files_do_not(
+        self, status: FormStatus, tone: str, ours: bool
+    ) -> None:
+        """Dify reports a file as an object of its own (recording 31)."""
+        claim = replace(CLAIM, values={"feedback": "fine", "tone": "Friendly", "proof": [{"upload_file_id": "1"}]})
+        fields = (Paragraph("feedback"), Select("tone", ("Friendly", "Formal")), FileField("proof", many=True))
+        run = run_in(RunStatus.RUNNING, form_in(status, inputs=fields, submission=claim))
+        reported = {"feedback": "fine", "tone": tone, "proof": [{"dify_model_identity": "__dify__file__"}]}
+        form, _ = form_after(run, replace(self.SENT, values=reported))
+        assert form.status is (FormStatus.SUBMITTED if ours else FormStatus.ANSWERED_ELSEWHERE)
 
     @pytest.mark.parametrize("status", [*DECIDED, FormStatus.SUBMITTED])
-    def test_another_action_than_the_one_sent_was_given_elsewhere(self, status: FormStatus) -> None:
+    @pytest.mark.parametrize("action_id", ["approve", "regenerate"])
+    def test_another_answer_than_the_one_sent_was_given_elsewhere(self, status: FormStatus, action_id: str) -> None:
         """Of several submits at the same moment more than one may get 200 (recording 04)."""
         run = run_in(RunStatus.RUNNING, form_in(status))
-        elsewhere = make_submission(action_id="regenerate", values={"feedback": "fine"}, user_id=None, at=LATER)
-        assert form_after(run, replace(self.FILLED, action_id="regenerate")) == (
-            form_in(FormStatus.ANSWERED_ELSEWHERE, submission=elsewhere),
-            (do.RefreshForm("form-1"), do.RefreshRoot(), do.TellDecided("U2", "form-1")),
-        )
+        elsewhere = make_submission(action_id=action_id, values={"feedback": "fine"}, user_id=None, at=LATER)
+        form, effects = form_after(run, replace(self.FILLED, action_id=action_id))
+        assert form == form_in(FormStatus.ANSWERED_ELSEWHERE, submission=elsewhere)
+        assert effects == (do.RefreshForm("form-1"), do.RefreshRoot(), do.TellDecided("U2", "form-1"))
+
+    def test_the_refusal_of_the_answer_that_came_second_changes_nothing_more(self) -> None:
+        run = run_in(RunStatus.RUNNING, form_in(FormStatus.SUBMITTING))
+        filled = after(run, self.FILLED).run
+        assert is_absorbed(filled, saw.FormFoundClosed("form-1", expired=False))
 
     @pytest.mark.parametrize("status", [*UNDECIDED, FormStatus.CLAIMED])
     def test_what_was_not_sent_from_here_was_given_elsewhere(self, status: FormStatus) -> None:

@@ -18,7 +18,7 @@ from bot.core import events as saw
 from bot.core.effects import DifyEffect, Effect, SlackEffect
 from bot.core.events import LifecycleEvent
 from bot.core.lifecycle import IN_FLIGHT, advance
-from bot.core.model import Form, FormStatus, Run, RunStatus
+from bot.core.model import Form, FormStatus, Run, RunStatus, Submission
 from bot.errors import IllegalTransition
 from tests.factories import NOW, make_form, make_run, make_submission
 
@@ -27,6 +27,7 @@ T = TypeVar("T")
 ENDINGS = [status for status in RunStatus if status.ended and status is not RunStatus.LOST]
 PEOPLE = ["U1", "U2", "U3"]
 ACTIONS = ["approve", "regenerate"]
+VALUES = [{"feedback": "Looks good"}, {"feedback": "Too long"}]
 OURS = frozenset({FormStatus.CLAIMED, *IN_FLIGHT, FormStatus.SUBMITTED})
 """While a form is in one of these, it holds the answer that was given here."""
 
@@ -58,6 +59,7 @@ class Witness:
         self.run = transition.run
         self._terminal_statuses_absorb(before)
         self._claims_stand(before, event)
+        self._nobody_else_s_answer_is_ours(event)
         assert self.run.stop_requested_by is None or self.run.status is RunStatus.RUNNING or self.run.status.ended
         if isinstance(event, saw.SubmitRefused | saw.FormFoundOpen):
             self.sent[event.form_id] = True
@@ -87,6 +89,14 @@ class Witness:
                 assert isinstance(event, saw.ActionChosen)
                 assert then.submission is event.submission
 
+    def _nobody_else_s_answer_is_ours(self, event: LifecycleEvent) -> None:
+        if isinstance(event, saw.FormFilled):
+            for form in self.run.forms:
+                if form.node_id == event.node_id and form.status is FormStatus.SUBMITTED:
+                    assert form.submission is not None
+                    assert form.submission.action_id == event.action_id
+                    assert event.values in ({}, form.submission.values)
+
     def _may_be_sent(self, form_id: str) -> None:
         assert self.run.status is RunStatus.PAUSED
         assert [form.form_id for form in self.run.forms if form.status in IN_FLIGHT] == [form_id]
@@ -103,6 +113,7 @@ _texts = st.sampled_from(["a", "b"])
 _submissions = st.builds(
     make_submission,
     action_id=st.sampled_from(ACTIONS),
+    values=st.sampled_from(VALUES),
     user_id=st.sampled_from(PEOPLE),
     at=st.integers(0, 99).map(lambda seconds: NOW + timedelta(seconds=seconds)),
 )
@@ -129,7 +140,7 @@ _events: st.SearchStrategy[LifecycleEvent] = st.one_of(
     st.builds(saw.FormFoundOpen, _form_ids),
     st.builds(saw.FormFoundClosed, _form_ids, st.booleans()),
     st.builds(saw.FormUnreachable, _form_ids),
-    st.builds(saw.FormFilled, _nodes, st.sampled_from(ACTIONS)),
+    st.builds(saw.FormFilled, _nodes, st.sampled_from(ACTIONS), st.sampled_from([{}, *VALUES])),
     st.builds(saw.FormTimedOut, _nodes),
 )
 _BEGINNING = (
@@ -171,8 +182,8 @@ class AskedForm:
     """A form as Dify keeps it."""
 
     form: Form
-    answer: str | None = None
-    """The action that counts."""
+    answer: Submission | None = None
+    """The one that counts."""
     expired: bool = False
     consumed: bool = False
     """The run has gone on past it: no snapshot lists it any more."""
@@ -187,6 +198,8 @@ class DifyModel:
     """One run at Dify, by the recordings: what is answered is offered until the run resumes, and a dead run's form
     can still be answered, to no effect (recordings 25, 44). What it ever reported can be heard at any time."""
 
+    tells_values: bool
+    """Since 1.15 Dify reports what was entered, too."""
     truth: Truth = Truth.RUNNING
     forms: dict[str, AskedForm] = field(default_factory=dict)
     stuck: bool = False
@@ -223,18 +236,23 @@ class DifyModel:
         for each in self.listed:
             if not each.open:
                 each.consumed = True
-                node = each.form.node_id
-                self.reported.append(saw.FormFilled(node, each.answer) if each.answer else saw.FormTimedOut(node))
+                self.reported.append(self._ending(each))
+
+    def _ending(self, each: AskedForm) -> LifecycleEvent:
+        node = each.form.node_id
+        if each.answer is None:
+            return saw.FormTimedOut(node)
+        return saw.FormFilled(node, each.answer.action_id, each.answer.values if self.tells_values else {})
 
     def end(self, status: RunStatus) -> None:
         self.truth = Truth.ENDED
         self.reported.append(saw.RunFinished(status))
 
-    def submit(self, form_id: str, action: str) -> LifecycleEvent:
+    def submit(self, form_id: str, answer: Submission) -> LifecycleEvent:
         each = self.forms[form_id]
         if not each.open:
             return saw.FormFoundClosed(form_id, expired=each.expired)
-        each.answer = action
+        each.answer = answer
         return saw.SubmitAccepted(form_id)
 
     def read(self, form_id: str) -> LifecycleEvent:
@@ -276,10 +294,10 @@ class Bridge:
         """`chances` decides everything that is left to chance; when it is used up, the story is over."""
         self.chances = iter(chances)
         self.witness = Witness()
-        self.dify = DifyModel()
+        self.dify = DifyModel(tells_values=self.choose([True, False]))
         self.slack_lane: deque[SlackEffect] = deque()
         self.dify_lane: deque[DifyEffect] = deque()
-        self.late: list[tuple[str, str]] = []
+        self.late: list[tuple[str, Submission]] = []
         """Answers that Dify gets only after we gave them up."""
         self.posts = 0
         self.see(saw.RootPosted("1.0"))
@@ -368,7 +386,7 @@ class Bridge:
         assert submission is not None
         match outcome:
             case Submit.ANSWERED:
-                return self.dify.submit(form_id, submission.action_id)
+                return self.dify.submit(form_id, submission)
             case Submit.VALUES_REFUSED if self.dify.forms[form_id].open:
                 return saw.SubmitRefused(form_id, "tone is missing")
             case Submit.VALUES_REFUSED:
@@ -376,9 +394,9 @@ class Bridge:
             case Submit.NOT_LET_IN:
                 return saw.FormUnreachable(form_id)
             case Submit.RESPONSE_LOST:
-                self.dify.submit(form_id, submission.action_id)
+                self.dify.submit(form_id, submission)
             case Submit.RESPONSE_LOST_AND_LATE:
-                self.late.append((form_id, submission.action_id))
+                self.late.append((form_id, submission))
         return saw.SubmitUncertain(form_id)
 
     def late_answer_arrives(self) -> None:
@@ -388,13 +406,18 @@ class Bridge:
 
     def click(self) -> None:
         form = self.choose(self.run.forms)
-        answer = make_submission(
-            action_id=self.choose(ACTIONS), user_id=self.choose(PEOPLE), at=self.witness.now + timedelta(seconds=1)
+        self.see(saw.ActionChosen(form.form_id, self._any_answer(of=self.choose(PEOPLE))))
+
+    def _any_answer(self, of: str | None) -> Submission:
+        return make_submission(
+            action_id=self.choose(ACTIONS),
+            values=self.choose(VALUES),
+            user_id=of,
+            at=self.witness.now + timedelta(seconds=1),
         )
-        self.see(saw.ActionChosen(form.form_id, answer))
 
     def answer_elsewhere(self) -> None:
-        self.choose(self.dify.answerable).answer = self.choose(ACTIONS)
+        self.choose(self.dify.answerable).answer = self._any_answer(of=None)
 
     def pass_a_deadline(self) -> None:
         self.choose(self.dify.answerable).expired = True
