@@ -154,6 +154,9 @@ IN_FLIGHT = frozenset({FormStatus.SUBMITTING, FormStatus.SETTLING})
 _NAMED = frozenset({RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.RESUMING})
 """Dify named the run and it has not ended: here its reports tell something new."""
 
+_LEAVES_FORMS = frozenset({RunStatus.FAILED, RunStatus.STOPPED, RunStatus.LOST})
+"""A run succeeds only past all of its forms; one that ended like this may have left some unanswered."""
+
 _MOVE_OF_ENDING: dict[RunStatus, RunMove] = {status: move for move, status in _ENDINGS.items()}
 
 
@@ -399,6 +402,9 @@ def _form_found_closed(run: Run, event: saw.FormFoundClosed, now: datetime) -> T
     form = run.form(event.form_id)
     if event.expired:
         return _close(run, form, FormMove.EXPIRED, now)
+    if not form.answerable and run.status in _LEAVES_FORMS:
+        # Reading it tells nothing (recording 17), so that nobody knows of an answer.
+        return _close(run, form, FormMove.VOIDED, now)
     if form.status is FormStatus.SETTLING or (form.status is FormStatus.SUBMITTING and form.lost_responses):
         # Our answer went out whole, perhaps arriving only after a look found the form open; Workflow apps cannot tell
         # whose answer it was (recording 33).

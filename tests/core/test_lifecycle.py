@@ -367,6 +367,31 @@ class TestEnd:
         assert form.status is FormStatus.VOID
         assert effects == (do.RefreshForm("form-1"), do.RefreshRoot())
 
+    @pytest.mark.parametrize("status", UNDECIDED)
+    @pytest.mark.parametrize(
+        ("ended", "closed"),
+        [
+            (RunStatus.SUCCEEDED, FormStatus.ANSWERED_ELSEWHERE),
+            (RunStatus.PARTIAL_SUCCEEDED, FormStatus.ANSWERED_ELSEWHERE),
+            (RunStatus.FAILED, FormStatus.VOID),
+            (RunStatus.STOPPED, FormStatus.VOID),
+            (RunStatus.LOST, FormStatus.VOID),
+        ],
+    )
+    def test_only_success_proves_that_a_form_was_answered_that_cannot_be_read(
+        self, status: FormStatus, ended: RunStatus, closed: FormStatus
+    ) -> None:
+        """It was sent by e-mail alone (recording 17): nothing else tells that somebody answered it."""
+        run = run_in(ended, form_in(status, answerable=False))
+        form, effects = form_after(run, saw.FormFoundClosed("form-1", expired=False))
+        assert form.status is closed
+        assert effects == (do.RefreshForm("form-1"), do.RefreshRoot())
+
+    @pytest.mark.parametrize("ended", ENDED)
+    def test_the_deadline_of_a_form_that_cannot_be_read_passes_all_the_same(self, ended: RunStatus) -> None:
+        run = run_in(ended, form_in(FormStatus.OPEN, answerable=False))
+        assert form_after(run, saw.FormFoundClosed("form-1", expired=True))[0].status is FormStatus.TIMED_OUT
+
     @pytest.mark.parametrize("status", [FormStatus.CLAIMED, FormStatus.SETTLING])
     def test_who_decided_in_vain_is_told(self, status: FormStatus) -> None:
         form, effects = form_after(run_in(RunStatus.FAILED, form_in(status)), saw.FormFoundOpen("form-1"))
