@@ -26,7 +26,7 @@ _MANY_BRACKETS = 300
 _DEEPEST = 40
 """Markup nested deeper than this says nothing to a reader, and following it down could exhaust Python's stack."""
 
-_BARE = {"root", "paragraph", "inline", "text", "strong", "em"}
+_BARE = frozenset({"root", "paragraph", "inline", "text", "strong", "em", "softbreak", "hardbreak"})
 
 # Noncharacters, which `clean` takes out of every text, mark a place for a form's field and the links written here.
 _PLACE_OPEN, _PLACE_CLOSE, _OWN = "\ufdd0", "\ufdd1", "\ufdd2"
@@ -116,9 +116,9 @@ def words(text: str) -> str:
     return _finished(_escaped(" ".join(clean(text).split())))
 
 
-def is_bare_line(text: str) -> bool:
-    """Say whether Markdown is one line of plain words: no heading, list, quote or link."""
-    tree = _parsed(text) if "\n" not in text.strip() else None
+def is_bare(text: str) -> bool:
+    """Say whether Markdown is plain words: no heading, list, quote or link."""
+    tree = _parsed(text)
     return tree is not None and {node.type for node in tree.walk()} <= _BARE
 
 

@@ -7,19 +7,20 @@ from collections.abc import Iterable
 from slack_sdk.models.blocks import Block
 
 from bot.core.model import Form, FormStatus, Run, RunStatus
-from bot.slack import form as forms
 from bot.slack import mrkdwn
+from bot.slack.form_layout import labels
 from bot.slack.message import MAX_SECTION, Message, section, verbatim
+from bot.slack.outcome import action_title, outcome
 
 _MAX_PROBLEM = 500
 
 USAGE = (
     '`{command} {app} key=value other="with spaces"` starts a run and follows it in a thread. '
-    "Leave out every value to be told which ones it takes. {apps}"
+    "Where a value is missing or wrong, nothing is started and you get a corrected command to copy. {apps}"
 )
 USAGE_OF_ONE = "The name of the app may be left out."
 USAGE_OF_MANY = "Apps: {names}."
-UNKNOWN_HERE = "I do not know this run or form any more, so nothing was changed."
+UNKNOWN_HERE = "I do not know this run or form any more, so nothing was changed. Start a new run if you still need one."
 NOT_SAVED = "I could not save that, so nothing was changed. Please try again in a moment."
 WENT_WRONG = "Something went wrong on my side. If nothing changes in the thread, please try again."
 
@@ -37,12 +38,19 @@ _NOT_A_MEMBER_CODES = frozenset({"not_in_channel", "channel_not_found"})
 NOT_STARTABLE = "Nothing was started:"
 COPY = "This would work; copy it and change what you like:"
 
-TOO_LATE = "Too late, {title} is already decided: {outcome}\nYour answer was not sent."
-ALREADY_YOURS = "You already answered {title}: {outcome}"
+TOO_LATE = "Too late: {who} already chose {action} for {title} ({at}). {standing} Your answer was not sent."
+ALREADY_YOURS = "You already chose {action} for {title} ({at}). {standing} Only this first answer counts."
+STANDING = {
+    FormStatus.CLAIMED: "It waits its turn to be sent to Dify.",
+    FormStatus.SUBMITTING: "It is being sent to Dify.",
+    FormStatus.SETTLING: "It was sent, and I am checking whether Dify took it.",
+    FormStatus.SUBMITTED: "Dify took it.",
+}
+"""How an answer given here stands."""
 DID_NOT_COUNT = "Your answer to {title} did not count: {outcome}"
 STILL_OPEN = "{title} can no longer be answered: its run has ended. Your answer was not sent."
 REFUSED = (
-    "Dify did not take your answer to {title}: {reason}\n"
+    "Dify did not take your answer to {title}: “{reason}”.\n"
     "Nothing was decided. The values you sent are still in the form: mend them and press a button again."
 )
 INVALID = "Not sent yet; {title} needs a change:"
@@ -91,14 +99,21 @@ def not_startable(problems: Iterable[str], corrected: str | None) -> Message:
 
 def decided(run: Run, form: Form, user_id: str) -> Message:
     """Tell somebody what became of a form they answered too late, or whose answer did not count."""
-    title, outcome = mrkdwn.bold(form.node_title), forms.outcome(run, form)
-    mine = form.submission is not None and form.submission.user_id == user_id
+    title, answer = mrkdwn.bold(form.node_title), form.submission
     if form.status in (FormStatus.REQUIRED, FormStatus.OPEN):
         return _message(STILL_OPEN.format(title=title))
-    if not mine:
-        return _message(TOO_LATE.format(title=title, outcome=outcome))
-    counts = form.status not in (FormStatus.ANSWERED_ELSEWHERE, FormStatus.TIMED_OUT, FormStatus.VOID)
-    return _message((ALREADY_YOURS if counts else DID_NOT_COUNT).format(title=title, outcome=outcome))
+    if answer is None or answer.user_id is None or form.status not in STANDING:
+        return _message(DID_NOT_COUNT.format(title=title, outcome=outcome(run, form)))
+    sentence = ALREADY_YOURS if answer.user_id == user_id else TOO_LATE
+    return _message(
+        sentence.format(
+            who=mrkdwn.mention(answer.user_id),
+            action=action_title(form, answer.action_id),
+            title=title,
+            at=mrkdwn.date(answer.at),
+            standing=STANDING[form.status],
+        )
+    )
 
 
 def refused(form: Form, reason: str) -> Message:
@@ -108,8 +123,8 @@ def refused(form: Form, reason: str) -> Message:
 
 def invalid(form: Form, problems: Iterable[tuple[str, str]]) -> Message:
     """Tell which fields to mend: names of inputs, and what is wrong with them as the rest of a sentence."""
-    labels = forms.labels(form)
-    sentences = (f"“{labels.get(name, name)}” {problem}" for name, problem in problems)
+    names = labels(form)
+    sentences = (f"“{names.get(name, name)}” {problem}" for name, problem in problems)
     text = _listed(INVALID.format(title=mrkdwn.bold(form.node_title)), sentences)
     return _message(text, section(INVALID_END))
 

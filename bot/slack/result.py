@@ -10,14 +10,14 @@ from slack_sdk.models.blocks import Block
 
 from bot.core.model import Run, RunStatus
 from bot.slack import mrkdwn
-from bot.slack.markdown import code, is_bare_line, packed, pieces, safe_pieces, safe_tail, words
+from bot.slack.markdown import code, is_bare, packed, pieces, safe_pieces, safe_tail, words
 from bot.slack.message import PART, Message, context, markdown, markdown_messages, section, verbatim
 
 _MAX_ERROR = 2_500
 _MAX_LINE = 200
 
 WRITING = "✍️ …"
-EARLIER = "… the beginning is left out while the text is being written"
+EARLIER = "… The beginning is left out while the text is being written."
 RESULT = "Result of {app}"
 NO_OUTPUTS = "✅ {app} is done. It has no outputs."
 FILE = "📎 {name}"
@@ -94,7 +94,7 @@ def _outputs(run: Run) -> tuple[Message, ...]:
 
 def _output(name: str, value: Any) -> Iterator[str]:
     title = words(mrkdwn.shorten(name, _MAX_LINE)) or "–"
-    if isinstance(value, str) and is_bare_line(value) and len(value) <= _MAX_LINE:
+    if isinstance(value, str) and len(value) <= _MAX_LINE and "\n" not in value.strip() and is_bare(value):
         yield f"**{title}:** {words(value) or '–'}"
     elif isinstance(value, str):
         yield f"**{title}**"

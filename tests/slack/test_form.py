@@ -13,7 +13,8 @@ from bot.core.model import FileField, Form, FormStatus, Paragraph, Run, RunStatu
 from bot.core.submission import complete, problems
 from bot.playground.slack.forms import state_values
 from bot.slack import ids
-from bot.slack.form import form_message, form_messages, labels
+from bot.slack.form import form_message, form_messages
+from bot.slack.form_layout import labels
 from bot.slack.message import Message
 from bot.slack.payloads import ButtonClick
 from tests.factories import NOW, make_form, make_run, make_submission
@@ -194,16 +195,21 @@ def form_with(content: str, *names: str) -> Form:
     [
         ("Hi\n\nDraft:\n\n{{#$output.a#}}\n\nBye", ["a"], ["Hi", "[Draft]", "Bye"]),
         ("CSV only: {{#$output.csv#}}", ["csv"], ["[CSV only]"]),
-        ("Refund **40**?\n\n{{#$output.note#}}", ["note"], ["Refund **40**?", "[Refund 40?]"]),
+        ("Remarks\n\n{{#$output.note#}}", ["note"], ["[Remarks]"]),
+        ("Refund **40**?\n\n{{#$output.note#}}", ["note"], ["[Refund 40?]"]),
+        ("Please check.\nRemarks &amp; more\n{{#$output.note#}}", ["note"], ["Please check.", "[Remarks & more]"]),
+        ("- One\n\n  Remarks\n\n{{#$output.note#}}", ["note"], ["- One", "[Remarks]"]),
+        ("- Remarks\n\n{{#$output.note#}}", ["note"], ["- Remarks", "[Remarks]"]),
         ("## Notes\n\n{{#$output.note#}}", ["note"], ["## Notes", "[Notes]"]),
         (
             "See [it](https://a.example):\n\n{{#$output.a#}}",
             ["a"],
             ["See [it](https://a.example) (a.example):", "[See it]"],
         ),
-        ("Blob {{#$output.a_b#}}{{#$output.b#}}", ["a_b", "b"], ["Blob", "[Blob]", "[B]"]),
-        ("A\n\n{{#$output.b#}}", ["main_file", "b"], ["A", "[A]", "[Main file]"]),
-        ("A {{#$output.a#}} B {{#$output.a#}} C", ["a"], ["A", "[A]", "B  C"]),
+        ("Blob {{#$output.a_b#}}{{#$output.b#}}", ["a_b", "b"], ["[Blob]", "[B]"]),
+        ("A\n\n{{#$output.b#}}", ["main_file", "b"], ["[A]", "[Main file]"]),
+        ("A {{#$output.a#}} B {{#$output.a#}} C", ["a"], ["[A]", "B  C"]),
+        ("A {{#$output.a#}}\n\nThe end:", ["a", "b"], ["[A]", "The end:", "[B]"]),
         ("A {{#$output.ghost#}} B", [], ["A  B"]),
         ("```\nx\n{{#$output.a#}}\ny\n```", ["a"], ["```\nx\n```", "[x]", "```\ny\n```"]),
         ("word " * 60 + "\n{{#$output.long_one#}}", ["long_one"], [("word " * 60).strip(), "[Long one]"]),
@@ -212,8 +218,36 @@ def form_with(content: str, *names: str) -> Form:
     ],
 )
 def test_fields_stand_where_the_builder_put_them(content: str, names: list[str], expected: list[str]) -> None:
-    """Each once, named by the nearest text above; unknown markers disappear, fields without one come last."""
+    """Each once, named by the nearest text above; unknown markers disappear, fields without one come last.
+
+    A line that the label repeats word for word is not shown twice.
+    """
     assert outline(form_with(content, *names)) == expected
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"answerable": False},
+        {"status": FormStatus.TIMED_OUT},
+        {"status": FormStatus.SUBMITTED, "submission": make_submission(values={})},
+        {"status": FormStatus.SUBMITTED, "submission": make_submission(values={"a": "40"})},
+    ],
+)
+def test_no_text_of_the_builder_is_lost(changes: Json) -> None:
+    """A line that is left out for a field's label is shown where there is no field."""
+    form = replace(form_with("Draft\n\nRefund of **40** for tea?\n\n{{#$output.a#}}", "a"), **changes)
+    assert "Refund of 40 for tea?" in texts(shown(form)).replace("*", "")
+
+
+def test_a_label_that_had_to_be_shortened_leaves_the_text_above_it_whole() -> None:
+    """Many fields share what labels may take up."""
+    names = [f"field_{number}" for number in range(30)]
+    lines = [f"Question number {number} which is longer than its label" for number in range(30)]
+    pairs = zip(lines, names, strict=True)
+    form = form_with("\n\n".join(f"{line}\n\n{{{{#$output.{name}#}}}}" for line, name in pairs), *names)
+    everything = "\n".join(texts(message) for message in form_messages(run_of(form), form))
+    assert all(line in everything for line in lines)
 
 
 def test_problems_can_be_told_by_label() -> None:
@@ -420,13 +454,25 @@ def test_the_values_given_stay_readable() -> None:
     assert not pings(message) - {"U2"}
 
 
+def test_a_default_that_nobody_changed_is_not_repeated() -> None:
+    """It is often the text that the form is about; what was changed stays readable."""
+    draft = "Dear <all>,\r\n\r\n" + "the canteen is closed. " * 40
+    inputs = (Paragraph("draft", draft), Paragraph("note", "As planned."), Paragraph("title", "Canteen"))
+    values = {"draft": draft.replace("\r\n", "\n"), "note": "As planned!", "title": "Canteen"}
+    form = make_form(content="", inputs=inputs, status=FormStatus.SUBMITTED, submission=make_submission(values=values))
+    draft_quote, *quotes = [quote["elements"][0]["text"] for quote in elements(shown(form), "rich_text_quote")]
+    assert draft_quote.startswith("(unchanged) Dear <all>, the canteen is closed.")
+    assert len(draft_quote) <= 100
+    assert quotes == ["As planned!", "(unchanged) Canteen"]
+
+
 def test_a_refused_answer_loses_nothing() -> None:
     """The reason is shown, the fields are new ones to Slack and hold what was sent (slack-platform §2.7)."""
     inputs = (Paragraph("note", "default"), Select("tone", ("Formal", "Friendly")))
     values = {"note": "typed", "tone": "Friendly"}
     form = make_form(inputs=inputs, submission=make_submission(values=values), refusal="Invalid <tone>", revision=1)
     message = shown(form)
-    assert "⚠️ Dify did not take the last answer: Invalid &lt;tone&gt;" in texts(message)
+    assert "⚠️ Dify did not take the last answer: “Invalid &lt;tone&gt;”." in texts(message)
     assert {block["block_id"] for block in elements(message, "input")} == {"form.field.1.0.note", "form.field.1.1.tone"}
     assert complete(form, pressed(message).entered(form)) == values
     assert elements(message, "button")

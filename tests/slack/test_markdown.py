@@ -94,7 +94,7 @@ def test_markup_may_be_nested_as_deep_as_it_likes(text: str) -> None:
     assert not pings(written)
     assert not disguised_links(written)
     assert markdown.safe(text).count("y") == text.count("y")
-    assert isinstance(markdown.is_bare_line(text), bool)
+    assert isinstance(markdown.is_bare(text), bool)
     assert markdown.plain(text).count("x") >= text.count(" x ")
 
 

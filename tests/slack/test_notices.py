@@ -40,12 +40,28 @@ def test_a_wrong_command_is_answered_with_all_that_is_wrong_and_a_right_one() ->
     assert not pings(message)
 
 
+CHOSE = "chose *Approve* for *Review* (<!date^1772600767^{date_short_pretty} {time}|2026-03-04 05:06 UTC>)."
+
+
 @pytest.mark.parametrize(
     ("form", "run", "user", "sentence"),
     [
-        ({"status": FormStatus.SUBMITTED}, {}, "U3", "Too late, *Review* is already decided: ✅ *Approve* · <@U2> · "),
-        ({"status": FormStatus.SUBMITTING}, {}, "U3", "already decided: ⏳ Sending *Approve* · <@U2>"),
-        ({"status": FormStatus.SUBMITTED}, {}, "U2", "You already answered *Review*: ✅ *Approve*"),
+        ({"status": FormStatus.SUBMITTED}, {}, "U3", f"Too late: <@U2> already {CHOSE} Dify took it. Your answer was"),
+        ({"status": FormStatus.SUBMITTING}, {}, "U3", f"Too late: <@U2> already {CHOSE} It is being sent to Dify."),
+        ({"status": FormStatus.CLAIMED}, {}, "U3", f"{CHOSE} It waits its turn to be sent to Dify."),
+        ({"status": FormStatus.SETTLING}, {}, "U3", f"{CHOSE} It was sent, and I am checking whether Dify took it."),
+        (
+            {"status": FormStatus.SUBMITTED},
+            {},
+            "U2",
+            f"You already {CHOSE} Dify took it. Only this first answer counts.",
+        ),
+        (
+            {"status": FormStatus.ANSWERED_ELSEWHERE, "submission": make_submission(user_id=None)},
+            {},
+            "U2",
+            "Your answer to *Review* did not count: ✅ *Approve* · answered in Dify · ",
+        ),
         ({"status": FormStatus.ANSWERED_ELSEWHERE, "submission": None}, {}, "U2", "✅ Answered outside of Slack."),
         (
             {"status": FormStatus.TIMED_OUT},
@@ -67,7 +83,7 @@ def test_who_comes_too_late_is_told_who_decided(
 def test_a_refused_answer_is_explained() -> None:
     """Nothing is lost."""
     text = texts(notices.refused(make_form(), "Invalid value <!here>"))
-    assert "Dify did not take your answer to *Review*: Invalid value &lt;!here&gt;" in text
+    assert "Dify did not take your answer to *Review*: “Invalid value &lt;!here&gt;”." in text
     assert "still in the form" in text
 
 

@@ -108,7 +108,7 @@ def test_partly_failed_outputs_come_with_a_warning() -> None:
 def test_a_growing_text_shows_its_end() -> None:
     """With a word that something is missing above."""
     message = answer_message("start\n" + "line\n" * 4_000 + "end")
-    assert "the beginning is left out" in texts(message)
+    assert "The beginning is left out" in texts(message)
     assert texts(message).endswith("end")
     assert not faults(message)
 

@@ -1,0 +1,49 @@
+"""What of a form does not fit into its message, as safe Markdown for messages of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bot.core.model import Form, Select
+from bot.slack import mrkdwn
+from bot.slack.fields import Menu, Shown, TextField, shown_fields
+from bot.slack.form_layout import Slot, layout, slots, text_alone
+from bot.slack.form_room import titles_fit
+from bot.slack.markdown import packed, safe_pieces, words
+from bot.slack.message import PART
+
+PRESENT_TEXT = "{label}: the present text"
+ALL_OPTIONS = "{label}: all options"
+ALL_BUTTONS = "The buttons in full"
+
+
+def overflowing_text(form: Form) -> list[str]:
+    """Return the builder's text, if its message does not hold the whole of it."""
+    return [] if layout(form).whole else text_alone(form)
+
+
+def overflowing_fields(form: Form) -> list[str]:
+    """Return what people could not read otherwise of the fields and buttons: long values, options and titles."""
+    shown = shown_fields(form)
+    parts = [part for slot in slots(form) for part in _of_field(slot, shown.get(slot.field.name))]
+    if not titles_fit(form):
+        parts += _listed(ALL_BUTTONS, [action.title for action in form.user_actions])
+    return parts
+
+
+def _of_field(slot: Slot, shown: Shown | None) -> list[str]:
+    options = slot.field.options if isinstance(slot.field, Select) else ()
+    match shown:
+        case Menu(numbered=True) | TextField(of_options=True):
+            return _listed(ALL_OPTIONS.format(label=slot.label), options)
+        case TextField(kept=kept) if kept:
+            return [f"**{words(PRESENT_TEXT.format(label=slot.label))}**", *safe_pieces(kept, PART)]
+        case _:
+            return []
+
+
+def _listed(title: str, items: Sequence[str]) -> list[str]:
+    if not items:
+        return []
+    lines = (f"{number}. {words(mrkdwn.shorten(item, PART // 2))}" for number, item in enumerate(items, 1))
+    return [f"**{words(title)}**", *packed(lines, PART, between="\n")]
