@@ -269,7 +269,8 @@ def _run_paused(run: Run, event: saw.RunPaused, now: datetime) -> Transition:
         # Dify's snapshot still offers what it already took: the resume job has not begun (recording 25).
         return Transition(run)
     if run.status is RunStatus.RUNNING and FormStatus.TIMED_OUT in listed:
-        # A snapshot offers an expired form until the run resumes (recording 14), which this run has done since.
+        # A snapshot offers an expired form until the run resumes (recording 14): either this run has done so since, or
+        # the deadline passed while it executed, and Dify resumes it within a minute (dify-api §11).
         return Transition(run)
     if run.status is RunStatus.RESUMING and not event.open_form_ids:
         # Every form is answered and run detail still says paused: likewise not begun, or the race of recording 33.
