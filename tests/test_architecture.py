@@ -39,10 +39,11 @@ PERMITTED = {
     "bot.core.effects": may("core.model"),
     "bot.core.lifecycle": may("core.model core.events core.effects errors"),
     "bot.dify": may("core dify errors", "pydantic"),
-    "bot.dify.client": may("core dify errors", "pydantic httpx httpx_sse"),
+    "bot.dify.client": may("core dify errors", "aiohttp httpx httpx_aiohttp httpx_sse pydantic"),
     "bot.errors": may(),
     "bot.listeners": may(
-        "core errors listeners services slack.blocks slack.ids slack.payloads", "slack_bolt slack_sdk structlog"
+        "core errors listeners services slack.blocks slack.ids slack.notices slack.payloads",
+        "slack_bolt slack_sdk structlog",
     ),
     "bot.logs": may("errors", "structlog"),
     "bot.manifest": may("errors", "yaml"),

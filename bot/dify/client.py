@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self, TypeVar
 
+import aiohttp
 import httpx
+from httpx_aiohttp import HttpxAiohttpClient
 from httpx_sse import EventSource, ServerSentEvent, aconnect_sse
 from pydantic import BaseModel, ValidationError
 
@@ -75,7 +77,7 @@ class DifyClient:
         self._carry = carry or _here
         self._ssl_context = ssl_context or httpx.create_ssl_context()
         try:
-            self._short_calls = self._http(self._deadlines.call)
+            self._short_calls = self._http(httpx.AsyncClient, self._deadlines.call)
         except httpx.InvalidURL as error:
             raise ConfigError(f"DIFY_BASE_URL is no web address: {error}") from error
         # httpx logs the address of every request, and a form's address is its secret.
@@ -223,9 +225,9 @@ class DifyClient:
 
     # --- the wire ----------------------------------------------------------------------------------------------------
 
-    def _http(self, silence: float) -> httpx.AsyncClient:
+    def _http(self, kind: type[httpx.AsyncClient], silence: float) -> httpx.AsyncClient:
         connect = self._deadlines.connect
-        return httpx.AsyncClient(
+        return kind(
             base_url=self._root,
             headers=self._headers,
             verify=self._ssl_context,
@@ -262,7 +264,8 @@ class DifyClient:
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout_at(first_by):
-                    http = await stack.enter_async_context(self._http(silence))
+                    # Through httpx's own transport, reading an event takes more than twice the time.
+                    http = await stack.enter_async_context(self._http(HttpxAiohttpClient, silence))
                     source = await stack.enter_async_context(
                         aconnect_sse(
                             http,
@@ -352,11 +355,18 @@ _FAILURES = (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, httpx.CookieC
 
 def _unavailable(error: Exception) -> DifyUnavailable:
     """Return what a failure of the transport means. Of its text only what is known to hold no secret is repeated."""
-    if isinstance(error, _NEVER_SENT):
+    if isinstance(error, _NEVER_SENT) and not _lost_on_the_way(error):
         return DifyUnavailable(f"Dify could not be reached: {error}", sent=False)
     if isinstance(error, _TOO_SLOW):
         return DifyUnavailable("Dify did not answer in time")
     return DifyUnavailable(f"The connection to Dify broke ({type(error).__name__})")
+
+
+def _lost_on_the_way(error: Exception) -> bool:
+    """Tell a connection that was lost from one that never came about: httpx-aiohttp calls both a ConnectTimeout."""
+    cause = error.__cause__
+    connected = isinstance(cause, aiohttp.ClientConnectionError | aiohttp.ClientOSError)
+    return connected and not isinstance(cause, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
 
 
 def _is_no_request_line(record: logging.LogRecord) -> bool:
