@@ -11,7 +11,7 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from bot.core.command import parse
 from bot.core.model import Command
 from bot.services.commands import CommandDesk
-from bot.slack import blocks
+from bot.slack import notices
 from bot.slack.payloads import SlashCommand
 
 
@@ -21,7 +21,7 @@ def register(app: AsyncApp, command: str, desk: CommandDesk, new_id: Callable[[]
     async def handle_command(ack: AsyncAck, body: dict[str, Any]) -> None:
         payload = SlashCommand.model_validate(body)
         if parse(payload.text).wants_help:
-            await ack(blocks.usage(command, desk.app_names))
+            await ack(notices.usage(command, desk.app_names))
             return
         await desk.take_in(
             Command(
