@@ -23,7 +23,7 @@ from bot import listeners, transports
 from bot.core.ports import Alarm, Clock, Dify, Store
 from bot.dify.client import DifyClient
 from bot.dify.stream_thread import StreamThread
-from bot.errors import ConfigError, DifyUnavailable, SlackUnavailable, StoreError
+from bot.errors import ConfigError, DifyError, DifyUnauthorized, DifyUnavailable, SlackUnavailable, StoreError
 from bot.services.commands import CommandDesk
 from bot.services.forms import DecisionDesk
 from bot.services.outbox import Outbox
@@ -38,7 +38,7 @@ from bot.timers import AlarmClock
 
 log = structlog.get_logger(__name__)
 
-DRAIN = 10.0
+DRAIN = 8.0
 """Seconds that effects under way get to finish after SIGTERM."""
 
 DELIVERIES_KEPT = timedelta(days=1)
@@ -57,11 +57,10 @@ async def migrate(database_url: str) -> None:
     """Bring the database to the present schema.
 
     Raises:
-        ConfigError: the URL is not usable.
-        StoreError: the database cannot be reached, or refuses.
+        ConfigError: the URL is not usable, or the database cannot be reached or refuses.
     """
-    async with open_store(database_url):
-        pass
+    async with AsyncExitStack() as stack:
+        await _store(database_url, stack)
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
@@ -70,10 +69,9 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
     Raises:
         ConfigError: a setting is wrong in a way that only Slack, the database or the network could tell.
         SlackUnavailable: Slack cannot be reached.
-        StoreError: the database cannot be reached.
     """
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(open_store(settings.database_url))
+        store = await _store(settings.database_url, stack)
         client = _web_client(settings)
         identity = await _identity(client)
         ringing = asyncio.Event()
@@ -84,9 +82,32 @@ async def serve(settings: Settings, stop: asyncio.Event) -> None:
         stack.callback(alarm.stop)
         workers = await stack.enter_async_context(at_work(parts, ringing))
         await stack.enter_async_context(_open_to_slack(settings, app, client, store))
+        checks = asyncio.create_task(_check_apps(settings, parts.dify_of), name="check of the apps")
+        stack.callback(checks.cancel)
         log.info("ready", transport=settings.transport.value, apps=sorted(settings.apps), team=identity.team_id)
         await _until(stop, workers)
         log.info("stopping")
+
+
+async def _store(database_url: str, stack: AsyncExitStack) -> Store:
+    try:
+        return await stack.enter_async_context(open_store(database_url))
+    except StoreError as exc:
+        raise ConfigError(
+            f"DATABASE_URL names a database that cannot be used ({exc}): {HOW_TO['database_url']}."
+        ) from exc
+
+
+async def _check_apps(settings: Settings, dify_of: Callable[[str], Dify]) -> None:
+    """Warn of apps that cannot be started as things are; Dify may come up later, so the bot runs all the same."""
+    for name, app in settings.apps.items():
+        try:
+            await dify_of(name).describe()
+        except DifyUnauthorized:
+            log.warning("Dify refuses the key of an app", app=name, mend=HOW_TO["dify_api_key"])
+        except DifyError as exc:
+            at = str(app.base_url)
+            log.warning("an app cannot be read", app=name, at=at, error=str(exc), mend=HOW_TO["dify_base_url"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +115,7 @@ class Parts:
     """The bot without its ways to the outside: what takes things in, and what carries them out."""
 
     store: Store
+    dify_of: Callable[[str], Dify]
     recorder: Recorder
     outbox: Outbox
     reconciler: Reconciler
@@ -129,7 +151,7 @@ async def assemble(
     )
     recorder.watch(lambda transition: outbox.wake() if transition.effects else None)
     decisions = DecisionDesk(recorder)
-    return Parts(store, recorder, outbox, reconciler, streams, commands, decisions, clock, alarm)
+    return Parts(store, dify_of, recorder, outbox, reconciler, streams, commands, decisions, clock, alarm)
 
 
 async def _dify_clients(settings: Settings, stack: AsyncExitStack) -> Callable[[str], Dify]:

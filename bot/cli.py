@@ -85,7 +85,11 @@ def manifest(
     command: Annotated[str, typer.Option(help="The slash command's name.")] = "/dify",
 ) -> None:
     """Print the Slack app's manifest, to paste into “Create an app from a manifest”."""
-    typer.echo(manifests.as_yaml(mode.value, command), nl=False)
+    try:
+        name = settings.command_name(command)
+    except ValueError:
+        raise typer.BadParameter(settings.HOW_TO["slack_command"], param_hint="--command") from None
+    typer.echo(manifests.as_yaml(mode.value, name), nl=False)
 
 
 @app.command()

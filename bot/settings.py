@@ -6,6 +6,7 @@ variable and says how to get a right one.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from enum import StrEnum
@@ -30,6 +31,17 @@ from bot.errors import ConfigError
 DIFY_CLOUD = "https://api.dify.ai/v1"
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
+
+
+def command_name(name: str) -> str:
+    """Return the name of a slash command as it is (slack-platform §7.1).
+
+    Raises:
+        ValueError: Slack would not take it.
+    """
+    if not re.fullmatch(r"/[a-z0-9_-]{1,31}", name):
+        raise ValueError("no slash command is called so")
+    return name
 
 
 def _not_a_word_of_ours(name: str) -> str:
@@ -76,7 +88,7 @@ class Settings(DatabaseSettings):
     slack_app_token: SecretStr | None = None
     slack_signing_secret: SecretStr | None = None
     slack_api_url: AnyHttpUrl = AnyHttpUrl("https://slack.com/api/")
-    slack_command: Annotated[str, StringConstraints(pattern=r"^/[a-z0-9_-]{1,31}$")] = "/dify"
+    slack_command: Annotated[str, AfterValidator(command_name)] = "/dify"
 
     dify_base_url: AnyHttpUrl = AnyHttpUrl(DIFY_CLOUD)
     dify_api_key: SecretStr | None = None
@@ -216,6 +228,8 @@ def _check_together(settings: Settings) -> None:
             f"SLACK_APP_TOKEN is not set: {HOW_TO['slack_app_token']} (Socket Mode), "
             f"or set SLACK_SIGNING_SECRET (HTTP): {HOW_TO['slack_signing_secret']}."
         )
+    if not settings.apps and settings.bot_config:
+        raise ConfigError(f"BOT_CONFIG names {settings.bot_config}, which has no apps: {HOW_TO['bot_config']}.")
     if not settings.apps:
         raise ConfigError(
             f"DIFY_API_KEY is not set: {HOW_TO['dify_api_key']}, "

@@ -110,12 +110,11 @@ def test_a_wrong_setting_ends_the_process_without_a_traceback() -> None:
 
 
 def test_a_database_that_is_no_database_ends_the_process_without_a_traceback(tmp_path: Path) -> None:
-    """That is no setting's fault as far as the bot can tell."""
     (tmp_path / "notes.txt").write_text("Not a database, but long enough to be taken for one. " * 100)
     ended = run_process("migrate", DATABASE_URL="sqlite:///notes.txt")
-    assert ended.returncode == 1
+    assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
-    assert line.startswith("dify-slack-bot: the database refused")
+    assert line.startswith("dify-slack-bot: DATABASE_URL names a database that cannot be used")
 
 
 def test_the_scenarios_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,8 +129,9 @@ def test_the_scenarios_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytes
         (("dance",), "dance"),
         (("demo", "--play", "dance"), "dance"),
         (("manifest", "--mode", "pigeon"), "pigeon"),
+        (("manifest", "--command", "review"), "give a slash"),
     ],
-    ids=["command", "scenario", "transport"],
+    ids=["command", "scenario", "transport", "slash command"],
 )
 def test_what_there_is_not_is_named(
     monkeypatch: pytest.MonkeyPatch,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -110,6 +111,7 @@ def test_several_apps_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path
         ("[apps.review]\nbase_url = 'http://dify.local'\n", "apps.review.api_key"),
         ("[apps.'two words']\napi_key = 'app-demo'\n", "two words"),
         ("[apps.review]\napi_key = 'app-demo'\nkey = 'x'\n", "apps.review.key"),
+        ("", "has no apps"),
         ("apps = 3\n", "apps is not usable"),
         ("[apps]\nreview = 'app-demo'\n", "apps.review is not usable"),
         ("[app.review]\napi_key = 'app-demo'\n", "app is not usable"),
@@ -122,6 +124,7 @@ def test_a_wrong_file_is_named_with_the_place(
     config = tmp_path / "apps.toml"
     config.write_text(text, encoding="utf-8")
     monkeypatch.setenv("BOT_CONFIG", str(config))
+    monkeypatch.delenv("DIFY_API_KEY")
     with pytest.raises(ConfigError, match=r"^BOT_CONFIG names .*apps\.toml") as caught:
         settings.load()
     assert says in str(caught.value)
@@ -136,3 +139,16 @@ def test_the_database_can_be_asked_for_alone(monkeypatch: pytest.MonkeyPatch) ->
 def test_every_variable_says_how_to_get_a_right_value() -> None:
     told = set(settings.HOW_TO)
     assert told == set(settings.Settings.model_fields)
+
+
+def test_the_example_names_every_variable() -> None:
+    example = (Path(__file__).parent.parent / ".env.example").read_text(encoding="utf-8")
+    named = set(re.findall(r"^#?([A-Z_]+)=", example, re.MULTILINE))
+    assert named == {name.upper() for name in settings.Settings.model_fields}
+
+
+def test_the_readme_has_every_variable() -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[A-Z_]+`(?:, `[A-Z_]+`)*) \|", readme, re.MULTILINE)
+    named = {name for row in rows for name in re.findall(r"`([A-Z_]+)`", row)}
+    assert named == {name.upper() for name in settings.Settings.model_fields}

@@ -126,7 +126,7 @@ class Stage:
     @asynccontextmanager
     async def reopened(self, *apps: str) -> AsyncIterator[Stage]:
         """Put the bot together once more, on the same database, now knowing only these apps."""
-        settings = self.settings.model_copy(update={"apps": {name: self.settings.apps[name] for name in apps}})
+        settings = self.settings.with_apps({name: self.settings.apps[name] for name in apps})
         async with _bot_between(settings, self.workspace, self.slack, self.dify, self.clock, self.file) as stage:
             yield stage
 
