@@ -147,7 +147,8 @@ async def test_a_worker_that_dies_takes_the_bot_with_it(world: World) -> None:
             "VALUES ('p', 'slack', 'OfALaterVersion', '{}', 'pending', 0, '2026-01-01', '2026-01-01')"
         )
     with pytest.raises(KeyError, match="OfALaterVersion"):
-        await serve(world.settings, asyncio.Event())
+        async with asyncio.timeout(10):
+            await serve(world.settings, asyncio.Event())
 
 
 # --- what may be away for a while ------------------------------------------------------------------------------------
