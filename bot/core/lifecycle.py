@@ -203,7 +203,7 @@ def advance(run: Run, event: LifecycleEvent, now: datetime) -> Transition:
 
     Raises:
         IllegalTransition: one of our own parts reports what cannot have happened.
-        KeyError: the run never asked for the form that the event names.
+        UnknownHere: the run never asked for the form that the event names.
     """
     return _RULES[type(event)](run, event, now)
 
@@ -363,7 +363,7 @@ def _action_chosen(run: Run, event: saw.ActionChosen, now: datetime) -> Transiti
         user_id = event.submission.user_id
         return Transition(run, (do.TellDecided(user_id, form.form_id),) if user_id else ())
     claimed = move_form(form, FormMove.CHOSEN, submission=event.submission, refusal=None, lost_responses=0)
-    return _send_next(Transition(_with_form(run, claimed), (do.RefreshForm(form.form_id),)))
+    return _send_next(Transition(_with_form(run, claimed), (do.RefreshForm(form.form_id), do.RefreshRoot())))
 
 
 def _submit_accepted(run: Run, event: saw.SubmitAccepted, now: datetime) -> Transition:
@@ -381,7 +381,8 @@ def _submit_refused(run: Run, event: saw.SubmitRefused, now: datetime) -> Transi
     told: tuple[Effect, ...] = ()
     if form.submission is not None and form.submission.user_id is not None:
         told = (do.TellRefused(form.submission.user_id, form.form_id, event.message),)
-    return _send_next(Transition(_with_form(run, refused), (do.RefreshForm(form.form_id), *told)))
+    effects: tuple[Effect, ...] = (do.RefreshForm(form.form_id), do.RefreshRoot(), *told)
+    return _send_next(Transition(_with_form(run, refused), effects))
 
 
 def _submit_uncertain(run: Run, event: saw.SubmitUncertain, now: datetime) -> Transition:

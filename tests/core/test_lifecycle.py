@@ -483,14 +483,14 @@ class TestClaim:
         run = run_in(run_status, form_in(status, refusal="too long", lost_responses=2))
         assert form_after(run, saw.ActionChosen("form-1", OTHER)) == (
             form_in(FormStatus.CLAIMED, submission=OTHER, refusal=None, lost_responses=0),
-            (do.RefreshForm("form-1"),),
+            (do.RefreshForm("form-1"), do.RefreshRoot()),
         )
 
     @pytest.mark.parametrize("status", UNDECIDED)
     def test_the_answer_to_a_paused_run_is_sent_at_once(self, status: FormStatus) -> None:
         assert form_after(run_in(RunStatus.PAUSED, form_in(status)), saw.ActionChosen("form-1", CLAIM)) == (
             form_in(FormStatus.SUBMITTING),
-            (do.RefreshForm("form-1"), do.SubmitForm("form-1")),
+            (do.RefreshForm("form-1"), do.RefreshRoot(), do.SubmitForm("form-1")),
         )
 
     @pytest.mark.parametrize("status", [*DECIDED, *CLOSED])
@@ -519,7 +519,7 @@ class TestSerialisation:
     def test_an_answer_waits_while_another_is_on_its_way(self, in_flight: FormStatus) -> None:
         run = run_in(RunStatus.PAUSED, form_in(FormStatus.OPEN), form_in(in_flight, "form-2"))
         form, effects = form_after(run, saw.ActionChosen("form-1", CLAIM))
-        assert (form.status, effects) == (FormStatus.CLAIMED, (do.RefreshForm("form-1"),))
+        assert (form.status, effects) == (FormStatus.CLAIMED, (do.RefreshForm("form-1"), do.RefreshRoot()))
 
     @pytest.mark.parametrize("status", [RunStatus.RUNNING, RunStatus.RESUMING])
     def test_an_answer_waits_for_the_next_pause(self, status: RunStatus) -> None:
@@ -581,7 +581,7 @@ class TestSubmitted:
         run = run_in(RunStatus.PAUSED, form_in(FormStatus.SUBMITTING, revision=1))
         assert form_after(run, saw.SubmitRefused("form-1", "tone is missing")) == (
             form_in(FormStatus.OPEN, submission=CLAIM, revision=2, refusal="tone is missing"),
-            (do.RefreshForm("form-1"), do.TellRefused("U2", "form-1", "tone is missing")),
+            (do.RefreshForm("form-1"), do.RefreshRoot(), do.TellRefused("U2", "form-1", "tone is missing")),
         )
 
     def test_a_lost_response_is_settled_by_reading(self) -> None:

@@ -103,6 +103,28 @@ async def test_answers_to_two_forms_of_a_run_go_out_one_after_the_other(bot: Sta
     assert [each.status for each in bot.submits()] == [200, 200]
 
 
+async def test_the_root_message_tells_of_an_answer_that_waits_its_turn(bot: Stage) -> None:
+    """Its form is no longer what the run waits for somebody to answer."""
+    run = await bot.paused("parallel topic=tea", forms=2)
+    bot.dify.delay_next("submit_form", 5)
+    await bot.choose(run, "ok", "ben")
+    await bot.choose(run, "ok", "cleo", form_id=run.forms[1].form_id)
+    ben, cleo = (bot.workspace.person(name).id for name in ("ben", "cleo"))
+    await bot.reads(bot.root(run), f"answered by <@{ben}>, on its way", f"answered by <@{cleo}>, on its way")
+    assert "Waiting for" not in bot.root(run).shown
+    await bot.in_status(run.run_id, RunStatus.SUCCEEDED)
+
+
+async def test_the_root_message_waits_for_an_answer_again_once_dify_refused_one(bot: Stage) -> None:
+    """It does not go on saying that the answer is on its way."""
+    run = await bot.paused(TWO_FORMS)
+    bot.dify.fail_next("submit_form", status=429)
+    await bot.choose(run, "no")
+    await bot.told("ben", "did not take")
+    await bot.reads(bot.root(run), "Waiting for", "First review")
+    assert "on its way" not in bot.root(run).shown
+
+
 async def test_what_is_not_saved_is_not_decided(bot: Stage) -> None:
     run = await bot.paused(TWO_FORMS)
     await bot.settled()
