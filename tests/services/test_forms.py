@@ -118,8 +118,12 @@ async def test_the_root_message_tells_of_an_answer_that_waits_its_turn(bot: Stag
 async def test_the_root_message_waits_for_an_answer_again_once_dify_refused_one(bot: Stage) -> None:
     """It does not go on saying that the answer is on its way."""
     run = await bot.paused(TWO_FORMS)
+    bot.dify.fail_next("submit_form", status=400)
     bot.dify.fail_next("submit_form", status=429)
     await bot.choose(run, "no")
+    await bot.put_back("SubmitForm")
+    await bot.reads(bot.root(run), "on its way")
+    await bot.later(seconds=1)
     await bot.told("ben", "did not take")
     await bot.reads(bot.root(run), "Waiting for", "First review")
     assert "on its way" not in bot.root(run).shown
