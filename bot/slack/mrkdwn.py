@@ -57,14 +57,16 @@ def date(at: datetime) -> str:
 
 
 def duration(span: timedelta) -> str:
-    """Return a span of time in its two largest units."""
-    seconds = max(int(span.total_seconds()), 0)
+    """Return a span of time in its two largest units, as what comes after “in”."""
+    seconds = int(span.total_seconds())
+    if seconds < 1:
+        return "less than a second"
     units = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
     parts = [
         f"{seconds % larger // size} {unit}"
         for larger, (size, unit) in zip((10**12, 86_400, 3_600, 60), units, strict=True)
     ]
-    first = next((index for index, part in enumerate(parts) if not part.startswith("0 ")), len(parts) - 1)
+    first = next(index for index, part in enumerate(parts) if not part.startswith("0 "))
     return " ".join(part for part in parts[first : first + 2] if part == parts[first] or not part.startswith("0 "))
 
 

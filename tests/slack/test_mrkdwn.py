@@ -64,8 +64,9 @@ def test_a_date_is_shown_in_the_readers_zone() -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (-1, "0 s"),
-        (0, "0 s"),
+        (-1, "less than a second"),
+        (0.9, "less than a second"),
+        (1, "1 s"),
         (59.9, "59 s"),
         (60, "1 min"),
         (192, "3 min 12 s"),
