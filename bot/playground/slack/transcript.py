@@ -99,6 +99,17 @@ class _Markdown(Markdown):
     elements = {**Markdown.elements, "heading_open": _LeftHeading}  # noqa: RUF012  (as rich declares it)
 
 
+class _Quote:
+    """A text with a bar before each of its lines."""
+
+    def __init__(self, text: Text) -> None:
+        self._text = text
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        for line in self._text.wrap(console, options.max_width - 2):
+            yield Text("│ ", "dim") + line
+
+
 class _Page:
     """Draws messages for one reader."""
 
@@ -114,7 +125,7 @@ class _Page:
             "input": self._controls,
             "image": lambda block, _: Text(f"[image: {block['alt_text']}]", "dim"),
             "markdown": lambda block, _: self._markdown(block["text"]),
-            "rich_text": lambda block, _: self._rich_text(block),
+            "rich_text": lambda block, _: Group(*map(self._rich_part, block["elements"])),
             "table": lambda block, _: self._table(block),
         }
 
@@ -252,15 +263,17 @@ class _Page:
             )
         return table
 
+    def _rich_part(self, part: Json) -> RenderableType:
+        text = self._rich_text(part)
+        return _Quote(text) if part["type"] == "rich_text_quote" else text
+
     def _rich_text(self, part: Json) -> Text:
-        """rich_text flattened: lists with bullets, quotes with a bar."""
+        """rich_text flattened: lists with bullets."""
         kind = part["type"]
         inner = [self._rich_text(element) for element in part.get("elements", [])]
         if kind == "rich_text_list":
             ordered = part["style"] == "ordered"
             return Text("\n").join(Text(f"{n}. " if ordered else "• ") + line for n, line in enumerate(inner, 1))
-        if kind == "rich_text_quote":
-            return Text("│ ", "dim") + Text().join(inner)
         if inner:
             return Text("\n" if kind == "rich_text" else "").join(inner)
         return Text(

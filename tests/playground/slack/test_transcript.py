@@ -164,6 +164,24 @@ def test_one_message_can_be_drawn_alone() -> None:
     ]
 
 
+def test_a_bar_stands_before_every_line_of_a_quote() -> None:
+    """Before wrapped lines, too, and before those that are empty."""
+    workspace = make_workspace(now=Clock())
+    words = {"type": "text", "text": "Shorter, and\n\nless about the weather"}
+    title = {"type": "rich_text_section", "elements": [{"type": "text", "text": "Feedback"}]}
+    quote = {"type": "rich_text_quote", "elements": [words]}
+    message = post(workspace, {"type": "rich_text", "elements": [title, quote]})
+    assert message_lines(workspace, message, width=20) == [
+        "Dify APP  22:13",
+        "Feedback",
+        "│ Shorter, and",
+        "│",
+        "│ less about the",
+        "│ weather",
+        "",
+    ]
+
+
 def test_no_line_is_too_wide() -> None:
     """Long words and long tables are wrapped."""
     workspace = make_workspace(now=Clock())
