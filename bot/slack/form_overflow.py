@@ -9,8 +9,8 @@ from bot.slack import mrkdwn
 from bot.slack.fields import Menu, Shown, TextField, shown_fields
 from bot.slack.form_layout import Slot, layout, slots, text_alone
 from bot.slack.form_room import titles_fit
-from bot.slack.markdown import packed, safe_pieces, words
-from bot.slack.message import PART
+from bot.slack.markdown import headed, packed, safe_pieces, words
+from bot.slack.message import BELOW_TITLE, PART
 
 PRESENT_TEXT = "{label}: the present text"
 ALL_OPTIONS = "{label}: all options"
@@ -37,7 +37,7 @@ def _of_field(slot: Slot, shown: Shown | None) -> list[str]:
         case Menu(numbered=True) | TextField(of_options=True):
             return _listed(ALL_OPTIONS.format(label=slot.label), options)
         case TextField(kept=kept) if kept:
-            return [f"**{words(PRESENT_TEXT.format(label=slot.label))}**", *safe_pieces(kept, PART)]
+            return headed(words(PRESENT_TEXT.format(label=slot.label)), safe_pieces(kept, BELOW_TITLE))
         case _:
             return []
 
@@ -46,4 +46,4 @@ def _listed(title: str, items: Sequence[str]) -> list[str]:
     if not items:
         return []
     lines = (f"{number}. {words(mrkdwn.shorten(item, PART // 2))}" for number, item in enumerate(items, 1))
-    return [f"**{words(title)}**", *packed(lines, PART, between="\n")]
+    return headed(words(title), packed(lines, BELOW_TITLE, between="\n"))

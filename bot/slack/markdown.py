@@ -349,6 +349,12 @@ def _tail(text: str, limit: int) -> str:
     return "\n".join([fence, *lines[start:]] if fence else lines[start:])
 
 
+def headed(title: str, pieces_below: Iterable[str], between: str = "\n\n") -> list[str]:
+    """Put a title, in safe Markdown, above the first of some pieces, so that no cut parts them; – stands for none."""
+    first, *rest = [*pieces_below] or ["–"]
+    return [f"**{title}**{between}{first}", *rest]
+
+
 def packed(parts: Iterable[str], limit: int, between: str = "\n\n") -> list[str]:
     """Join parts, each of at most `limit` characters, to as few texts of at most `limit` as their order lets."""
     texts: list[str] = []

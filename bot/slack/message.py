@@ -28,6 +28,8 @@ MAX_BLOCKS = 50  # slack-platform §2.1
 MAX_SECTION = 3_000
 PART = 9_000
 """Characters of Markdown in one of several messages; Slack takes 12,000 of them (slack-platform §2.1)."""
+BELOW_TITLE = PART - 500
+"""Characters of a piece that is to stand below a title in the same message."""
 _MAX_PARTS = 25  # some 200 KB, the longest form content in the recordings (32)
 MAX_TEXT = 3_900  # slack-platform §2.7: chat.update refuses a text above 4,000
 

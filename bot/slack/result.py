@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from slack_sdk.models.blocks import Block
 
-from bot.core.model import Run, RunStatus
+from bot.core.model import AppMode, Run, RunStatus
 from bot.slack import mrkdwn
-from bot.slack.markdown import code, is_bare, packed, pieces, safe_pieces, safe_tail, words
-from bot.slack.message import PART, Message, context, markdown, markdown_messages, section, verbatim
+from bot.slack.markdown import code, headed, is_bare, packed, pieces, safe_pieces, safe_tail, words
+from bot.slack.message import BELOW_TITLE, PART, Message, context, markdown, markdown_messages, section, verbatim
 
 _MAX_ERROR = 2_500
 _MAX_LINE = 200
@@ -54,8 +54,8 @@ def result_messages(run: Run) -> tuple[Message, ...]:
     """Render the end of a run: its outputs, or why there are none."""
     app = mrkdwn.bold(run.app)
     match run.status:
-        case RunStatus.SUCCEEDED if run.outputs:
-            return _outputs(run)
+        case RunStatus.SUCCEEDED if outputs := _outputs(run):
+            return outputs
         case RunStatus.PARTIAL_SUCCEEDED:
             return (_notice(PARTLY.format(app=app)), *_outputs(run))
         case RunStatus.FAILED if run.workflow_run_id is None:
@@ -86,10 +86,23 @@ def _notice(text: str, error: str | None = None) -> Message:
 
 def _outputs(run: Run) -> tuple[Message, ...]:
     summary = RESULT.format(app=mrkdwn.one_line(run.app))
-    values = list(run.outputs.values())
-    parts = safe_pieces(values[0], PART) if len(values) == 1 and isinstance(values[0], str) else []
-    parts = parts or [part for name, value in run.outputs.items() for part in _output(name, value)]
+    unnamed, named = _unnamed_apart(run)
+    parts = safe_pieces(unnamed, PART) + [part for name, value in named.items() for part in _output(name, value)]
     return markdown_messages(summary, parts)
+
+
+def _unnamed_apart(run: Run) -> tuple[str, Mapping[str, Any]]:
+    """Split off the text that says what it is without a name: a Chatflow's answer, or the only output of a Workflow.
+
+    A Chatflow always has `files` too, mostly none (recording 15).
+    """
+    match dict(run.outputs):
+        case {"answer": str(answer), **others} if run.mode is AppMode.CHATFLOW:
+            return answer, {name: value for name, value in others.items() if (name, value) != ("files", [])}
+        case outputs if len(outputs) == 1 and isinstance(text := next(iter(outputs.values())), str) and text.strip():
+            return text, {}
+        case outputs:
+            return "", outputs
 
 
 def _output(name: str, value: Any) -> Iterator[str]:
@@ -97,16 +110,14 @@ def _output(name: str, value: Any) -> Iterator[str]:
     if isinstance(value, str) and len(value) <= _MAX_LINE and "\n" not in value.strip() and is_bare(value):
         yield f"**{title}:** {words(value) or '–'}"
     elif isinstance(value, str):
-        yield f"**{title}**"
-        yield from safe_pieces(value, PART)
+        yield from headed(title, safe_pieces(value, BELOW_TITLE))
     elif value in (None, [], {}):
         yield f"**{title}:** –"
     elif _is_files(value):
         files = value if isinstance(value, list) else [value]
         yield from packed([f"**{title}:**", *(words(_file_name(file)) for file in files)], PART, between=" ")
     elif isinstance(value, dict | list):
-        yield f"**{title}**"
-        yield from _json(value)
+        yield from headed(title, _json(value))
     else:
         yield f"**{title}:** {words(mrkdwn.shorten(json.dumps(value), _MAX_LINE))}"
 

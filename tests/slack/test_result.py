@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.core.model import RunStatus
+from bot.core.model import AppMode, RunStatus
+from bot.slack.message import PART
 from bot.slack.result import answer_message, replaces_answer, result_messages
 from tests.factories import make_run
 from tests.slack.reading import disguised_links, faults, pings, texts
@@ -46,6 +47,40 @@ def shown(outputs: dict[str, Any], status: RunStatus = RunStatus.SUCCEEDED, **ch
 def test_outputs_are_shown_by_name(outputs: dict[str, Any], text: str) -> None:
     """A single text needs no name; what is no text is code."""
     assert shown(outputs) == text
+
+
+@pytest.mark.parametrize(
+    ("outputs", "text"),
+    [
+        ({"answer": "# Hi\n\nyou", "files": []}, "# Hi\n\nyou"),
+        ({"answer": "Here:", "files": [FILE]}, "Here:\n\n**files:** 📎 a_&lt;b&gt;.pdf"),
+        ({"answer": "", "files": [FILE]}, "**files:** 📎 a_&lt;b&gt;.pdf"),
+        ({"answer": "Hi", "files": [], "score": 5}, "Hi\n\n**score:** 5"),
+        ({"answer": " ", "files": []}, "✅ *review* is done. It has no outputs."),
+    ],
+)
+def test_a_chatflow_simply_answers(outputs: dict[str, Any], text: str) -> None:
+    """Its answer needs no name, and files are named where there are some."""
+    assert shown(outputs, mode=AppMode.CHATFLOW) == text
+
+
+def test_a_workflow_may_call_its_outputs_as_a_chatflow_does() -> None:
+    """They are then outputs like others."""
+    assert shown({"answer": "Hi", "files": []}) == "**answer:** Hi\n\n**files:** –"
+
+
+@pytest.mark.parametrize("size", [*range(PART - 700, PART, 50), 40_000])
+@pytest.mark.parametrize("value", ["word ", "# A\n\n", "<", {"k": "v" * 90}])
+def test_a_name_stays_with_the_beginning_of_its_value(size: int, value: Any) -> None:
+    """However much of the message is taken already, and however long the name is."""
+    name = "n" * 300
+    run = make_run(
+        status=RunStatus.SUCCEEDED,
+        outputs={"before": "word " * (size // 5), name: value * 3_000 if isinstance(value, str) else [value] * 200},
+    )
+    messages = result_messages(run)
+    assert not any(texts(message).endswith("…**") for message in messages)
+    assert not any(map(faults, messages))
 
 
 def test_the_signed_address_of_a_file_is_not_shown() -> None:
