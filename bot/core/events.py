@@ -87,6 +87,11 @@ class StopRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class StopRefused:
+    """Dify did not take the stop."""
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerBegan:
     """The present segment of the run produced its first text."""
 
@@ -200,6 +205,7 @@ RunEvent = (
     | RunFinished
     | RunGone
     | StopRequested
+    | StopRefused
     | AnswerBegan
     | AnswerPosted
     | StillNotMoving

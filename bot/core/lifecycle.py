@@ -322,6 +322,13 @@ def _stop_requested(run: Run, event: saw.StopRequested, now: datetime) -> Transi
     return Transition(replace(run, stop_requested_by=event.user_id), (do.StopRun(), do.RefreshRoot()))
 
 
+def _stop_refused(run: Run, event: saw.StopRefused, now: datetime) -> Transition:
+    if run.status is not RunStatus.RUNNING or run.stop_requested_by is None:
+        return Transition(run)
+    told = do.TellCannotStop(run.stop_requested_by)
+    return Transition(replace(run, stop_requested_by=None), (do.RefreshRoot(), told))
+
+
 def _answer_began(run: Run, event: saw.AnswerBegan, now: datetime) -> Transition:
     if run.status is not RunStatus.RUNNING or run.answer_ts is not None:
         return Transition(run)
@@ -511,6 +518,7 @@ _RULES: dict[type, Callable[[Run, Any, datetime], Transition]] = {
     saw.RunFinished: _run_finished,
     saw.RunGone: _run_gone,
     saw.StopRequested: _stop_requested,
+    saw.StopRefused: _stop_refused,
     saw.AnswerBegan: _answer_began,
     saw.AnswerPosted: _answer_posted,
     saw.StillNotMoving: _still_not_moving,

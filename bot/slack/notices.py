@@ -62,6 +62,7 @@ CANNOT_STOP_PAUSED = (
     "once it runs again it can be stopped."
 )
 CANNOT_STOP_YET = "{app} is only being started: try again in a moment."
+CANNOT_STOP_REFUSED = "Dify did not take the stop of {app}, which goes on: try again in a moment."
 CANNOT_STOP_RESUMING = "Dify has not gone on with {app} yet: try again once it runs."
 
 STUCK = (
@@ -137,6 +138,8 @@ def cannot_stop(run: Run) -> Message:
         text = CANNOT_STOP_PAUSED
     elif run.status is RunStatus.RESUMING:
         text = CANNOT_STOP_RESUMING
+    elif run.status is RunStatus.RUNNING and run.task_id is not None:
+        text = CANNOT_STOP_REFUSED
     else:
         text = CANNOT_STOP_YET
     return _message(text.format(app=mrkdwn.bold(run.app)))

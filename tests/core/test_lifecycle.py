@@ -426,6 +426,17 @@ class TestStop:
         run = run_in(status, task_id="task-1")
         assert after(run, saw.StopRequested("U3")) == Transition(run, (do.TellCannotStop("U3"),))
 
+    def test_a_stop_that_dify_did_not_take_is_forgotten_and_told(self) -> None:
+        run = run_in(RunStatus.RUNNING, task_id="task-1", stop_requested_by="U3")
+        transition = after(run, saw.StopRefused())
+        assert transition.run == replace(run, stop_requested_by=None)
+        assert transition.effects == (do.RefreshRoot(), do.TellCannotStop("U3"))
+
+    @pytest.mark.parametrize("status", [RunStatus.PAUSED, RunStatus.STOPPED])
+    def test_the_refusal_of_a_stop_that_is_over_changes_nothing(self, status: RunStatus) -> None:
+        run = run_in(status, task_id="task-1")
+        assert after(run, saw.StopRefused()) == Transition(run)
+
     def test_a_stop_that_comes_too_late_is_forgotten_at_the_pause(self) -> None:
         """Else the run would be called stopping, and its end be taken for the stop's, after the next answer."""
         run = run_in(RunStatus.RUNNING, form_in(FormStatus.OPEN), task_id="task-1", stop_requested_by="U3")

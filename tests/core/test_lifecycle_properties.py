@@ -128,6 +128,7 @@ _events: st.SearchStrategy[LifecycleEvent] = st.one_of(
     st.builds(saw.RunFinished, st.sampled_from(ENDINGS)),
     st.builds(saw.RunGone, _texts),
     st.builds(saw.StopRequested, st.sampled_from(PEOPLE)),
+    st.builds(saw.StopRefused),
     st.builds(saw.AnswerBegan),
     st.builds(saw.AnswerPosted, _texts),
     st.builds(saw.StillNotMoving),

@@ -109,6 +109,12 @@ def test_why_stop_does_nothing_is_explained(status: RunStatus, sentence: str) ->
     assert texts(notices.cannot_stop(make_run(status=status))).startswith(sentence)
 
 
+def test_a_stop_that_dify_did_not_take_is_told() -> None:
+    """The run goes on."""
+    run = make_run(status=RunStatus.RUNNING, task_id="task-1")
+    assert texts(notices.cannot_stop(run)).startswith("Dify did not take the stop of *review*")
+
+
 def test_usage_names_the_apps() -> None:
     """With one app its name may be left out."""
     assert notices.usage("/dify", ["review"]).startswith('`/dify review key=value other="with spaces"`')
