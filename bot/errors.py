@@ -3,6 +3,7 @@
     BotError
     ├── ConfigError             a setting is missing or wrong; its text is shown as it is
     ├── IllegalTransition       somebody asked for a move the tables do not know
+    ├── UnknownHere             a run, form or user action that the bot does not know
     ├── StoreError              the database refused or could not be reached
     ├── DifyError               Dify answered no, or did not answer
     │   ├── DifyUnavailable     no answer, 5xx or back-pressure: the same call may work later
@@ -14,6 +15,7 @@
     └── SlackError              Slack answered no, or did not answer
         ├── SlackUnavailable    no answer, 5xx or 429: the same call may work later
         └── SlackRejected       an answer that stays the same however often one asks
+            ├── SlackUnauthorized   token revoked, or a scope is missing: an admin can put that right
             └── ChannelUnreachable  the bot cannot write there: not a member, archived, unknown
 
 An error's class says whether to try again; nothing branches on the text of a message.
@@ -32,6 +34,10 @@ class ConfigError(BotError):
 
 class IllegalTransition(BotError):
     """An event that the transition tables do not allow in the present state."""
+
+
+class UnknownHere(BotError, KeyError):
+    """A run, a form or a user action that the bot does not know, or not any more."""
 
 
 class StoreError(BotError):
@@ -109,6 +115,10 @@ class SlackUnavailable(SlackError):
 
 class SlackRejected(SlackError):
     """An answer that stays the same however often one asks."""
+
+
+class SlackUnauthorized(SlackRejected):
+    """Slack does not take the bot's token, or the app lacks a scope."""
 
 
 class ChannelUnreachable(SlackRejected):

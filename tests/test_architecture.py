@@ -34,7 +34,7 @@ PERMITTED = {
     "bot.cli": may("bootstrap errors logs manifest playground settings", "typer"),
     "bot.core": may("core errors"),
     # The order of the core: values, what happens to them, the rules, what the rules need of the outside.
-    "bot.core.model": may(),
+    "bot.core.model": may("errors"),
     "bot.core.events": may("core.model"),
     "bot.core.effects": may("core.model"),
     "bot.core.lifecycle": may("core.model core.events core.effects errors"),

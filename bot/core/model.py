@@ -8,6 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from bot.errors import UnknownHere
+
 
 class RunStatus(StrEnum):
     """Where a run stands. The last five are terminal and, but for `LOST`, spelled as Dify spells them."""
@@ -249,12 +251,12 @@ class Run:
         """Return the form with this id.
 
         Raises:
-            KeyError: the run never asked for it.
+            UnknownHere: the run never asked for it.
         """
         for form in self.forms:
             if form.form_id == form_id:
                 return form
-        raise KeyError(form_id)
+        raise UnknownHere(f"run {self.run_id} never asked for form {form_id}")
 
     @property
     def open_forms(self) -> tuple[Form, ...]:

@@ -10,6 +10,7 @@ from bot.core import events as saw
 from bot.core.lifecycle import Transition, advance
 from bot.core.model import Form, FormStatus, Run, Submission
 from bot.core.submission import complete, problems
+from bot.errors import UnknownHere
 from bot.services.recorder import Recorder
 
 ReadEntered = Callable[[Form], Mapping[str, str | None]]
@@ -28,12 +29,14 @@ class DecisionDesk:
         """Claim the form for this answer, or leave word for the person why not; once per delivery.
 
         Raises:
-            KeyError: the bot does not know this form.
+            UnknownHere: the bot does not know this form, or the form has no such user action.
             StoreError: nothing was saved.
         """
 
         def decide(run: Run, now: datetime) -> Transition:
             form = run.form(form_id)
+            if form.user_action(action_id) is None:
+                raise UnknownHere(f"form {form_id} has no user action {action_id!r}")
             values = complete(form, read(form))
             found = problems(form, values)
             if found and form.status in (FormStatus.REQUIRED, FormStatus.OPEN) and not run.status.ended:
@@ -47,7 +50,7 @@ class DecisionDesk:
         """Have a run stopped, or leave word why that is not possible; once per delivery.
 
         Raises:
-            KeyError: the bot does not know this run.
+            UnknownHere: the bot does not know this run.
             StoreError: nothing was saved.
         """
 

@@ -5,12 +5,25 @@ from __future__ import annotations
 import aiohttp
 from slack_sdk.errors import SlackApiError
 
-from bot.errors import ChannelUnreachable, SlackError, SlackRejected, SlackUnavailable
+from bot.errors import ChannelUnreachable, SlackError, SlackRejected, SlackUnauthorized, SlackUnavailable
 
 SlackFailure = SlackApiError | aiohttp.ClientError | TimeoutError
 
 _UNREACHABLE = frozenset({"not_in_channel", "channel_not_found", "is_archived"})
 _UNREACHABLE_PREFIX = "restricted_action"
+_UNAUTHORIZED = frozenset(
+    {
+        "account_inactive",
+        "invalid_auth",
+        "missing_scope",
+        "no_permission",
+        "not_allowed_token_type",
+        "not_authed",
+        "team_access_not_granted",
+        "token_expired",
+        "token_revoked",
+    }
+)
 _PASSING = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout"})
 _DEFAULT_RETRY_AFTER = 30.0  # seconds; Slack always says itself
 
@@ -55,6 +68,8 @@ def error_of(status: int, code: str, retry_after: str | None = None) -> SlackErr
         return SlackUnavailable(text, code=code or None)
     if code in _UNREACHABLE or code.startswith(_UNREACHABLE_PREFIX):
         return ChannelUnreachable(text, code=code)
+    if code in _UNAUTHORIZED:
+        return SlackUnauthorized(text, code=code)
     return SlackRejected(text, code=code)
 
 

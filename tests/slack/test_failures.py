@@ -10,7 +10,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
-from bot.errors import ChannelUnreachable, SlackError, SlackRejected, SlackUnavailable
+from bot.errors import ChannelUnreachable, SlackError, SlackRejected, SlackUnauthorized, SlackUnavailable
 from bot.slack.failures import SlackFailure, refusal_details, slack_error
 
 
@@ -37,8 +37,8 @@ def failure(status: int, body: Any, headers: dict[str, str] | None = None) -> Sl
         (200, "restricted_action", ChannelUnreachable),
         (200, "restricted_action_thread_only_channel", ChannelUnreachable),
         (200, "invalid_blocks", SlackRejected),
-        (200, "missing_scope", SlackRejected),
-        (200, "invalid_auth", SlackRejected),
+        (200, "missing_scope", SlackUnauthorized),
+        (200, "invalid_auth", SlackUnauthorized),
         (200, "message_not_found", SlackRejected),
         (200, "internal_error", SlackUnavailable),
         (200, "fatal_error", SlackUnavailable),
