@@ -26,10 +26,11 @@ from bot.dify.stream_thread import StreamThread
 from bot.errors import ConfigError, DifyError, DifyUnauthorized, DifyUnavailable, SlackUnavailable, StoreError
 from bot.services.commands import CommandDesk
 from bot.services.forms import DecisionDesk
+from bot.services.limits import ServerLimits
 from bot.services.outbox import Outbox
 from bot.services.reconcile import Reconciler
 from bot.services.recorder import Recorder, arm_alarm
-from bot.services.streams import StreamPlaces, StreamSupervisor
+from bot.services.streams import StreamSupervisor
 from bot.settings import HOW_TO, Settings, Transport
 from bot.slack.failures import slack_error
 from bot.slack.gateway import SlackGateway
@@ -134,11 +135,12 @@ async def assemble(
     recorder.watch(arm_alarm(alarm))
     slack = await stack.enter_async_context(SlackGateway(client))
     dify_of = await _dify_clients(settings, stack)
-    streams = StreamSupervisor(dify_of, slack, recorder, _places(settings))
-    reconciler = Reconciler(store, dify_of, recorder, streams, clock)
+    limits = _limits(settings)
+    streams = StreamSupervisor(dify_of, limits, slack, recorder)
+    reconciler = Reconciler(store, dify_of, limits, recorder, streams, clock)
     streams.on_lost_sight(reconciler.look_at)
     outbox: Outbox
-    commands = CommandDesk(store, dify_of, sorted(settings.apps), clock, lambda: outbox.wake())
+    commands = CommandDesk(store, dify_of, limits, clock, lambda: outbox.wake())
     outbox = Outbox(
         store=store,
         slack=slack,
@@ -172,11 +174,11 @@ async def _dify_clients(settings: Settings, stack: AsyncExitStack) -> Callable[[
     return dify_of
 
 
-def _places(settings: Settings) -> dict[str, StreamPlaces]:
-    """Give the apps of one server the same places."""
-    of_server: dict[str | None, StreamPlaces] = {}
+def _limits(settings: Settings) -> dict[str, ServerLimits]:
+    """Give the apps of one server the same limits."""
+    of_server: dict[tuple[str | None, int | None], ServerLimits] = {}
     return {
-        name: of_server.setdefault(app.base_url.host, StreamPlaces(settings.dify_max_streams))
+        name: of_server.setdefault((app.base_url.host, app.base_url.port), ServerLimits(settings.dify_max_streams))
         for name, app in settings.apps.items()
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -127,38 +127,60 @@ class Store(Protocol):
     async def add_run(self, run: Run, effects: Sequence[Effect], now: datetime, *, done: int | None = None) -> None:
         """Save a new run with its effects, once per `run_id`; finish the outbox row `done` along with it."""
 
-    async def add_effect(self, effect: Effect, now: datetime, *, done: int | None = None) -> None:
-        """Save an effect that belongs to no run; finish the outbox row `done` along with it."""
+    async def add_effect(
+        self, effect: Effect, now: datetime, *, done: int | None = None, reason: str | None = None
+    ) -> None:
+        """Save an effect that belongs to no run; finish the outbox row `done` along with it, or give it up."""
 
     async def run(self, run_id: str) -> Run:
         """Load a run.
 
         Raises:
-            KeyError: there is none with this id.
+            UnknownHere: there is none with this id.
         """
 
     async def change(
-        self, run_id: str, decide: Decide, now: datetime, *, delivery: str | None = None, done: int | None = None
+        self,
+        run_id: str,
+        decide: Decide,
+        now: datetime,
+        *,
+        delivery: str | None = None,
+        done: int | None = None,
+        reason: str | None = None,
     ) -> Transition | None:
         """Load a run, let `decide` say what follows, and save the run with its effects, in one transaction.
 
-        None, and nothing changed, where `delivery` was seen before. The outbox row `done` is finished along with it.
+        None, and nothing changed, where `delivery` was seen before. The outbox row `done` is finished along with it,
+        or given up where there is a `reason`.
 
         Raises:
-            KeyError: there is no such run.
+            UnknownHere: there is no such run.
         """
 
-    async def unfinished_runs(self) -> tuple[Run, ...]:
-        """Load every run that has not ended."""
+    async def runs_in(self, statuses: Collection[RunStatus]) -> tuple[str, ...]:
+        """Return the ids of the runs that stand in one of these, the oldest first."""
 
-    async def due_polls(self, now: datetime, limit: int) -> tuple[Run, ...]:
-        """Load the runs whose `poll_at` has come, the longest overdue first."""
+    async def claim_polls(self, now: datetime, again_at: datetime, limit: int) -> tuple[str, ...]:
+        """Return the ids of the runs whose `poll_at` has come, the longest overdue if more than `limit` are due.
+
+        Their `poll_at` becomes `again_at`, in case nobody moves it.
+        """
 
     async def next_due(self) -> datetime | None:
         """Return the earliest moment at which a poll or a waiting effect is due; None where nothing is."""
 
     async def claim_effects(self, now: datetime, limit: int) -> tuple[SavedEffect, ...]:
-        """Begin the effects that are due: of each run and lane the first unfinished one, if it is not under way."""
+        """Begin the effects that are due: of each run and lane the first unfinished one, if it is not under way.
+
+        One that cannot be read is given up.
+        """
+
+    async def hold_effect(self, row_id: int) -> None:
+        """The effect waits for its turn, and nothing of it has been sent."""
+
+    async def begin_effect(self, row_id: int) -> None:
+        """The turn of an effect that was held has come."""
 
     async def finish_effect(self, row_id: int) -> None:
         """The effect is carried out."""
@@ -170,7 +192,10 @@ class Store(Protocol):
         """The effect cannot be carried out; it is kept with the reason."""
 
     async def interrupted_effects(self) -> tuple[SavedEffect, ...]:
-        """Return the effects that were begun and not finished by a process that is gone."""
+        """Return the effects that were begun and not finished by a process that is gone.
+
+        Those that it held are due again.
+        """
 
     async def forget_deliveries(self, before: datetime) -> None:
         """Drop the record of Slack deliveries older than this."""

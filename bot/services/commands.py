@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
 from bot.core import command as grammar
 from bot.core import effects as do
 from bot.core.model import Command, Run
 from bot.core.ports import Clock, Dify, Store
 from bot.errors import DifyError, DifyUnauthorized, DifyUnavailable
+from bot.services.limits import ServerLimits
 
-AT_ONCE = 4
-"""Commands that are checked at the same time; the rest wait, so that a server with few connections stays free."""
+WENT_WRONG = "Something went wrong on my side. Try again, and if that does not help tell whoever runs this bot."
 
 
 class CommandDesk:
@@ -22,22 +21,24 @@ class CommandDesk:
         self,
         store: Store,
         dify_of: Callable[[str], Dify],
-        app_names: Sequence[str],
+        limits: Mapping[str, ServerLimits],
         clock: Clock,
         wake: Callable[[], None],
     ) -> None:
-        """`wake` is called when there is a new command to check."""
+        """`dify_of` gives the client of an app, `limits` what its server can spare, for every app that can be started.
+
+        `wake` is called when there is a new command to check.
+        """
         self._store = store
         self._dify_of = dify_of
-        self._app_names = tuple(app_names)
+        self._limits = limits
         self._clock = clock
         self._wake = wake
-        self._few = asyncio.Semaphore(AT_ONCE)
 
     @property
     def app_names(self) -> tuple[str, ...]:
         """The apps that can be started."""
-        return self._app_names
+        return tuple(sorted(self._limits))
 
     async def take_in(self, command: Command, delivery: str) -> None:
         """Save a command, once per delivery; it is carried out from the store.
@@ -62,13 +63,22 @@ class CommandDesk:
             answer = do.TellNotStartable(command.response_url, wanted.problems, wanted.corrected)
             await self._store.add_effect(answer, now, done=done)
 
+    async def give_up(self, command: Command, reason: str, *, done: int) -> None:
+        """Save that a command could not be checked, and the answer that says so.
+
+        Raises:
+            StoreError: neither was saved.
+        """
+        answer = do.TellNotStartable(command.response_url, (WENT_WRONG,))
+        await self._store.add_effect(answer, self._clock.now(), done=done, reason=reason)
+
     async def _wanted(self, command: Command) -> Run | grammar.NotStartable:
         parsed = grammar.parse(command.text)
-        app = grammar.choose_app(parsed, self._app_names, command.name)
+        app = grammar.choose_app(parsed, self.app_names, command.name)
         if isinstance(app, grammar.NotStartable):
             return app
         try:
-            async with self._few:
+            async with self._limits[app].checks:
                 description = await self._dify_of(app).describe()
         except DifyError as exc:
             return grammar.NotStartable((_why_not_described(app, exc),))

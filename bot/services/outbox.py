@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -17,14 +17,19 @@ from bot.core.events import LifecycleEvent
 from bot.core.model import FormStatus, Progress, Run, RunStatus
 from bot.core.ports import Alarm, Clock, Dify, SavedEffect, Slack, Store
 from bot.errors import (
+    ChannelUnreachable,
     DifyError,
     DifyNotFound,
+    DifyUnauthorized,
+    DifyUnavailable,
     FormClosed,
     SlackError,
+    SlackUnauthorized,
     SlackUnavailable,
     StoreError,
 )
 from bot.services.commands import CommandDesk
+from bot.services.limits import Urgency
 from bot.services.recorder import Recorder
 from bot.services.streams import NoPlace, StreamSupervisor
 
@@ -36,8 +41,11 @@ CLAIM_LIMIT = 100
 STORE_PAUSE = timedelta(seconds=2)
 """Pause before the database is tried again after it failed."""
 
-PLACE_WAIT = timedelta(seconds=1)
-"""Pause before an effect asks again for one of the streams that a Dify server can spare."""
+FEW = 5
+"""Tries of what must not hold up the answers behind it for longer."""
+
+_COURTESIES = do.TellNotStarted | do.TellDecided | do.TellRefused | do.TellInvalid | do.TellCannotStop
+"""What one person is told at once, or not at all."""
 
 
 def pause_before(attempt: int) -> timedelta:
@@ -70,6 +78,8 @@ class Outbox:
         self._alarm = alarm
         self._wake = asyncio.Event()
         self._under_way: set[asyncio.Task[None]] = set()
+        self._held: set[asyncio.Task[None]] = set()
+        """Those that wait for a stream, and have sent nothing."""
 
     def wake(self) -> None:
         """Look into the outbox now."""
@@ -87,10 +97,17 @@ class Outbox:
 
     async def _take_up(self, saved: SavedEffect) -> None:
         event = _interrupted(saved.effect)
-        if event is not None and saved.run_id is not None:
-            await self._recorder.record(saved.run_id, event, done=saved.row_id)
-        else:
+        if event is None or saved.run_id is None:
             await self._store.put_back_effect(saved.row_id, self._clock.now())
+            return
+        try:
+            await self._recorder.record(saved.run_id, event, done=saved.row_id)
+        except StoreError:
+            raise
+        except Exception as exc:
+            # Neither the other effects nor the next start may fail because of this one.
+            log.exception("effect given up", effect=type(saved.effect).__name__, run=saved.run_id)
+            await self._store.give_up_effect(saved.row_id, _reason(exc))
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -102,6 +119,8 @@ class Outbox:
 
     async def drain(self, grace: float) -> None:
         """Wait up to `grace` seconds for the effects under way; what is left stands in the store."""
+        for task in self._held:
+            task.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 while self._under_way:
@@ -150,24 +169,47 @@ class Outbox:
                 await self._tell_slack(saved, saved.effect)
         except StoreError:
             raise
-        except NoPlace:
-            await self._put_back(saved, PLACE_WAIT)
-        except (SlackUnavailable, DifyError) as exc:
-            # Dify's refusals, too, wait for better times: a key that it does not take can be put right.
-            retry_after = exc.retry_after if isinstance(exc, SlackUnavailable) else None
-            pause = pause_before(saved.attempts) if retry_after is None else timedelta(seconds=retry_after)
-            log.warning("effect put back", effect=type(saved.effect).__name__, run=saved.run_id, error=str(exc))
-            await self._put_back(saved, pause)
+        except (SlackError, DifyError) as exc:
+            if _is_worth_waiting(saved, exc):
+                await self._put_back(saved, exc)
+            else:
+                await self._give_up(saved, exc)
         except Exception as exc:
-            # A refusal, or a mistake of ours: neither may hold up the lane for ever.
-            log.exception("effect given up", effect=type(saved.effect).__name__, run=saved.run_id)
-            await self._give_up(saved, str(exc) or type(exc).__name__)
+            # A mistake of ours may not hold up the lane for ever.
+            await self._give_up(saved, exc)
 
-    async def _give_up(self, saved: SavedEffect, reason: str) -> None:
-        await self._store.give_up_effect(saved.row_id, reason)
-        event = _interrupted(saved.effect)
-        if event is not None and saved.run_id is not None:
-            await self._recorder.record(saved.run_id, event)
+    async def _put_back(self, saved: SavedEffect, exc: SlackError | DifyError) -> None:
+        log.warning(
+            "effect put back",
+            effect=type(saved.effect).__name__,
+            run=saved.run_id,
+            error=str(exc),
+            remedy=_remedy(exc),
+        )
+        wish = exc.retry_after if isinstance(exc, SlackUnavailable) else None
+        await self._postpone(saved, pause_before(saved.attempts) if wish is None else timedelta(seconds=wish))
+
+    async def _postpone(self, saved: SavedEffect, pause: timedelta) -> None:
+        due_at = self._clock.now() + pause
+        await self._store.put_back_effect(saved.row_id, due_at)
+        self._alarm.arm(due_at)
+
+    async def _give_up(self, saved: SavedEffect, exc: Exception) -> None:
+        """Keep the effect with the reason, and save along with it what it means for its run."""
+        log.error("effect given up", effect=type(saved.effect).__name__, run=saved.run_id, exc_info=exc)
+        reason = _reason(exc)
+        try:
+            if isinstance(saved.effect, do.CheckCommand):
+                await self._commands.give_up(saved.effect.command, reason, done=saved.row_id)
+            elif saved.run_id is not None and (event := _given_up(saved.effect, exc)) is not None:
+                await self._recorder.record(saved.run_id, event, done=saved.row_id, reason=reason)
+            else:
+                await self._store.give_up_effect(saved.row_id, reason)
+        except StoreError:
+            raise
+        except Exception:
+            log.exception("what it means for the run is not saved", run=saved.run_id)
+            await self._store.give_up_effect(saved.row_id, reason)
 
     async def _take_up_once_saved(self, saved: SavedEffect) -> None:
         """Treat the effect as one that a crash interrupted, as soon as the database takes that down."""
@@ -177,11 +219,6 @@ class Outbox:
                 await self._take_up(saved)
                 return
 
-    async def _put_back(self, saved: SavedEffect, pause: timedelta) -> None:
-        due_at = self._clock.now() + pause
-        await self._store.put_back_effect(saved.row_id, due_at)
-        self._alarm.arm(due_at)
-
     # --- Slack -------------------------------------------------------------------------------------------------------
 
     async def _tell_slack(self, saved: SavedEffect, effect: SlackEffect) -> None:
@@ -189,16 +226,8 @@ class Outbox:
         if run is not None and _is_pointless(effect, run):
             await self._store.finish_effect(saved.row_id)
             return
-        try:
-            ts = await self._slack.carry_out(effect, run, saved.post_id, again=saved.attempts > 1)
-        except SlackUnavailable:
-            raise
-        except SlackError as exc:
-            if run is None or not isinstance(effect, do.PostRoot):
-                raise
-            event: LifecycleEvent | None = saw.RootRefused(exc.code or "unknown_error")
-        else:
-            event = _posted(effect, ts)
+        ts = await self._slack.carry_out(effect, run, saved.post_id, again=saved.attempts > 1)
+        event = _posted(effect, ts)
         if run is None or event is None:
             await self._store.finish_effect(saved.row_id)
         else:
@@ -212,6 +241,33 @@ class Outbox:
             return
         assert saved.run_id is not None, "every other effect of the Dify lane belongs to a run"
         run = await self._store.run(saved.run_id)
+        try:
+            await self._ask_about_run(saved, effect, run)
+        except NoPlace:
+            await self._ask_in_turn(saved, effect, run)
+
+    async def _ask_in_turn(self, saved: SavedEffect, effect: DifyEffect, run: Run) -> None:
+        """Wait until the run's server can spare a stream, then begin anew: the run may be another one by then."""
+        urgency = Urgency.START if isinstance(effect, do.StartRun) else Urgency.ANSWER
+        await self._store.hold_effect(saved.row_id)
+        await self._slack.show_progress(run, Progress(waiting_for_dify=True))
+        async with contextlib.AsyncExitStack() as stack:
+            with self._holding():
+                await stack.enter_async_context(self._streams.place(run, urgency))
+            await self._store.begin_effect(saved.row_id)
+            await self._ask_dify(saved, effect)
+
+    @contextlib.contextmanager
+    def _holding(self) -> Iterator[None]:
+        task = asyncio.current_task()
+        assert task is not None
+        self._held.add(task)
+        try:
+            yield
+        finally:
+            self._held.discard(task)
+
+    async def _ask_about_run(self, saved: SavedEffect, effect: DifyEffect, run: Run) -> None:
         match effect:
             case do.StartRun():
                 await self._start(saved, run)
@@ -226,11 +282,7 @@ class Outbox:
                 await self._store.finish_effect(saved.row_id)
 
     async def _start(self, saved: SavedEffect, run: Run) -> None:
-        try:
-            await self._streams.start(run)
-        except NoPlace:
-            await self._slack.show_progress(run, Progress(waiting_for_dify=True))
-            raise
+        await self._streams.start(run)
         run = await self._store.run(run.run_id)
         if run.status is RunStatus.STARTING:
             # The reader could not save what it read.
@@ -242,12 +294,18 @@ class Outbox:
         form = run.form(form_id)
         if form.lost_responses and saved.attempts == 1:
             # Dify answers badly just now: leave it some air before the answer goes out once more.
-            await self._put_back(saved, pause_before(form.lost_responses))
+            await self._postpone(saved, pause_before(form.lost_responses))
             return
         if form.status is not FormStatus.SUBMITTING or form.submission is None:
             await self._store.finish_effect(saved.row_id)
             return
-        event = await self._streams.submit(run, form, form.submission)
+        if run.status.ended:
+            # Dify would answer 200 to an answer that nobody waits for (recording 44).
+            event = await self._settled(run, form_id)
+            if isinstance(event, saw.FormFoundOpen):
+                event = saw.FormUnreachable(form_id)
+        else:
+            event = await self._streams.submit(run, form, form.submission)
         await self._recorder.record(run.run_id, event, done=saved.row_id)
 
     async def _settled(self, run: Run, form_id: str) -> LifecycleEvent:
@@ -266,6 +324,38 @@ class Outbox:
         return saw.FormFoundOpen(form_id)
 
 
+def _is_worth_waiting(saved: SavedEffect, exc: SlackError | DifyError) -> bool:
+    """Tell whether an effect may work later: a key, a token or a membership can be put right by a person."""
+    match exc:
+        case SlackUnavailable():
+            return True
+        case SlackUnauthorized() | ChannelUnreachable():
+            # Where the root message is refused the starter is told at once.
+            return saved.run_id is not None and not isinstance(saved.effect, do.PostRoot | _COURTESIES)
+        case DifyUnavailable() | DifyUnauthorized():
+            return not isinstance(saved.effect, do.StopRun) or saved.attempts < FEW
+        case _:
+            # Dify refuses to read a form, perhaps because of a quota.
+            return isinstance(saved.effect, do.SettleForm) and isinstance(exc, DifyError) and saved.attempts < FEW
+
+
+def _remedy(exc: SlackError | DifyError) -> str | None:
+    """Tell who runs the bot what it takes for the effect to be carried out."""
+    match exc:
+        case SlackUnauthorized():
+            return "give the bot a valid SLACK_BOT_TOKEN with the scopes of its manifest, and start it again"
+        case ChannelUnreachable():
+            return "invite the app into the channel, or let it write there"
+        case DifyUnauthorized():
+            return "give the bot a valid API key of the app, and start it again"
+        case _:
+            return None
+
+
+def _reason(exc: Exception) -> str:
+    return str(exc) or type(exc).__name__
+
+
 def _interrupted(effect: Effect) -> LifecycleEvent | None:
     """Name what it means that an effect was begun and nobody knows what came of it; None where it may be repeated."""
     match effect:
@@ -277,6 +367,19 @@ def _interrupted(effect: Effect) -> LifecycleEvent | None:
             return None
 
 
+def _given_up(effect: Effect, exc: Exception) -> LifecycleEvent | None:
+    """Name what it means for the run that an effect is not carried out; None where nothing waits for it."""
+    match effect:
+        case do.PostRoot():
+            return saw.RootRefused((exc.code if isinstance(exc, SlackError) else None) or "unknown_error")
+        case do.StopRun():
+            return saw.StopRefused()
+        case do.SettleForm(form_id=form_id) if isinstance(exc, DifyError):
+            return saw.FormUnreachable(form_id)
+        case _:
+            return _interrupted(effect)
+
+
 def _posted(effect: SlackEffect, ts: str | None) -> LifecycleEvent | None:
     """Name what happened when a message was posted; None where nobody waits for it."""
     if ts is None:
@@ -284,7 +387,8 @@ def _posted(effect: SlackEffect, ts: str | None) -> LifecycleEvent | None:
     match effect:
         case do.PostRoot():
             return saw.RootPosted(ts)
-        case do.PostForm(form_id=form_id):
+        case do.PostForm(form_id=form_id) | do.RefreshForm(form_id=form_id):
+            # A form whose message somebody deleted is posted anew when it is redrawn.
             return saw.FormPosted(form_id, ts)
         case do.PostAnswer():
             return saw.AnswerPosted(ts)
@@ -296,7 +400,7 @@ def _is_pointless(effect: SlackEffect, run: Run) -> bool:
     """Tell whether nobody would see the effect: the message it draws is not there, or is drawn by a later one."""
     match effect:
         case do.PostAnswer():
-            return run.status is not RunStatus.RUNNING
+            return run.status is not RunStatus.RUNNING or run.answer_ts is not None
         case do.RefreshForm(form_id=form_id):
             return run.form(form_id).message_ts is None
         case _:

@@ -7,8 +7,8 @@ is followed, too, since a stream that was opened late knows nothing of the pause
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -18,31 +18,41 @@ from bot.core.model import Run, RunStatus
 from bot.core.polling import GRACE_AFTER_ANSWER
 from bot.core.ports import Clock, Dify, Store
 from bot.errors import DifyError, DifyNotFound, StoreError
+from bot.services.limits import ServerLimits
 from bot.services.recorder import Recorder
 from bot.services.streams import NoPlace, StreamSupervisor
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = 4
-"""Runs that are looked at at the same time; the rest wait, so that a server with few connections stays free."""
-
 DUE_LIMIT = 200
+"""Runs that one look into the store takes up."""
 
-_LIVE = (RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.RESUMING)
+LOOK_TIME = timedelta(minutes=1)
+"""A look that has not moved its run's next one by then, because it failed or hangs, is due again."""
+
+_MOVING = (RunStatus.RUNNING, RunStatus.RESUMING)
+_LIVE = (*_MOVING, RunStatus.PAUSED)
 
 
 class Reconciler:
-    """Looks at runs, a few at a time, each by one look at once."""
+    """Looks at runs, a few of each server at a time, each by one look at once."""
 
     def __init__(
-        self, store: Store, dify_of: Callable[[str], Dify], recorder: Recorder, streams: StreamSupervisor, clock: Clock
+        self,
+        store: Store,
+        dify_of: Callable[[str], Dify],
+        limits: Mapping[str, ServerLimits],
+        recorder: Recorder,
+        streams: StreamSupervisor,
+        clock: Clock,
     ) -> None:
+        """`dify_of` gives the client of an app, `limits` what its server can spare."""
         self._store = store
         self._dify_of = dify_of
+        self._limits = limits
         self._recorder = recorder
         self._streams = streams
         self._clock = clock
-        self._few = asyncio.Semaphore(AT_ONCE)
         self._looks: dict[str, asyncio.Task[None]] = {}
 
     def look_at(self, run_id: str) -> None:
@@ -54,14 +64,14 @@ class Reconciler:
 
     async def look_at_due(self) -> None:
         """Reconcile every run whose poll is due."""
-        for run in await self._store.due_polls(self._clock.now(), DUE_LIMIT):
-            self.look_at(run.run_id)
+        now = self._clock.now()
+        for run_id in await self._store.claim_polls(now, now + LOOK_TIME, DUE_LIMIT):
+            self.look_at(run_id)
 
     async def recover(self) -> None:
         """Look at every run that was moving when the process before this one ended."""
-        for run in await self._store.unfinished_runs():
-            if run.status in (RunStatus.RUNNING, RunStatus.RESUMING):
-                self.look_at(run.run_id)
+        for run_id in await self._store.runs_in(_MOVING):
+            self.look_at(run_id)
 
     async def close(self) -> None:
         """Break off; a look that is not finished is due again."""
@@ -71,33 +81,31 @@ class Reconciler:
         await asyncio.gather(*looks, return_exceptions=True)
 
     async def _look(self, run_id: str) -> None:
-        async with self._few:
-            try:
-                run = await self._store.run(run_id)
-                if run.status in _LIVE:
-                    await self._look_at_live(run)
-            except StoreError:
-                log.exception("what was seen of a run is not saved; the look is still due", run=run_id)
+        try:
+            run = await self._store.run(run_id)
+            await self._look_at_live(run)
+        except StoreError:
+            log.exception("what was seen of a run is not saved; the look is due again", run=run_id)
+        except Exception:
+            log.exception("look failed; it is due again", run=run_id)
 
     async def _look_at_live(self, run: Run) -> None:
         try:
-            await self._reconcile(run)
-        except StoreError:
-            raise
+            dify = self._dify_of(run.app)
+            async with self._limits[run.app].looks:
+                # It may have moved on while others were looked at.
+                run = await self._store.run(run.run_id)
+                if run.status in _LIVE:
+                    await self._reconcile(run, dify)
         except (DifyError, NoPlace) as exc:
             # A refusal is no news of the run: a key that Dify does not take any more can be put right.
             log.warning("look postponed", run=run.run_id, error=str(exc))
-            await self._look_later(run)
-        except Exception:
-            # A mistake of ours would otherwise be repeated at once, since the look stays due.
-            log.exception("look failed", run=run.run_id)
             await self._look_later(run)
 
     async def _look_later(self, run: Run) -> None:
         await self._recorder.change(run.run_id, lambda run, now: Transition(run))
 
-    async def _reconcile(self, run: Run) -> None:
-        dify = self._dify_of(run.app)
+    async def _reconcile(self, run: Run, dify: Dify) -> None:
         try:
             detail = await dify.run_detail(run)
         except DifyNotFound as exc:

@@ -27,14 +27,18 @@ class Recorder:
         """Call this with every transition, right after it was saved."""
         self._watchers.append(watcher)
 
-    async def record(self, run_id: str, event: LifecycleEvent, *, done: int | None = None) -> Run:
+    async def record(
+        self, run_id: str, event: LifecycleEvent, *, done: int | None = None, reason: str | None = None
+    ) -> Run:
         """Save what follows from an event and return the run as it now stands.
+
+        The outbox row `done` is finished along with it, or given up where there is a `reason`.
 
         Raises:
             IllegalTransition: the event cannot have happened.
             StoreError: nothing was saved.
         """
-        transition = await self.change(run_id, lambda run, now: advance(run, event, now), done=done)
+        transition = await self.change(run_id, lambda run, now: advance(run, event, now), done=done, reason=reason)
         assert transition is not None, "only a delivery can be refused as seen before"
         return transition.run
 
@@ -45,11 +49,12 @@ class Recorder:
         *,
         delivery: str | None = None,
         done: int | None = None,
+        reason: str | None = None,
     ) -> Transition | None:
         """Save what `decide` makes of a run; None where this Slack delivery was seen before.
 
         Raises:
-            KeyError: there is no such run.
+            UnknownHere: there is no such run.
             StoreError: nothing was saved.
         """
         now = self._clock.now()
@@ -59,7 +64,9 @@ class Recorder:
             poll_at = next_poll(transition.run, now, self._poll_interval, random.random())
             return replace(transition, run=replace(transition.run, poll_at=poll_at))
 
-        transition = await self._store.change(run_id, decide_and_schedule, now, delivery=delivery, done=done)
+        transition = await self._store.change(
+            run_id, decide_and_schedule, now, delivery=delivery, done=done, reason=reason
+        )
         if transition is not None:
             for watcher in self._watchers:
                 watcher(transition)

@@ -1,10 +1,10 @@
-"""Live runs: one named task per open stream, and the places for streams that a Dify server can spare."""
+"""Live runs: one named task per open stream, as many as their Dify servers can spare."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -19,9 +19,11 @@ from bot.errors import (
     DifyError,
     DifyNotFound,
     DifyRejected,
+    DifyUnauthorized,
     DifyUnavailable,
     FormClosed,
 )
+from bot.services.limits import ServerLimits, Urgency
 from bot.services.recorder import Recorder
 
 log = structlog.get_logger(__name__)
@@ -32,30 +34,8 @@ FIRST_PING = 10.0
 OpenStream = AbstractAsyncContextManager[AsyncIterator[StreamEvent]]
 
 
-class StreamPlaces:
-    """The open streams of one Dify server, at most `limit`.
-
-    Ten open streams block every other request of a server with the default of ten connections (recording 22).
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._taken = 0
-
-    def take(self) -> bool:
-        """Take a place, if one is free."""
-        if self._taken >= self._limit:
-            return False
-        self._taken += 1
-        return True
-
-    def give_back(self) -> None:
-        """Free a place that was taken."""
-        self._taken -= 1
-
-
 class NoPlace(BotError):
-    """Every connection that this Dify server can spare is in use; try again in a moment."""
+    """Every stream that this Dify server can spare is in use; `StreamSupervisor.place` waits for one."""
 
 
 @dataclass(slots=True)
@@ -65,6 +45,8 @@ class LiveRun:
     run: Run
     progress: Progress = field(default_factory=Progress)
     text: str = ""
+    whole: bool = False
+    """The text is heard from its beginning. The rest of one would take the place of what is shown already."""
     settled: bool = False
     """The stream said itself how it ended."""
     reader: asyncio.Task[None] | None = None
@@ -76,13 +58,15 @@ class StreamSupervisor:
     """Opens streams, reads them in tasks of its own, and has a run reconciled when a stream ends without a word."""
 
     def __init__(
-        self, dify_of: Callable[[str], Dify], slack: Slack, recorder: Recorder, places: Mapping[str, StreamPlaces]
+        self, dify_of: Callable[[str], Dify], limits: Mapping[str, ServerLimits], slack: Slack, recorder: Recorder
     ) -> None:
-        """`dify_of` gives the client of an app, `places` the stream places of each app's server."""
+        """`dify_of` gives the client of an app, `limits` what its server can spare."""
         self._dify_of = dify_of
         self._slack = slack
         self._recorder = recorder
-        self._places = places
+        self._limits = limits
+        self._kept: set[str] = set()
+        """Runs for whose next stream a place is kept."""
         self._live: dict[str, LiveRun] = {}
         self._steps_done: dict[str, int] = {}
         """Of runs that have not ended: a run's streams count on, one after the other."""
@@ -97,6 +81,19 @@ class StreamSupervisor:
     def follows(self, run_id: str) -> bool:
         """Tell whether a stream of this run is open here."""
         return run_id in self._live
+
+    @asynccontextmanager
+    async def place(self, run: Run, urgency: Urgency) -> AsyncIterator[None]:
+        """Wait for a place and keep it for the next stream of this run."""
+        places = self._limits[run.app].places
+        await places.wait(urgency)
+        self._kept.add(run.run_id)
+        try:
+            yield
+        finally:
+            if run.run_id in self._kept:
+                self._kept.remove(run.run_id)
+                places.give_back()
 
     async def start(self, run: Run) -> None:
         """Send the start and read on in the background; return once Dify named the run, or its start was refused.
@@ -125,6 +122,7 @@ class StreamSupervisor:
         Raises:
             NoPlace: nothing was sent.
             DifyUnavailable: nothing was sent.
+            DifyUnauthorized: nothing was decided.
         """
         dify = self._dify_of(run.app)
         live = self._live.get(run.run_id) or self._open(run, dify.follow(run))
@@ -135,7 +133,7 @@ class StreamSupervisor:
             log.warning("no ping before the submit", run=run.run_id)
         try:
             event = await _submitted(dify, run, form, submission)
-        except DifyUnavailable:
+        except DifyError:
             self._leave(live)
             raise
         if isinstance(event, saw.SubmitRefused):
@@ -150,13 +148,20 @@ class StreamSupervisor:
         await asyncio.gather(*self._readers, return_exceptions=True)
 
     def _open(self, run: Run, stream: OpenStream) -> LiveRun:
-        if not self._places[run.app].take():
+        places = self._limits[run.app].places
+        if run.run_id in self._kept:
+            self._kept.remove(run.run_id)
+        elif not places.take():
             raise NoPlace(f"all streams of the server of “{run.app}” are in use")
-        live = LiveRun(run, Progress(done=self._steps_done.get(run.run_id, 0)))
+        # A stream that is opened while the run executes knows nothing of what was said before.
+        live = LiveRun(
+            run, Progress(done=self._steps_done.get(run.run_id, 0)), whole=run.status is not RunStatus.RUNNING
+        )
         self._live[run.run_id] = live
         live.reader = asyncio.create_task(self._read(live, stream), name=f"stream of run {run.run_id}")
         self._readers.add(live.reader)
-        live.reader.add_done_callback(self._ended)
+        live.reader.add_done_callback(self._readers.discard)
+        live.reader.add_done_callback(lambda _: places.give_back())
         return live
 
     def _leave(self, live: LiveRun) -> None:
@@ -169,13 +174,18 @@ class StreamSupervisor:
         if self._live.get(live.run.run_id) is live:
             del self._live[live.run.run_id]
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._readers.discard(task)
-        if not task.cancelled() and (exc := task.exception()) is not None:
-            log.error("a stream's reader died", task=task.get_name(), exc_info=exc)
-
     async def _read(self, live: LiveRun, stream: OpenStream) -> None:
-        run_id = live.run.run_id
+        try:
+            await self._read_on(live, stream)
+        except Exception:
+            log.exception("a stream's reader died", run=live.run.run_id)
+        finally:
+            self._forget(live)
+            live.ready.set()
+        if not live.settled:
+            self._reconcile(live.run.run_id)
+
+    async def _read_on(self, live: LiveRun, stream: OpenStream) -> None:
         try:
             async with stream as stream_events:
                 async for event in stream_events:
@@ -184,14 +194,6 @@ class StreamSupervisor:
                 await self._end_of_start(live, saw.StartUnconfirmed())
         except DifyError as exc:
             await self._broken(live, exc)
-        except BotError:
-            log.exception("cannot go on reading a stream", run=run_id)
-        finally:
-            self._places[live.run.app].give_back()
-            self._forget(live)
-            live.ready.set()
-        if not live.settled:
-            self._reconcile(run_id)
 
     async def _broken(self, live: LiveRun, exc: DifyError) -> None:
         """Record what a failed start means; any other stream may break without consequence."""
@@ -214,8 +216,13 @@ class StreamSupervisor:
             case saw.StepFinished():
                 self._steps_done[live.run.run_id] = live.progress.done + 1
                 await self._show(live, replace(live.progress, done=live.progress.done + 1))
-            case saw.TextArrived(text=text, replace=whole):
-                await self._answer(live, text if whole else live.text + text)
+            case saw.TextArrived(text=text, replace=True):
+                live.whole = True
+                await self._answer(live, text)
+            case saw.TextArrived(text=text) if live.whole:
+                await self._answer(live, live.text + text)
+            case saw.TextArrived():
+                return
             case saw.StreamFailed(message=message):
                 if live.run.status is RunStatus.STARTING:
                     await self._end_of_start(live, saw.StartRefused(message))
@@ -225,6 +232,9 @@ class StreamSupervisor:
             case _:
                 live.run = await self._recorder.record(live.run.run_id, event)
                 live.ready.set()
+                if isinstance(event, saw.RunResumed):
+                    # What is said from here on goes into a message of its own.
+                    live.text, live.whole = "", True
                 if isinstance(event, saw.RunPaused | saw.RunFinished):
                     live.settled = True
                     # The answer to this pause may be due before the connection is closed, and this one is deaf to it.
@@ -258,6 +268,8 @@ async def _submitted(dify: Dify, run: Run, form: Form, submission: Submission) -
         return saw.FormFoundClosed(form.form_id, exc.expired)
     except DifyNotFound:
         return saw.FormUnreachable(form.form_id)
+    except DifyUnauthorized:
+        raise
     except DifyRejected as exc:
         return saw.SubmitRefused(form.form_id, exc.message)
     except DifyUnavailable as exc:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from itertools import groupby
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Any
 
+import structlog
 from sqlalchemy import (
     Connection,
     Executable,
@@ -28,27 +28,42 @@ from bot.core.effects import CheckCommand, Effect
 from bot.core.lifecycle import Transition
 from bot.core.model import Command, Form, Run, RunStatus
 from bot.core.ports import Decide, SavedEffect, Store
+from bot.errors import UnknownHere
 from bot.store.codec import effect_row, form_row, run_of, run_row, saved_effect_of
 from bot.store.database import Database, connect
 from bot.store.migrations import migrate
 from bot.store.tables import OutboxState, forms, inbox, outbox, runs
 
+log = structlog.get_logger(__name__)
+
 # --- statements: built once, since building them anew takes longer than SQLite does --------------------------------
 
 # A run is loaded with its forms by one statement, so that no form is of another moment than its run.
-_RUNS = select(runs, forms).join_from(runs, forms, isouter=True)
-_RUN = _RUNS.where(runs.c.run_id == bindparam("key")).order_by(forms.c.position)
-_UNFINISHED_RUNS = _RUNS.where(runs.c.status.in_([status for status in RunStatus if not status.ended])).order_by(
-    runs.c.created_at, runs.c.run_id, forms.c.position
+_RUN = (
+    select(runs, forms)
+    .join_from(runs, forms, isouter=True)
+    .where(runs.c.run_id == bindparam("key"))
+    .order_by(forms.c.position)
 )
-_DUE_POLLS = _RUNS.where(
-    runs.c.run_id.in_(
-        select(runs.c.run_id)
-        .where(runs.c.poll_at <= bindparam("now"))
-        .order_by(runs.c.poll_at)
-        .limit(bindparam("limit"))
-    )
-).order_by(runs.c.poll_at, runs.c.run_id, forms.c.position)
+_RUNS_IN = (
+    select(runs.c.run_id)
+    .where(runs.c.status.in_(bindparam("statuses", expanding=True)))
+    .order_by(runs.c.created_at, runs.c.run_id)
+)
+_due_runs = (
+    select(runs.c.run_id)
+    .where(runs.c.poll_at <= bindparam("now"))
+    .order_by(runs.c.poll_at)
+    .limit(bindparam("limit"))
+    .with_for_update(skip_locked=True)
+    .cte("due_runs")
+)
+_CLAIM_POLLS = (
+    update(runs)
+    .where(runs.c.run_id.in_(select(_due_runs.c.run_id)))
+    .values(poll_at=bindparam("again_at"))
+    .returning(runs.c.run_id)
+)
 _RUN_COLUMNS = runs.c.keys()
 _FORM_COLUMNS = forms.c.keys()
 
@@ -84,6 +99,7 @@ _BEGIN_EFFECTS = (
     .values(state=OutboxState.SENDING, attempts=outbox.c.attempts + 1)
     .returning(outbox)
 )
+_RELEASE_EFFECTS = update(outbox).where(outbox.c.state == OutboxState.HELD).values(state=OutboxState.PENDING)
 _BEGUN_EFFECTS = select(outbox).where(outbox.c.state == OutboxState.SENDING).order_by(outbox.c.id)
 _ADD_EFFECT = insert(outbox)
 _CHANGE_EFFECT = update(outbox).where(outbox.c.id == bindparam("key"))
@@ -142,18 +158,27 @@ class SqlStore(Store):
 
         await self._database.write(work)
 
-    async def add_effect(self, effect: Effect, now: datetime, *, done: int | None = None) -> None:
+    async def add_effect(
+        self, effect: Effect, now: datetime, *, done: int | None = None, reason: str | None = None
+    ) -> None:
         def work(connection: Connection) -> None:
             _add_effects(connection, [effect], None, now)
-            _finish(connection, done)
+            _finish(connection, done, reason)
 
         await self._database.write(work)
 
     async def run(self, run_id: str) -> Run:
-        return await self._database.read(lambda connection: _load_one(connection, _RUN, run_id))
+        return await self._database.read(lambda connection: _load(connection, run_id))
 
     async def change(
-        self, run_id: str, decide: Decide, now: datetime, *, delivery: str | None = None, done: int | None = None
+        self,
+        run_id: str,
+        decide: Decide,
+        now: datetime,
+        *,
+        delivery: str | None = None,
+        done: int | None = None,
+        reason: str | None = None,
     ) -> Transition | None:
         def work(connection: Connection) -> Transition | None:
             if delivery is not None and not self._is_first(connection, delivery, now):
@@ -161,20 +186,22 @@ class SqlStore(Store):
             if self._database.many_writers:
                 # Not part of the next statement: that would wait for the lock and still see the forms of before.
                 connection.execute(_LOCK_RUN, {"key": run_id})
-            run = _load_one(connection, _RUN, run_id)
+            run = _load(connection, run_id)
             transition = decide(run)
             _save_changes(connection, run, transition.run)
             _add_effects(connection, transition.effects, run_id, now)
-            _finish(connection, done)
+            _finish(connection, done, reason)
             return transition
 
         return await self._database.write(work)
 
-    async def unfinished_runs(self) -> tuple[Run, ...]:
-        return await self._database.read(lambda connection: _load(connection, _UNFINISHED_RUNS, {}))
+    async def runs_in(self, statuses: Collection[RunStatus]) -> tuple[str, ...]:
+        found = {"statuses": list(statuses)}
+        return await self._database.read(lambda connection: tuple(connection.scalars(_RUNS_IN, found)))
 
-    async def due_polls(self, now: datetime, limit: int) -> tuple[Run, ...]:
-        return await self._database.read(lambda connection: _load(connection, _DUE_POLLS, {"now": now, "limit": limit}))
+    async def claim_polls(self, now: datetime, again_at: datetime, limit: int) -> tuple[str, ...]:
+        due = {"now": now, "again_at": again_at, "limit": limit}
+        return await self._database.write(lambda connection: tuple(connection.scalars(_CLAIM_POLLS, due)))
 
     async def next_due(self) -> datetime | None:
         return await self._database.read(lambda connection: connection.scalar(_NEXT_DUE))
@@ -185,6 +212,14 @@ class SqlStore(Store):
         )
         return tuple(sorted(begun, key=attrgetter("row_id")))
 
+    async def hold_effect(self, row_id: int) -> None:
+        changes = {"key": row_id, "state": OutboxState.HELD}
+        await self._database.write(lambda connection: connection.execute(_CHANGE_EFFECT, changes))
+
+    async def begin_effect(self, row_id: int) -> None:
+        changes = {"key": row_id, "state": OutboxState.SENDING}
+        await self._database.write(lambda connection: connection.execute(_CHANGE_EFFECT, changes))
+
     async def finish_effect(self, row_id: int) -> None:
         await self._database.write(lambda connection: _finish(connection, row_id))
 
@@ -193,11 +228,14 @@ class SqlStore(Store):
         await self._database.write(lambda connection: connection.execute(_CHANGE_EFFECT, changes))
 
     async def give_up_effect(self, row_id: int, reason: str) -> None:
-        changes = {"key": row_id, "state": OutboxState.FAILED, "reason": reason}
-        await self._database.write(lambda connection: connection.execute(_CHANGE_EFFECT, changes))
+        await self._database.write(lambda connection: _finish(connection, row_id, reason))
 
     async def interrupted_effects(self) -> tuple[SavedEffect, ...]:
-        return await self._database.read(lambda connection: _load_effects(connection, _BEGUN_EFFECTS, {}))
+        def work(connection: Connection) -> tuple[SavedEffect, ...]:
+            connection.execute(_RELEASE_EFFECTS)
+            return _load_effects(connection, _BEGUN_EFFECTS, {})
+
+        return await self._database.write(work)
 
     async def forget_deliveries(self, before: datetime) -> None:
         await self._database.write(lambda connection: connection.execute(_FORGET, {"before": before}))
@@ -206,15 +244,10 @@ class SqlStore(Store):
         return connection.execute(self._add_delivery, {"delivery": delivery, "received_at": now}).rowcount == 1
 
 
-def _load(connection: Connection, query: Executable, parameters: dict[str, Any]) -> tuple[Run, ...]:
-    rows = connection.execute(query, parameters)
-    return tuple(_run_of_joined(list(joined)) for _, joined in groupby(rows, key=itemgetter(0)))
-
-
-def _load_one(connection: Connection, query: Executable, key: str) -> Run:
-    for run in _load(connection, query, {"key": key}):
-        return run
-    raise KeyError(key)
+def _load(connection: Connection, run_id: str) -> Run:
+    if joined := connection.execute(_RUN, {"key": run_id}).all():
+        return _run_of_joined(joined)
+    raise UnknownHere(f"there is no run {run_id}")
 
 
 def _run_of_joined(joined: Sequence[Row[Any]]) -> Run:
@@ -225,7 +258,17 @@ def _run_of_joined(joined: Sequence[Row[Any]]) -> Run:
 
 
 def _load_effects(connection: Connection, query: Executable, parameters: dict[str, Any]) -> tuple[SavedEffect, ...]:
-    return tuple(saved_effect_of(dict(row)) for row in connection.execute(query, parameters).mappings())
+    """Return the effects of these rows. One that cannot be read is given up: it would stop all the others for ever."""
+    saved: list[SavedEffect] = []
+    for row in connection.execute(query, parameters).mappings().all():
+        try:
+            saved.append(saved_effect_of(dict(row)))
+        except (LookupError, TypeError, ValueError) as exc:
+            # Not the text of the error: it repeats what the row holds.
+            reason = f"the row cannot be read: {type(exc).__name__}"
+            log.error("effect given up", effect=row["kind"], run=row["run_id"], reason=reason)
+            _finish(connection, row["id"], reason)
+    return tuple(saved)
 
 
 def _save_changes(connection: Connection, before: Run, run: Run) -> None:
@@ -250,6 +293,8 @@ def _add_effects(connection: Connection, effects: Sequence[Effect], run_id: str 
         connection.execute(_ADD_EFFECT, [effect_row(effect, run_id, now) for effect in effects])
 
 
-def _finish(connection: Connection, row_id: int | None) -> None:
-    if row_id is not None:
+def _finish(connection: Connection, row_id: int | None, reason: str | None = None) -> None:
+    if row_id is not None and reason is None:
         connection.execute(_FINISH_EFFECT, {"key": row_id})
+    elif row_id is not None:
+        connection.execute(_CHANGE_EFFECT, {"key": row_id, "state": OutboxState.FAILED, "reason": reason})

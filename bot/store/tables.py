@@ -54,8 +54,10 @@ class OutboxState(StrEnum):
 
     PENDING = "pending"
     """Waits for `due_at` and for those before it in its lane."""
+    HELD = "held"
+    """Begun, and waits for its turn: nothing of it has been sent."""
     SENDING = "sending"
-    """Begun."""
+    """Begun; some of it may have been sent."""
     FAILED = "failed"
     """Given up for `reason`; blocks nobody."""
 

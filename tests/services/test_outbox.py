@@ -120,9 +120,8 @@ async def test_a_start_waits_for_a_free_stream_and_says_so(tmp_path: Path) -> No
         first = await stage.in_status(await stage.ask("slow topic=tea"), RunStatus.RUNNING)
         second = await stage.in_status(await stage.ask("quick topic=tea"), RunStatus.STARTING)
         await stage.reads(stage.root(second), "Waiting for a free connection")
+        assert [(row.kind, row.state, row.attempts) for row in stage.outbox()] == [("StartRun", "held", 1)]
         await stage.in_status(first.run_id, RunStatus.SUCCEEDED)
-        await stage.put_back("StartRun")
-        await stage.later(seconds=1)
         await stage.in_status(second.run_id, RunStatus.SUCCEEDED)
         assert len(stage.requests("POST", "/workflows/run")) == 2
 
@@ -154,14 +153,14 @@ async def test_a_run_whose_root_is_refused_is_not_started_and_its_starter_is_tol
 
 
 async def test_what_slack_refuses_is_given_up_with_the_reason_and_blocks_nobody(bot: Stage) -> None:
-    bot.workspace.faults.add("chat.postMessage", Refuse("no_permission"), when=lambda call: "thread_ts" in call)
+    bot.workspace.faults.add("chat.postMessage", Refuse("invalid_arguments"), when=lambda call: "thread_ts" in call)
     run = await bot.in_status(await bot.ask(TWO_FORMS), RunStatus.PAUSED)
     await bot.reads(bot.root(run), "Waiting for")
     await bot.settled()
     (failed,) = bot.outbox()
     assert (failed.kind, failed.state) == ("PostForm", "failed")
     assert failed.reason is not None
-    assert "no_permission" in failed.reason
+    assert "invalid_arguments" in failed.reason
 
 
 @pytest.mark.parametrize("impossible", [do.RefreshForm("nobody"), do.SettleForm("nobody")], ids=["slack", "dify"])
@@ -172,7 +171,7 @@ async def test_a_mistake_of_ours_holds_up_no_lane(bot: Stage, impossible: Effect
     await bot.workspace.wait_for(lambda: bot.workspace.find(thread=run.thread_ts, text="has not moved"))
     await bot.settled()
     assert [(row.kind, row.state, row.reason) for row in bot.outbox()] == [
-        (type(impossible).__name__, "failed", "'nobody'")
+        (type(impossible).__name__, "failed", f"'run {run.run_id} never asked for form nobody'")
     ]
 
 

@@ -18,7 +18,6 @@ from bot.dify.client import DifyClient
 from bot.playground.dify.apps import quick, two_forms
 from bot.playground.dify.graph import App, End, HumanInput, Llm, action
 from bot.services import streams
-from bot.services.streams import StreamPlaces
 from tests.factories import make_run
 from tests.services.stage import CHANNEL, SPEED, Stage, open_stage
 
@@ -218,13 +217,3 @@ async def test_a_reader_that_dies_is_logged_and_gives_its_place_back(
         await stage.choose(run, "no")
         await stage.in_status(run.run_id, RunStatus.SUCCEEDED)
     assert [entry["log_level"] for entry in logged if entry["event"] == "a stream's reader died"] == ["error"]
-
-
-# --- places ----------------------------------------------------------------------------------------------------------
-
-
-def test_a_server_has_so_many_places_and_no_more() -> None:
-    places = StreamPlaces(2)
-    assert [places.take(), places.take(), places.take()] == [True, True, False]
-    places.give_back()
-    assert [places.take(), places.take()] == [True, False]

@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from sqlalchemy import update
 
 from bot.core.effects import (
     CheckCommand,
@@ -19,6 +20,7 @@ from bot.core.effects import (
     PostRoot,
     RefreshRoot,
     StartRun,
+    StopRun,
     TellDecided,
     TellNotStartable,
 )
@@ -27,6 +29,7 @@ from bot.core.model import FormStatus, Run, RunStatus
 from bot.core.ports import Decide, SavedEffect
 from bot.errors import StoreError
 from bot.store.sql import SqlStore, open_store
+from bot.store.tables import outbox
 from tests.factories import NOW, make_command, make_form, make_run, make_submission
 
 LATER = NOW + timedelta(minutes=1)
@@ -84,13 +87,12 @@ async def test_a_checked_command_is_finished_even_where_its_run_was_there_alread
     assert await store.interrupted_effects() == ()
 
 
-async def test_only_runs_that_have_not_ended_are_unfinished_oldest_first(store: SqlStore) -> None:
+async def test_runs_are_found_by_where_they_stand_the_oldest_first(store: SqlStore) -> None:
     for number, status in enumerate(RunStatus):
         created_at = NOW - timedelta(minutes=number)
-        await store.add_run(make_run(run_id=f"run-{number}", status=status, created_at=created_at), [], NOW)
-    unfinished = await store.unfinished_runs()
-    assert {run.status for run in unfinished} == {status for status in RunStatus if not status.ended}
-    assert list(unfinished) == sorted(unfinished, key=lambda run: run.created_at)
+        await store.add_run(make_run(run_id=status.value, status=status, created_at=created_at), [], NOW)
+    assert await store.runs_in({RunStatus.RUNNING, RunStatus.STOPPED}) == ("stopped", "running")
+    assert await store.runs_in([]) == ()
 
 
 async def test_forms_stay_with_their_run_in_the_order_they_were_asked(store: SqlStore) -> None:
@@ -98,7 +100,8 @@ async def test_forms_stay_with_their_run_in_the_order_they_were_asked(store: Sql
     second = make_run(run_id="run-2", forms=(make_form(form_id="m"),))
     for run in (first, second, make_run(run_id="run-3")):
         await store.add_run(run, [], NOW)
-    assert [[form.form_id for form in run.forms] for run in await store.unfinished_runs()] == [["z", "a"], ["m"], []]
+    runs = [await store.run(run_id) for run_id in ("run-1", "run-2", "run-3")]
+    assert [[form.form_id for form in run.forms] for run in runs] == [["z", "a"], ["m"], []]
 
 
 async def test_text_that_a_database_cannot_hold_is_mended_and_loses_nothing_else(store: SqlStore) -> None:
@@ -328,6 +331,56 @@ async def test_an_effect_given_up_lets_the_next_one_go(store: SqlStore) -> None:
     assert effects_of(await store.interrupted_effects()) == [RefreshRoot()]
 
 
+async def test_an_effect_is_given_up_along_with_what_that_means(store: SqlStore, database_url: str) -> None:
+    await store.add_run(make_run(), [PostRoot()], NOW)
+    await store.save_command(make_command(), "delivery-1", NOW)
+    root, check = await store.claim_effects(NOW, 10)
+    await store.change("run-1", then(RefreshRoot(), error="no"), NOW, done=root.row_id, reason="refused")
+    await store.add_effect(TellNotStartable("https://hooks.example/1", ()), NOW, done=check.row_id, reason="a mistake")
+    assert await store.interrupted_effects() == ()
+    assert effects_of(await store.claim_effects(NOW, 10)) == [
+        RefreshRoot(),
+        TellNotStartable("https://hooks.example/1", ()),
+    ]
+    async with open_store(database_url) as reopened:
+        await reopened.put_back_effect(root.row_id, NOW)
+        await reopened.put_back_effect(check.row_id, NOW)
+        assert {each.row_id for each in await reopened.claim_effects(NOW, 10)} == {root.row_id, check.row_id}
+
+
+async def test_an_effect_that_cannot_be_read_is_given_up_and_holds_up_nobody(store: SqlStore) -> None:
+    """Say, of a newer version of the bot: else it would stop the outbox at each look, and each start."""
+    await store.add_run(make_run(), [PostForm("form-1"), RefreshRoot(), StartRun()], NOW)
+    await _spoil(store, "PostForm", "PostPoem")
+    await _spoil(store, "StartRun", "SubmitForm")
+    assert await store.claim_effects(NOW, 10) == ()
+    [refresh] = await store.claim_effects(NOW, 10)
+    assert refresh.effect == RefreshRoot()
+    await _spoil(store, "RefreshRoot", "PostPoem")
+    assert await store.interrupted_effects() == ()
+    assert await store.next_due() is None
+
+
+async def _spoil(store: SqlStore, kind: str, becomes: str) -> None:
+    statement = update(outbox).where(outbox.c.kind == kind).values(kind=becomes)
+    await store._database.write(lambda connection: connection.execute(statement))
+
+
+async def test_what_waits_for_its_turn_is_not_interrupted_but_due_again(store: SqlStore) -> None:
+    """Nothing of it was sent: a start that waited for a stream when the bot ended can go out."""
+    await store.add_run(make_run(), [StartRun(), StopRun()], NOW)
+    await store.add_run(make_run(run_id="run-2"), [StartRun()], NOW)
+    waiting, turn_came = await store.claim_effects(NOW, 10)
+    await store.hold_effect(waiting.row_id)
+    await store.hold_effect(turn_came.row_id)
+    assert await store.claim_effects(NOW, 10) == ()
+    assert await store.next_due() is None
+    await store.begin_effect(turn_came.row_id)
+    assert await store.interrupted_effects() == (turn_came,)
+    [again] = await store.claim_effects(NOW, 10)
+    assert again == replace(waiting, attempts=2)
+
+
 async def test_what_was_begun_and_not_finished_is_found_by_the_next_process(database_url: str) -> None:
     async with open_store(database_url) as store:
         await store.add_run(make_run(), [PostRoot(), StartRun(), RefreshRoot()], NOW)
@@ -360,19 +413,27 @@ async def test_a_row_id_is_not_given_again(store: SqlStore) -> None:
 # --- what is due ---------------------------------------------------------------------------------------------------
 
 
-async def test_due_polls_are_the_longest_overdue_first_and_at_most_the_limit(store: SqlStore) -> None:
-    for run_id, minutes in (("run-1", -1), ("run-2", -3), ("run-3", 1), ("run-4", -2), ("run-5", None)):
+async def test_a_due_poll_is_given_once_until_the_moment_it_was_moved_to(store: SqlStore) -> None:
+    """A look that hangs is not repeated at once, and one that never ended is repeated some time."""
+    for run_id, minutes in (("run-1", -1), ("run-2", 2), ("run-3", None)):
         poll_at = None if minutes is None else NOW + timedelta(minutes=minutes)
-        forms = (make_form(form_id=f"{run_id}-a"), make_form(form_id=f"{run_id}-b"))
-        await store.add_run(make_run(run_id=run_id, poll_at=poll_at, forms=forms), [], NOW)
-    assert [run.run_id for run in await store.due_polls(NOW, 10)] == ["run-2", "run-4", "run-1"]
-    assert [run.run_id for run in await store.due_polls(NOW, 2)] == ["run-2", "run-4"]
-    assert len((await store.due_polls(NOW, 1))[0].forms) == 2
+        await store.add_run(make_run(run_id=run_id, poll_at=poll_at), [], NOW)
+    assert await store.claim_polls(NOW, LATER, 10) == ("run-1",)
+    assert (await store.run("run-1")).poll_at == LATER
+    assert await store.claim_polls(NOW, LATER, 10) == ()
+    assert await store.claim_polls(LATER, LATER, 10) == ("run-1",)
+
+
+async def test_of_many_due_polls_the_longest_overdue_are_given(store: SqlStore) -> None:
+    for run_id, minutes in (("run-1", -1), ("run-2", -3), ("run-3", -2)):
+        await store.add_run(make_run(run_id=run_id, poll_at=NOW + timedelta(minutes=minutes)), [], NOW)
+    assert set(await store.claim_polls(NOW, LATER, 2)) == {"run-2", "run-3"}
+    assert await store.claim_polls(NOW, LATER, 2) == ("run-1",)
 
 
 async def test_nothing_is_due_in_an_empty_store(store: SqlStore) -> None:
     assert await store.next_due() is None
-    assert await store.due_polls(NOW, 10) == ()
+    assert await store.claim_polls(NOW, LATER, 10) == ()
     assert await store.claim_effects(NOW, 10) == ()
 
 
@@ -399,5 +460,6 @@ async def test_moments_are_compared_as_moments_not_as_text(store: SqlStore) -> N
     whole = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
     await store.add_run(make_run(poll_at=whole), [], NOW)
     await store.add_run(make_run(run_id="run-2", poll_at=whole + timedelta(microseconds=1)), [], NOW)
-    assert [run.run_id for run in await store.due_polls(whole, 10)] == ["run-1"]
-    assert [run.run_id for run in await store.due_polls(whole + timedelta(seconds=1), 10)] == ["run-1", "run-2"]
+    await store.add_run(make_run(run_id="run-2", poll_at=whole + timedelta(microseconds=1)), [], NOW)
+    assert await store.claim_polls(whole, whole, 10) == ("run-1",)
+    assert set(await store.claim_polls(whole + timedelta(seconds=1), LATER, 10)) == {"run-1", "run-2"}
