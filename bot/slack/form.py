@@ -45,7 +45,11 @@ TOO_MANY_FIELDS = (
     "This form has {count} fields, more than a Slack message can hold. "
     "Answer it in Dify; the run goes on by itself then."
 )
-NO_FILE_YET = "📎 {label}: a file cannot be given in Slack yet. Answer this form in Dify."
+NEEDS_FILE = (
+    "📎 This form needs a file: {labels}. Files cannot be given in Slack yet, so it cannot be answered here. "
+    "Answer it on its page in this app's web app in Dify; whoever looks after the app there can help. "
+    "The run goes on by itself then."
+)
 NO_FILES_YET = "📎 {label}: files cannot be given in Slack yet; it is sent without any."
 KEEPS = "Empty keeps the {size:,} characters of now: {start}"
 TYPE_OPTION = "Enter one of the options listed in the thread."
@@ -110,6 +114,8 @@ def _obstacle(form: Form) -> str | None:
         return NO_ACTIONS
     if len(form.inputs) > _MAX_FIELDS:
         return TOO_MANY_FIELDS.format(count=len(form.inputs))
+    if files := [slot.label for slot in slots(form) if isinstance(slot.field, FileField) and not slot.field.many]:
+        return NEEDS_FILE.format(labels=", ".join(map(mrkdwn.bold, files)))
     return None
 
 
@@ -124,8 +130,7 @@ def _field(form: Form, slot: Slot, shown: Shown | None) -> Block:
                 element=_select(texts, _chosen(form, slot.field)),
             )
         case None:
-            many = isinstance(slot.field, FileField) and slot.field.many
-            return context((NO_FILES_YET if many else NO_FILE_YET).format(label=mrkdwn.bold(slot.label)))
+            return context(NO_FILES_YET.format(label=mrkdwn.bold(slot.label)))
 
 
 def _text_block(form: Form, slot: Slot, shown: TextField) -> InputBlock:

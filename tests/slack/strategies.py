@@ -61,9 +61,11 @@ def inputs(draw: st.DrawFn) -> tuple[FormInput, ...]:
     """Draw up to 60 inputs."""
     found: list[FormInput] = []
     count = draw(st.one_of(st.integers(0, 4), st.sampled_from([0, 20, 40, 41])))
+    # A single file makes the whole form one that cannot be answered here.
+    kinds = st.sampled_from(["paragraph", "select", "files", *draw(st.sampled_from([[], [], ["file"]]))])
     known = draw(st.lists(names, max_size=4, unique=True))
     for name in [*known, *(f"field_{number}" for number in range(60))][:count]:
-        kind = draw(st.sampled_from(["paragraph", "select", "file"]))
+        kind = draw(kinds)
         if kind == "paragraph":
             found.append(Paragraph(name, draw(long_text)))
         elif kind == "select":
@@ -71,7 +73,7 @@ def inputs(draw: st.DrawFn) -> tuple[FormInput, ...]:
             times = draw(st.sampled_from([1, 1, 50, 250]))
             found.append(Select(name, tuple(f"{option}{index}" for index in range(times) for option in options)))
         else:
-            found.append(FileField(name, many=draw(st.booleans())))
+            found.append(FileField(name, many=kind == "files"))
     return tuple(found)
 
 

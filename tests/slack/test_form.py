@@ -60,7 +60,8 @@ def pressed(message: Message, draft: dict[tuple[str, str], Json] | None = None) 
 
 def is_answerable(form: Form) -> bool:
     """Say whether the form has fields and buttons in Slack."""
-    return form.form_token is not None and bool(form.user_actions) and len(form.inputs) <= 40
+    needs_file = any(isinstance(field, FileField) and not field.many for field in form.inputs)
+    return form.form_token is not None and bool(form.user_actions) and len(form.inputs) <= 40 and not needs_file
 
 
 # --- whatever the form ---------------------------------------------------------------------------------------------
@@ -334,12 +335,26 @@ def test_a_select_without_options_takes_any_text() -> None:
     }
 
 
-@pytest.mark.parametrize(
-    ("many", "sentence"), [(False, "a file cannot be given in Slack yet"), (True, "it is sent without any")]
-)
-def test_a_file_field_says_what_can_be_done(many: bool, sentence: str) -> None:
+def test_a_list_of_files_may_stay_empty() -> None:
     """Files come later."""
-    assert sentence in texts(shown(make_form(inputs=(FileField("feedback", many=many),))))
+    message = shown(make_form(inputs=(FileField("feedback", many=True),)))
+    assert "it is sent without any" in texts(message)
+    assert elements(message, "button")
+
+
+def test_a_form_that_needs_a_file_offers_no_button_that_cannot_succeed() -> None:
+    """It says which file is missing, why it cannot be given here, and where the form can be answered."""
+    inputs = (Paragraph("note", "Hi"), FileField("contract"), FileField("id_card"), FileField("more", many=True))
+    message = shown(
+        make_form(content="Note\n\n{{#$output.note#}}\n\n*Contract*:\n\n{{#$output.contract#}}", inputs=inputs)
+    )
+    assert (
+        "This form needs a file: *Contract*, *Id card*. Files cannot be given in Slack yet, so it cannot be answered "
+        "here. Answer it on its page in this app's web app in Dify"
+    ) in texts(message)
+    assert "without any" not in texts(message)
+    assert not elements(message, "input")
+    assert not elements(message, "button")
 
 
 # --- buttons ---------------------------------------------------------------------------------------------------------
