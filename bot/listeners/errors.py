@@ -12,8 +12,8 @@ from slack_bolt.context.respond.async_respond import AsyncRespond
 from slack_bolt.error import BoltUnhandledRequestError
 from slack_bolt.response import BoltResponse
 
-from bot.errors import StoreError
-from bot.slack import blocks
+from bot.errors import StoreError, UnknownHere
+from bot.slack import notices
 
 log = structlog.get_logger(__name__)
 
@@ -37,12 +37,12 @@ async def handle_error(error: Exception, body: dict[str, Any], respond: AsyncRes
     if isinstance(error, BoltUnhandledRequestError):
         return BoltResponse(status=200)
     log.error("a payload could not be taken in", kind=body.get("type") or body.get("command"), exc_info=error)
-    if isinstance(error, KeyError | ValueError):
-        sentence = blocks.UNKNOWN_HERE
+    if isinstance(error, UnknownHere):
+        sentence = notices.UNKNOWN_HERE
     elif isinstance(error, StoreError):
-        sentence = blocks.NOT_SAVED
+        sentence = notices.NOT_SAVED
     else:
-        sentence = blocks.WENT_WRONG
+        sentence = notices.WENT_WRONG
     if body.get("response_url"):
         try:
             await respond(sentence, response_type="ephemeral", replace_original=False)

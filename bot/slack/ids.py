@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from bot.errors import UnknownHere
+
 STOP_RUN = "run.stop"
 """action_id of the root message's Stop button; its value is the `run_id`."""
 FIELD = "form.field"
@@ -45,11 +47,11 @@ def decode_action(value: str) -> ChosenAction:
     """Return what a form's button stands for.
 
     Raises:
-        ValueError: no button of ours has this value.
+        UnknownHere: no button of ours has this value.
     """
     match = _ACTION_VALUE.fullmatch(value)
     if match is None:
-        raise ValueError(f"not the value of a form's button: {value!r}")
+        raise UnknownHere(f"not the value of a form's button: {value!r}")
     return ChosenAction(match["run_id"], match["form_id"], match["action_id"])
 
 

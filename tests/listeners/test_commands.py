@@ -6,7 +6,7 @@ import pytest
 from slack_bolt.app.async_app import AsyncApp
 
 from bot.playground.slack.faults import Duplicate
-from bot.slack import blocks
+from bot.slack import notices
 from tests.services.stage import CHANNEL, Stage
 
 pytestmark = pytest.mark.usefixtures("app")
@@ -17,7 +17,7 @@ async def test_help_is_answered_in_the_ack(stage: Stage) -> None:
     result = await stage.workspace.person("ann").command(CHANNEL, "/dify help")
     assert result.acked
     (note,) = stage.workspace.find_all(visible_to="ann")
-    assert note.text == blocks.usage("/dify", sorted(stage.settings.apps))
+    assert note.text == notices.usage("/dify", sorted(stage.settings.apps))
     assert stage.outbox() == []
 
 
@@ -39,7 +39,7 @@ async def test_a_command_that_cannot_be_saved_is_not_acked_and_told(stage: Stage
     with stage.refusing("INSERT ON outbox"):
         result = await stage.workspace.person("ann").command(CHANNEL, "/dify quick topic=tea")
     assert not result.acked
-    assert stage.workspace.find(visible_to="ann", text=blocks.NOT_SAVED)
+    assert stage.workspace.find(visible_to="ann", text=notices.NOT_SAVED)
     assert stage.outbox() == []
 
 

@@ -14,7 +14,7 @@ from bot.core.model import FormStatus
 from bot.playground.bot_process import free_port
 from bot.playground.slack import Message, payloads
 from bot.playground.slack.state import Content
-from bot.slack import blocks
+from bot.slack import notices
 from tests.listeners.conftest import dispatch
 from tests.services.stage import CHANNEL, Stage
 
@@ -42,7 +42,7 @@ def some_message(stage: Stage) -> Message:
 async def test_a_click_on_what_the_bot_does_not_know_is_told(stage: Stage, app: AsyncApp, action: Json) -> None:
     response = await dispatch(app, click(stage, some_message(stage), **action))
     assert response.status != 200
-    note = await stage.told("ben", blocks.UNKNOWN_HERE)
+    note = await stage.told("ben", notices.UNKNOWN_HERE)
     assert note.channel.name == CHANNEL
 
 
@@ -72,24 +72,28 @@ async def test_what_no_listener_takes_is_acked(
     assert stage.outbox() == []
 
 
-async def broken_click(bot: Stage, app: AsyncApp, **changes: str) -> BoltResponse:
+async def broken_click(bot: Stage, app: AsyncApp, mistake: Exception, **changes: str) -> BoltResponse:
     """Press a button while a mistake of ours lets every transition fail."""
     run = await bot.paused("two_forms topic=tea")
     await bot.settled()
 
     def fail(transition: Transition) -> None:
-        raise RuntimeError("a mistake")
+        raise mistake
 
     bot.parts.recorder.watch(fail)
     value = f"{run.run_id}/{run.forms[0].form_id}/no"
     return await dispatch(app, click(bot, bot.thread(run)[0], action_id="form.act.1", value=value) | changes)
 
 
+@pytest.mark.parametrize(
+    "mistake", [RuntimeError("a mistake"), KeyError("a mistake"), ValueError("a mistake")], ids=repr
+)
 async def test_a_mistake_of_ours_is_logged_and_told(
-    bot: Stage, app: AsyncApp, logged: list[MutableMapping[str, Any]]
+    bot: Stage, app: AsyncApp, logged: list[MutableMapping[str, Any]], mistake: Exception
 ) -> None:
-    assert (await broken_click(bot, app)).status != 200
-    await bot.told("ben", blocks.WENT_WRONG)
+    """Nobody is told that their run is unknown because of it."""
+    assert (await broken_click(bot, app, mistake)).status != 200
+    await bot.told("ben", notices.WENT_WRONG)
     (entry,) = [entry for entry in logged if entry["log_level"] == "error"]
     assert entry["kind"] == "block_actions"
 
@@ -98,5 +102,5 @@ async def test_where_even_that_cannot_be_told_it_is_logged(
     bot: Stage, app: AsyncApp, logged: list[MutableMapping[str, Any]]
 ) -> None:
     nowhere = f"http://127.0.0.1:{free_port('127.0.0.1')}/actions/1/x"
-    assert (await broken_click(bot, app, response_url=nowhere)).status != 200
+    assert (await broken_click(bot, app, RuntimeError("a mistake"), response_url=nowhere)).status != 200
     assert [entry["log_level"] for entry in logged if "could not be told" in entry["event"]] == ["error"]

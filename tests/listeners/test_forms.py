@@ -6,7 +6,7 @@ import pytest
 
 from bot.core.model import FormStatus, RunStatus
 from bot.playground.slack.faults import Duplicate
-from bot.slack import blocks
+from bot.slack import notices
 from tests.services.stage import Stage
 
 pytestmark = pytest.mark.usefixtures("app")
@@ -56,5 +56,5 @@ async def test_a_click_that_cannot_be_saved_is_not_acked_and_told(bot: Stage) ->
     with bot.refusing("INSERT ON inbox"):
         result = await bot.workspace.person("ben").click(bot.thread(run)[0], "No")
     assert not result.acked
-    assert bot.workspace.find(visible_to="ben", text=blocks.NOT_SAVED)
+    assert bot.workspace.find(visible_to="ben", text=notices.NOT_SAVED)
     assert (await bot.store.run(run.run_id)).forms[0].status is FormStatus.OPEN

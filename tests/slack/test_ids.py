@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.errors import UnknownHere
 from bot.slack import ids
 from bot.slack.ids import ChosenAction
 
@@ -22,7 +23,7 @@ def test_a_button_tells_run_form_and_action(run_id: str, form_id: str, action_id
 @pytest.mark.parametrize("value", ["", "run-1", "run-1/form-1", "run-1/form-1/", "/form-1/ok", "a b/c/d", "run.stop"])
 def test_a_foreign_value_is_refused(value: str) -> None:
     """Another app's button, or an old one of ours, never passes for a decision."""
-    with pytest.raises(ValueError, match="not the value of a form's button"):
+    with pytest.raises(UnknownHere, match="not the value of a form's button"):
         ids.decode_action(value)
 
 
