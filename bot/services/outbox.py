@@ -24,6 +24,7 @@ from bot.errors import (
     DifyUnavailable,
     FormClosed,
     SlackError,
+    SlackRejected,
     SlackUnauthorized,
     SlackUnavailable,
     StoreError,
@@ -226,8 +227,15 @@ class Outbox:
         if run is not None and _is_pointless(effect, run):
             await self._store.finish_effect(saved.row_id)
             return
-        ts = await self._slack.carry_out(effect, run, saved.post_id, again=saved.attempts > 1)
-        event = _posted(effect, ts)
+        try:
+            ts = await self._slack.carry_out(effect, run, saved.post_id, again=saved.attempts > 1)
+        except SlackRejected as exc:
+            if not isinstance(effect, do.PostRoot):
+                raise
+            # The starter is told at once, and can try again.
+            event: LifecycleEvent | None = saw.RootRefused(exc.code or "unknown_error")
+        else:
+            event = _posted(effect, ts)
         if run is None or event is None:
             await self._store.finish_effect(saved.row_id)
         else:
@@ -330,8 +338,7 @@ def _is_worth_waiting(saved: SavedEffect, exc: SlackError | DifyError) -> bool:
         case SlackUnavailable():
             return True
         case SlackUnauthorized() | ChannelUnreachable():
-            # Where the root message is refused the starter is told at once.
-            return saved.run_id is not None and not isinstance(saved.effect, do.PostRoot | _COURTESIES)
+            return saved.run_id is not None and not isinstance(saved.effect, _COURTESIES)
         case DifyUnavailable() | DifyUnauthorized():
             return not isinstance(saved.effect, do.StopRun) or saved.attempts < FEW
         case _:
@@ -371,7 +378,7 @@ def _given_up(effect: Effect, exc: Exception) -> LifecycleEvent | None:
     """Name what it means for the run that an effect is not carried out; None where nothing waits for it."""
     match effect:
         case do.PostRoot():
-            return saw.RootRefused((exc.code if isinstance(exc, SlackError) else None) or "unknown_error")
+            return saw.RootRefused("unknown_error")
         case do.StopRun():
             return saw.StopRefused()
         case do.SettleForm(form_id=form_id) if isinstance(exc, DifyError):

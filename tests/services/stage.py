@@ -223,7 +223,7 @@ class Stage:
 
     def outbox(self) -> list[Row]:
         """What stands in the outbox, in order."""
-        with self._sql() as database:
+        with self.sql() as database:
             rows = database.execute("SELECT kind, state, attempts, due_at, reason FROM outbox ORDER BY id").fetchall()
         return [
             Row(kind, state, n, datetime.fromisoformat(at).replace(tzinfo=UTC), why) for kind, state, n, at, why in rows
@@ -241,24 +241,25 @@ class Stage:
     @contextmanager
     def refusing(self, *statements: str) -> Iterator[None]:
         """Let the database refuse statements such as `DELETE ON outbox`, as a full disk would, meanwhile."""
-        with self._sql() as database:
+        with self.sql() as database:
             for number, statement in enumerate(statements):
                 refusal = "BEGIN SELECT RAISE(ABORT, 'disk full'); END"
                 database.execute(f"CREATE TRIGGER refusal_{number} BEFORE {statement} {refusal}")
         yield
-        with self._sql() as database:
+        with self.sql() as database:
             for number, _ in enumerate(statements):
                 database.execute(f"DROP TRIGGER refusal_{number}")
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep every writer waiting meanwhile."""
-        with self._sql() as database:
+        with self.sql() as database:
             database.execute("BEGIN IMMEDIATE")
             yield
 
     @contextmanager
-    def _sql(self) -> Iterator[sqlite3.Connection]:
+    def sql(self) -> Iterator[sqlite3.Connection]:
+        """Look into the database, or change it, in one transaction."""
         database = sqlite3.connect(self.file, timeout=PATIENCE)
         with database:
             yield database

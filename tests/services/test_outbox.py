@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import MutableMapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any
 import pytest
 
 from bot.core import effects as do
-from bot.core.effects import Effect
+from bot.core import events as saw
+from bot.core.effects import Effect, SlackEffect
 from bot.core.lifecycle import Transition
 from bot.core.model import AppMode, FormStatus, Run, RunStatus
-from bot.core.ports import SavedEffect
+from bot.core.ports import AppDescription, SavedEffect
+from bot.dify.client import DifyClient
 from bot.playground.dify.forms import FormStatus as AtDify
 from bot.playground.slack.faults import RateLimited, Refuse, ServerError
 from bot.playground.slack.state import Content
@@ -54,6 +57,17 @@ async def begun(stage: Stage) -> SavedEffect:
 async def add(stage: Stage, run: Run, *effects: Effect) -> None:
     """Have these effects carried out for a run."""
     await stage.parts.recorder.change(run.run_id, lambda run, now: Transition(run, effects))
+
+
+async def retried(stage: Stage, kind: str, times: int) -> None:
+    """Let time pass until an effect was tried again so often."""
+    for attempt in range(1, times + 1):
+        await stage.until(
+            lambda attempt=attempt: (
+                [(row.attempts, row.state) for row in stage.outbox() if row.kind == kind] == [(attempt, "pending")]
+            )
+        )
+        await stage.later(seconds=outbox.pause_before(attempt).total_seconds())
 
 
 def statuses(stage: Stage) -> list[int | None]:
@@ -152,6 +166,35 @@ async def test_a_run_whose_root_is_refused_is_not_started_and_its_starter_is_tol
     assert bot.requests("POST", "/workflows/run") == []
 
 
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [("not_in_channel", "invite the app"), ("is_archived", "invite the app"), ("token_revoked", "SLACK_BOT_TOKEN")],
+)
+async def test_what_a_person_can_put_right_in_slack_is_waited_for(
+    bot: Stage, logged: list[MutableMapping[str, Any]], code: str, remedy: str
+) -> None:
+    """The bot was removed from the channel, or its token was changed: no form and no result is lost."""
+    bot.workspace.faults.add("chat.postMessage", Refuse(code), when=lambda call: "thread_ts" in call)
+    run = await bot.in_status(await bot.ask(TWO_FORMS), RunStatus.PAUSED)
+    await bot.put_back("PostForm")
+    (warning,) = (entry for entry in logged if entry["event"] == "effect put back")
+    assert warning["log_level"] == "warning"
+    assert remedy in warning["remedy"]
+    await bot.later(seconds=1)
+    await bot.run_when(run.run_id, lambda run: run.forms[0].status is FormStatus.OPEN)
+    assert "First review" in bot.thread(run)[0].shown
+
+
+async def test_who_cannot_be_told_in_private_holds_up_nobody(bot: Stage) -> None:
+    """A note to one person is of the moment: it is not worth a lane that stands still."""
+    run = await bot.paused(TWO_FORMS)
+    bot.workspace.faults.add("chat.postEphemeral", Refuse("is_archived"))
+    await add(bot, run, do.TellCannotStop(run.starter_id), do.PostStuck())
+    await bot.workspace.wait_for(lambda: bot.workspace.find(thread=run.thread_ts, text="has not moved"))
+    await bot.settled()
+    assert [(row.kind, row.state) for row in bot.outbox()] == [("TellCannotStop", "failed")]
+
+
 async def test_what_slack_refuses_is_given_up_with_the_reason_and_blocks_nobody(bot: Stage) -> None:
     bot.workspace.faults.add("chat.postMessage", Refuse("invalid_arguments"), when=lambda call: "thread_ts" in call)
     run = await bot.in_status(await bot.ask(TWO_FORMS), RunStatus.PAUSED)
@@ -175,6 +218,104 @@ async def test_a_mistake_of_ours_holds_up_no_lane(bot: Stage, impossible: Effect
     ]
 
 
+@pytest.mark.parametrize(("status", "times"), [(429, 1), (500, outbox.FEW)], ids=["refused", "no answer"])
+async def test_a_stop_that_dify_does_not_take_is_told_and_holds_up_no_answer(
+    bot: Stage, status: int, times: int
+) -> None:
+    run = await bot.in_status(await bot.ask("slow topic=tea"), RunStatus.RUNNING)
+    bot.dify.fail_next("stop", status=status, times=times)
+    await bot.parts.decisions.stop(run.run_id, bot.workspace.person("ben").id, delivery="stop")
+    await retried(bot, "StopRun", times - 1)
+    await bot.told("ben", "Dify did not take the stop")
+    assert (await bot.store.run(run.run_id)).stop_requested_by is None
+    assert [(row.kind, row.state) for row in bot.outbox() if row.reason] == [("StopRun", "failed")]
+
+
+async def test_a_form_that_dify_refuses_to_read_for_good_holds_up_no_other(bot: Stage) -> None:
+    """Nothing can be learnt of it any more, and no other form of the run is sent before its fate is known."""
+    run = await bot.paused(TWO_FORMS)
+    bot.dify.lose_response("submit_form")
+    bot.dify.stop_worker()
+    bot.dify.fail_next("read_form", status=429, times=outbox.FEW)
+    await bot.choose(run, "no")
+    await retried(bot, "SettleForm", outbox.FEW - 1)
+    run = await bot.run_when(run.run_id, lambda run: not run.open_forms)
+    assert run.forms[0].status is FormStatus.VOID
+    await bot.told("ben", "did not count")
+
+
+class Mistaken(DifyClient):
+    """A client with a mistake."""
+
+    async def describe(self) -> AppDescription:
+        raise RuntimeError("a mistake")
+
+
+async def test_who_gave_a_command_that_cannot_be_checked_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.bootstrap.DifyClient", Mistaken)
+    async with open_stage(tmp_path) as stage, stage.working():
+        await stage.ask("quick topic=tea")
+        await stage.told("ann", "Nothing was started", "went wrong on my side")
+        await stage.settled()
+        assert [(row.kind, row.reason) for row in stage.outbox()] == [("CheckCommand", "a mistake")]
+
+
+class Clumsy(SlackGateway):
+    """A gateway that cannot post a root message."""
+
+    async def carry_out(self, effect: SlackEffect, run: Run | None, post_id: str, *, again: bool) -> str | None:
+        if isinstance(effect, do.PostRoot):
+            raise RuntimeError("a mistake")
+        return await super().carry_out(effect, run, post_id, again=again)
+
+
+async def test_who_started_a_run_whose_root_message_cannot_be_posted_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.bootstrap.SlackGateway", Clumsy)
+    async with open_stage(tmp_path) as stage, stage.working():
+        run_id = await stage.ask("quick topic=tea")
+        await stage.told("ann", "I could not start", "Nothing was sent to Dify")
+        await stage.in_status(run_id, RunStatus.FAILED)
+
+
+async def test_an_answer_to_a_run_that_ended_meanwhile_is_not_sent(stage: Stage) -> None:
+    """Dify would answer 200 to it (recording 44), and the form would be called answered."""
+    async with stage.working():
+        run = await stage.paused(TWO_FORMS)
+        await stage.settled()
+    await stage.choose(run, "no")
+    await stage.parts.recorder.record(run.run_id, saw.RunFinished(RunStatus.STOPPED))
+    async with stage.working():
+        await stage.told("ben", "did not count")
+        await stage.settled()
+    run = await stage.store.run(run.run_id)
+    assert run.forms[0].status is FormStatus.VOID
+    assert stage.submits() == []
+
+
+async def test_a_form_message_that_was_deleted_is_posted_anew_once(bot: Stage) -> None:
+    """The bot goes on with the new message."""
+    run = await bot.paused(TWO_FORMS)
+    bot.workspace.delete(bot.thread(run)[0])
+    await add(bot, run, do.RefreshForm(run.forms[0].form_id))
+    before = run.forms[0].message_ts
+    run = await bot.run_when(run.run_id, lambda run: run.forms[0].message_ts != before)
+    await bot.settled()
+    assert [message.ts for message in bot.thread(run) if not message.deleted] == [run.forms[0].message_ts]
+
+
+async def test_the_text_of_a_segment_has_one_message(bot: Stage) -> None:
+    """A stream that was opened anew tells of its first text once more."""
+    run = await bot.in_status(await bot.ask("slow topic=tea"), RunStatus.RUNNING)
+    await add(bot, run, do.PostAnswer(), do.PostAnswer())
+    await bot.settled()
+    run = await bot.store.run(run.run_id)
+    assert [message.ts for message in bot.thread(run)] == [run.answer_ts]
+
+
 # --- after a crash ---------------------------------------------------------------------------------------------------
 
 
@@ -195,6 +336,36 @@ async def test_an_interrupted_start_is_not_sent_again(stage: Stage) -> None:
         await stage.settled()
     assert stage.requests("POST", "/workflows/run") == []
     assert stage.outbox() == []
+
+
+async def test_a_start_that_waited_for_a_stream_goes_out_in_the_next_process(tmp_path: Path) -> None:
+    """Nothing of it was sent, so nothing about it is unconfirmed. The end does not wait for its turn either."""
+    async with open_stage(tmp_path, dify_max_streams=1) as stage:
+        async with stage.working():
+            await stage.in_status(await stage.ask("slow topic=tea"), RunStatus.RUNNING)
+            waiting = await stage.ask("quick topic=tea")
+            await stage.until(lambda: [row.kind for row in stage.outbox() if row.state == "held"] == ["StartRun"])
+        assert (await stage.store.run(waiting)).status is RunStatus.STARTING
+        async with stage.working():
+            await stage.in_status(waiting, RunStatus.SUCCEEDED)
+        assert len(stage.requests("POST", "/workflows/run")) == 2
+
+
+async def test_no_row_keeps_the_bot_from_starting(stage: Stage, logged: list[MutableMapping[str, Any]]) -> None:
+    """Neither an effect nor a run of another version: what cannot be read is logged and left alone."""
+    async with stage.working():
+        run = await stage.in_status(await stage.ask("slow topic=tea"), RunStatus.RUNNING)
+        await stage.settled()
+    await add(stage, run, do.SubmitForm("nobody"), do.RefreshRoot())
+    await stage.store.claim_effects(stage.clock.now(), 10)
+    with stage.sql() as database:
+        database.execute("UPDATE runs SET mode = 'dream'")
+    async with stage.working():
+        run_id = await stage.ask("quick topic=tea")
+        await stage.in_status(run_id, RunStatus.SUCCEEDED)
+        await stage.settled()
+    assert [(row.kind, row.state) for row in stage.outbox()] == [("SubmitForm", "failed"), ("RefreshRoot", "failed")]
+    assert [entry["run"] for entry in logged if "look failed" in entry["event"]] == [run.run_id]
 
 
 @pytest.mark.parametrize("arrived", [True, False], ids=["Dify took it", "it never went out"])
