@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from bot.core.model import FormStatus, RunStatus
-from bot.errors import StoreError
+from bot.errors import StoreError, UnknownHere
 from tests.services.stage import Stage
 
 TWO_FORMS = "two_forms topic=tea"
@@ -138,12 +138,15 @@ async def test_what_is_not_saved_is_not_decided(bot: Stage) -> None:
     assert (await bot.store.run(run.run_id)).forms[0].status is FormStatus.OPEN
 
 
-async def test_a_form_or_run_that_the_bot_does_not_know_is_an_error_of_its_own(bot: Stage) -> None:
+async def test_a_run_form_or_user_action_that_the_bot_does_not_know_is_an_error_of_its_own(bot: Stage) -> None:
     run = await bot.paused(TWO_FORMS)
-    with pytest.raises(KeyError):
+    with pytest.raises(UnknownHere):
         await bot.choose(run, "no", form_id="nobody")
-    with pytest.raises(KeyError):
+    with pytest.raises(UnknownHere):
+        await bot.choose(run, "maybe")
+    with pytest.raises(UnknownHere):
         await bot.parts.decisions.stop("nobody", "U1", delivery="stop")
+    assert (await bot.store.run(run.run_id)).forms[0].status is FormStatus.OPEN
 
 
 @pytest.mark.parametrize(

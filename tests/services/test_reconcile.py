@@ -12,7 +12,12 @@ import pytest
 from bot.core.model import FormStatus, Run, RunStatus
 from bot.core.ports import RunDetail
 from bot.dify.client import DifyClient
+from bot.playground.dify import Dify as DifySimulator
+from bot.playground.dify import DifyServer
+from bot.playground.dify.apps import two_forms
 from bot.playground.dify.graph import App, End, HumanInput, Llm, action
+from bot.services.limits import AT_ONCE
+from bot.settings import AppSettings
 from tests.services.stage import SPEED, Stage, open_stage
 
 TWO_FORMS = "two_forms topic=tea"
@@ -216,6 +221,30 @@ async def test_people_are_told_once_that_a_run_does_not_move_after_an_answer(bot
     await bot.later(seconds=POLL)
     await bot.in_status(run.run_id, RunStatus.SUCCEEDED)
     assert [each.status for each in bot.submits()] == [200]
+
+
+async def test_a_server_that_does_not_answer_holds_up_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the looks at the runs of another, nor the commands for it."""
+    monkeypatch.setattr("bot.bootstrap.DRAIN", 0)
+    app = writer(0.01)
+    other = DifySimulator([app], speed=SPEED)
+    async with DifyServer(other) as server, open_stage(tmp_path, [two_forms()]) as first:
+        there = {app.name: AppSettings(api_key=app.key, base_url=server.base_url)}
+        first.settings = first.settings.with_apps({**first.settings.apps, **there})
+        async with first.reopened(*first.settings.apps) as stage, stage.working():
+            for _ in range(AT_ONCE):
+                await stage.paused(TWO_FORMS)
+            run = await stage.paused("writer")
+            stage.dify.delay_next("run_detail", 3000, times=AT_ONCE)
+            stage.dify.delay_next("info", 3000, times=AT_ONCE)
+            for _ in range(AT_ONCE):
+                await stage.ask(TWO_FORMS)
+            await stage.paused("writer")
+            await other.answer_elsewhere(other.open_forms()[0], "yes", {})
+            await other.wait_for(lambda: [each for each in other.runs.values() if each.status.ended])
+            stage.clock.advance(seconds=POLL)
+            await stage.in_status(run.run_id, RunStatus.SUCCEEDED)
+            assert len([each for each in stage.requests("GET", "/workflows/run/") if each.status is None]) == AT_ONCE
 
 
 # --- runs that execute -----------------------------------------------------------------------------------------------

@@ -25,13 +25,13 @@ TWO_FORMS = "two_forms topic=tea"
 Stream = AbstractAsyncContextManager[AsyncIterator[StreamEvent]]
 
 
-def talker() -> App:
-    """A form, then a text that takes ten seconds to be written here."""
+def talker(seconds: float = 10) -> App:
+    """A form, then a text that takes so long to be written here."""
     return App(
         name="talker",
         nodes=(
             HumanInput("ask", "Ask", content="Shall I?", inputs=(), actions=(action("yes", "Yes"),)),
-            Llm("talk", "Talk", "Once upon a time " + "and so on " * 1000, seconds=10 * SPEED),
+            Llm("talk", "Talk", "Once upon a time " + "and so on " * 1000, seconds=seconds * SPEED),
             End("end", "End", {"story": ("talk", "text")}),
         ),
         edges=("start -> ask", "ask.yes -> talk -> end"),
@@ -198,6 +198,33 @@ async def test_a_stopped_run_is_what_run_detail_calls_it(bot: Stage) -> None:
     run = await bot.in_status(run.run_id, RunStatus.STOPPED)
     await bot.reads(bot.root(run), "Stopped by")
     assert len(bot.requests("POST", "/stop")) == 1
+
+
+async def test_a_run_whose_reader_died_is_followed_anew(bot: Stage, logged: list[MutableMapping[str, Any]]) -> None:
+    """At once, not at the next look that is due."""
+    broken = iter([True])
+
+    def break_once(transition: Transition) -> None:
+        if transition.run.status is RunStatus.RUNNING and next(broken, False):
+            raise RuntimeError("a mistake")
+
+    bot.parts.recorder.watch(break_once)
+    await bot.in_status(await bot.ask("slow topic=tea"), RunStatus.SUCCEEDED)
+    assert events_requests(bot) == [200]
+    assert [entry["log_level"] for entry in logged if entry["event"] == "a stream's reader died"] == ["error"]
+
+
+async def test_text_that_is_shown_is_not_overwritten_by_the_rest_of_it(tmp_path: Path) -> None:
+    """A stream that is opened in the middle of a text tells nothing of its beginning."""
+    async with open_stage(tmp_path, [talker(2)]) as stage, stage.working():
+        run = await stage.paused("talker")
+        stage.dify.drop_stream(after_events=20)
+        await stage.choose(run, "yes")
+        text = await stage.workspace.wait_for(lambda: stage.workspace.find(thread=run.thread_ts, text="Once upon"))
+        await stage.dify.wait_for(lambda: events_requests(stage) == [200, 200])
+        run = await stage.in_status(run.run_id, RunStatus.SUCCEEDED)
+        await stage.settled()
+        assert [version.shown for version in text.history if "Once upon" not in version.shown] == []
 
 
 async def test_a_reader_that_dies_is_logged_and_gives_its_place_back(
