@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from slack_sdk.models.blocks import (
@@ -20,7 +21,7 @@ from slack_sdk.models.blocks import (
 from bot.core.model import ButtonStyle, FileField, Form, FormInput, FormStatus, Paragraph, Run, Select
 from bot.slack import ids, mrkdwn
 from bot.slack.fields import MAX_OPTION, Menu, Shown, TextField, current, shown_fields
-from bot.slack.form_layout import BUTTONS_PER_BLOCK, Slot, Spot, layout, slots
+from bot.slack.form_layout import BUTTONS_PER_BLOCK, Layout, Slot, Spot, layout, slots
 from bot.slack.form_overflow import overflowing_fields, overflowing_text
 from bot.slack.form_room import MAX_HINT, MAX_LABEL, button_room, hint_room, long_titles, titles_fit, value_room
 from bot.slack.message import Message, context, label, markdown, markdown_messages, quote, section
@@ -29,6 +30,7 @@ from bot.slack.outcome import outcome
 _OPTIONS_PER_GROUP = 100  # slack-platform §2.2
 _MAX_FIELDS = 40
 _MAX_UNCHANGED = 100
+_TAKEN_BY_DIFY = (FormStatus.SUBMITTED, FormStatus.ANSWERED_ELSEWHERE)
 
 ASKS = "{starter} is asked to decide: {title}"
 LONG_FORM = "The whole text stands in the messages above."
@@ -54,6 +56,8 @@ NO_FILES_YET = "📎 {label}: files cannot be given in Slack yet; it is sent wit
 KEEPS = "Empty keeps the {size:,} characters of now: {start}"
 TYPE_OPTION = "Enter one of the options listed in the thread."
 UNCHANGED = "(unchanged) {start}"
+REST = "and {count:,} more characters"
+REST_IN_DIFY = "and {count:,} more characters; Dify has them all"
 
 
 def form_messages(run: Run, form: Form) -> tuple[Message, ...]:
@@ -75,9 +79,9 @@ def form_message(run: Run, form: Form) -> Message:
     return Message(f"{title}: {result}", _closed_blocks(form, title, result))
 
 
-def _filled(form: Form, fill: Callable[[Slot], Iterable[Block]]) -> Iterator[Block]:
+def _filled(form: Form, placed: Layout, fill: Callable[[Slot], Iterable[Block]]) -> Iterator[Block]:
     """Put text and fields together."""
-    placed, named = layout(form), slots(form)
+    named = slots(form)
     if not placed.whole:
         yield context(LONG_FORM)
     for part in placed.parts:
@@ -103,7 +107,7 @@ def _open_blocks(run: Run, form: Form, summary: str) -> tuple[Block, ...]:
     def fill(slot: Slot) -> Iterable[Block]:
         return [] if obstacle else [_field(form, slot, shown.get(slot.field.name))]
 
-    return (section(f"📝 {summary}"), *_filled(form, fill), *ending)
+    return (section(f"📝 {summary}"), *_filled(form, layout(form), fill), *ending)
 
 
 def _obstacle(form: Form) -> str | None:
@@ -198,25 +202,42 @@ def _buttons(run: Run, form: Form) -> Iterable[Block]:
 
 def _closed_blocks(form: Form, title: str, result: str) -> tuple[Block, ...]:
     values = form.submission.values if form.submission and len(form.inputs) <= _MAX_FIELDS else {}
+    read = {field.name: _readable(form, field, values[field.name]) for field in form.inputs if field.name in values}
+    placed = layout(form)
+    room = value_room(form, placed.size, (len(mrkdwn.escape(text)) for text in read.values()))
 
     def given(slot: Slot) -> Iterable[Block]:
-        if slot.field.name in values:
-            yield quote(slot.label, _readable_value(slot.field, values[slot.field.name], value_room(form)))
+        if text := read.get(slot.field.name):
+            beginning = mrkdwn.shorten(text, room)
+            yield quote(slot.label, beginning, "" if beginning == text else _rest(form, len(text) - len(beginning) + 1))
 
-    return (section(f"📝 {title}"), *_filled(form, given), section(result))
+    return (section(f"📝 {title}"), *_filled(form, placed, given), section(result))
 
 
-def _readable_value(field: FormInput, value: Any, room: int) -> str:
+def _readable(form: Form, field: FormInput, value: Any) -> str:
     if value in ("", None):
         return "(left empty)"
     if value == []:
         return "(no files)"
     if not isinstance(value, str):
-        return mrkdwn.shorten(json.dumps(value, ensure_ascii=False), room)
-    # A default is often the very text that the form asks about, and stands above already.
-    if isinstance(field, Paragraph) and value.strip() and mrkdwn.clean(value) == mrkdwn.clean(field.default):
-        return mrkdwn.shorten(UNCHANGED.format(start=_first_words(value)), min(room, _MAX_UNCHANGED))
-    return mrkdwn.shorten(mrkdwn.clean(value).strip(), room) or "(blank)"
+        return json.dumps(value, ensure_ascii=False)
+    text = mrkdwn.clean(value).strip()
+    if not isinstance(field, Paragraph) or not text or mrkdwn.clean(value) != mrkdwn.clean(field.default):
+        return text or "(blank)"
+    if _stands_above(form, field):
+        return mrkdwn.shorten(UNCHANGED.format(start=_first_words(value)), _MAX_UNCHANGED)
+    return UNCHANGED.format(start=text)
+
+
+def _stands_above(form: Form, field: Paragraph) -> bool:
+    """Say whether the thread shows a default anyway: it is often the very text that the form asks about."""
+    kept = shown_fields(replace(form, submission=None)).get(field.name)
+    is_posted = isinstance(kept, TextField) and bool(kept.kept) and _obstacle(form) is None
+    return is_posted or mrkdwn.clean(field.default).strip() in mrkdwn.clean(form.content)
+
+
+def _rest(form: Form, count: int) -> str:
+    return (REST_IN_DIFY if form.status in _TAKEN_BY_DIFY else REST).format(count=count)
 
 
 def _first_words(text: str) -> str:

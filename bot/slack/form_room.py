@@ -7,6 +7,8 @@ changes while a form is answered.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from bot.core.model import FileField, Form, FormInput, Select
 from bot.slack import mrkdwn
 from bot.slack.fields import FIELDS_SHARE, MAX_OPTION, MAX_PREFILL
@@ -15,6 +17,7 @@ MAX_BUTTON = 75  # slack-platform §2.2
 MAX_LABEL, _MIN_LABEL, _LABELS_SHARE = 150, 20, 1_200
 MAX_HINT, _MIN_HINT, _HINTS_SHARE = 150, 46, 1_840
 _MAX_VALUE, _MIN_VALUE, _VALUES_SHARE = 600, 60, 4_000
+"""What is set aside for the values at least; they get all that the text leaves them."""
 _MIN_BUTTON, _BUTTONS_SHARE = 20, 1_500
 _TITLES_SHARE = 1_000
 
@@ -33,9 +36,16 @@ def hint_room(form: Form) -> int:
     return _each(form, _MIN_HINT, MAX_HINT, _HINTS_SHARE)
 
 
-def value_room(form: Form) -> int:
-    """Return how long a value may be once it takes the place of its field."""
-    return _each(form, _MIN_VALUE, _MAX_VALUE, _VALUES_SHARE)
+def value_room(form: Form, text_size: int, sizes: Iterable[int]) -> int:
+    """Return how long each value may be once all of them, of these sizes, take the places of their fields.
+
+    A note on what is missing takes the place of a hint. What short values leave goes to the long ones.
+    """
+    room = _MESSAGE_SHARE - _AROUND_SHARE - text_size - len(form.inputs) * (label_room(form) + hint_room(form))
+    waiting = sorted(sizes, reverse=True)
+    while len(waiting) > 1 and waiting[-1] <= room // len(waiting):
+        room -= waiting.pop()
+    return room // max(len(waiting), 1)
 
 
 def button_room(form: Form) -> int:
@@ -46,7 +56,7 @@ def button_room(form: Form) -> int:
 def text_room(form: Form) -> int:
     """Return how long the builder's text may be."""
     fields = sum(_field_room(field) for field in form.inputs)
-    values = len(form.inputs) * value_room(form)
+    values = len(form.inputs) * _each(form, _MIN_VALUE, _MAX_VALUE, _VALUES_SHARE)
     labels = len(form.inputs) * (label_room(form) + hint_room(form))
     buttons = len(form.user_actions) * button_room(form)
     titles = min(_titles_size(form), _TITLES_SHARE)

@@ -91,12 +91,17 @@ def label(text: str, limit: int, otherwise: str = "–") -> PlainTextObject:
     return PlainTextObject(text=shorten(" ".join(clean(text).split()), limit) or otherwise, emoji=False)
 
 
-def quote(title: str, value: str) -> RichTextBlock:
-    """Return a value under its title. Rich text shows untrusted text as it is (slack-platform §6.1)."""
-    bold = RichTextElementParts.TextStyle(bold=True)
+def quote(title: str, value: str, note: str = "") -> RichTextBlock:
+    """Return a value between its title and a note on it.
+
+    Rich text shows untrusted text as it is (slack-platform §6.1).
+    """
+    bold, italic = RichTextElementParts.TextStyle(bold=True), RichTextElementParts.TextStyle(italic=True)
+    below = [RichTextSectionElement(elements=[RichTextElementParts.Text(text=note, style=italic)])] if note else []
     return _rich_text(
         RichTextSectionElement(elements=[RichTextElementParts.Text(text=title, style=bold)]),
         RichTextQuoteElement(elements=[RichTextElementParts.Text(text=value)]),
+        *below,
     )
 
 

@@ -454,7 +454,7 @@ def test_an_expired_form_says_when() -> None:
 
 
 def test_the_values_given_stay_readable() -> None:
-    """Where their fields were: as they are, long ones shortened, no control sequence obeyed."""
+    """Where their fields were: as they are, and no control sequence obeyed."""
     inputs = (Paragraph("a"), Paragraph("b"), Paragraph("c"), FileField("d", many=True))
     values = {"a": "*as* <!channel> is", "b": "", "c": "x" * 5_000, "d": []}
     form = make_form(
@@ -464,18 +464,76 @@ def test_the_values_given_stay_readable() -> None:
         submission=make_submission(values=values),
     )
     message = shown(form)
-    quotes = [quote["elements"][0]["text"] for quote in elements(message, "rich_text_quote")]
-    assert quotes == ["*as* <!channel> is", "(left empty)", "x" * 599 + "…", "(no files)"]
+    assert quoted(message) == ["*as* <!channel> is", "(left empty)", "x" * 5_000, "(no files)"]
     assert not pings(message) - {"U2"}
 
 
-def test_a_default_that_nobody_changed_is_not_repeated() -> None:
-    """It is often the text that the form is about; what was changed stays readable."""
+def decided(status: FormStatus = FormStatus.SUBMITTED, content: str = "", **values: str) -> Message:
+    """Return the message of a form that was answered with these values."""
+    inputs = tuple(Paragraph(name) for name in values)
+    answer = make_submission(values=values)
+    return shown(make_form(content=content, inputs=inputs, status=status, submission=answer))
+
+
+def quoted(message: Message) -> list[str]:
+    """Return the values that a message shows."""
+    return [quote["elements"][0]["text"] for quote in elements(message, "rich_text_quote")]
+
+
+def test_long_values_share_what_the_text_and_the_short_ones_leave() -> None:
+    """Some 10,000 characters of a message that holds little else."""
+    first, note, last = quoted(decided(a="a" * 20_000, b="short", c="c" * 20_000))
+    assert note == "short"
+    assert len(first) == len(last) > 4_500
+    (alone,) = quoted(decided(content="word " * 1_000, a="a" * 20_000))
+    assert len(alone) > 5_000
+
+
+@pytest.mark.parametrize(
+    ("status", "note"),
+    [
+        (FormStatus.SUBMITTING, "and {:,} more characters"),
+        (FormStatus.SUBMITTED, "and {:,} more characters; Dify has them all"),
+        (FormStatus.TIMED_OUT, "and {:,} more characters"),
+    ],
+)
+def test_what_of_a_value_does_not_fit_is_counted(status: FormStatus, note: str) -> None:
+    """And only what Dify took is called its own; a value that fits has no note."""
+    message = decided(status, a="a" * 200_000)
+    (value,) = quoted(message)
+    assert note.format(200_000 - value.count("a")) in texts(message).split("\n")
+    assert "more characters" not in texts(decided(status, a="a" * 9_000))
+
+
+def test_a_default_that_nobody_changed_and_that_stands_nowhere_else_is_shown_whole() -> None:
+    """Its field showed it, and is gone."""
+    inputs = (Paragraph("draft", "word " * 500),)
+    answer = make_submission(values={"draft": "word " * 500})
+    form = make_form(content="", inputs=inputs, status=FormStatus.SUBMITTED, submission=answer)
+    assert quoted(shown(form)) == ["(unchanged) " + ("word " * 500).strip()]
+
+
+@pytest.mark.parametrize(("draft", "content"), [("word " * 500, "{}"), ("word " * 1_000, "")])
+def test_a_default_that_nobody_changed_is_not_repeated(draft: str, content: str) -> None:
+    """The builder's text has it, or a message above the form since it was too long for its field."""
+    inputs = (Paragraph("draft", draft),)
+    answer = make_submission(values={"draft": draft})
+    form = make_form(content=content.format(draft), inputs=inputs, status=FormStatus.OPEN)
+    assert any(draft.strip() in texts(message) for message in form_messages(run_of(form), form))
+    (value,) = quoted(shown(replace(form, status=FormStatus.SUBMITTED, submission=answer)))
+    assert value.startswith("(unchanged) word word")
+    assert len(value) <= 100
+
+
+def test_the_values_that_somebody_changed_are_told_from_the_others() -> None:
+    """Line ends make no difference."""
     draft = "Dear <all>,\r\n\r\n" + "the canteen is closed. " * 40
     inputs = (Paragraph("draft", draft), Paragraph("note", "As planned."), Paragraph("title", "Canteen"))
     values = {"draft": draft.replace("\r\n", "\n"), "note": "As planned!", "title": "Canteen"}
-    form = make_form(content="", inputs=inputs, status=FormStatus.SUBMITTED, submission=make_submission(values=values))
-    draft_quote, *quotes = [quote["elements"][0]["text"] for quote in elements(shown(form), "rich_text_quote")]
+    form = make_form(
+        content=draft, inputs=inputs, status=FormStatus.SUBMITTED, submission=make_submission(values=values)
+    )
+    draft_quote, *quotes = quoted(shown(form))
     assert draft_quote.startswith("(unchanged) Dear <all>, the canteen is closed.")
     assert len(draft_quote) <= 100
     assert quotes == ["As planned!", "(unchanged) Canteen"]
