@@ -53,6 +53,7 @@ _SWITCH = {
 }
 _FILE_TYPES = frozenset({"file", "file-list"})
 _QUERY = StartInput(variable="query", label="the message to the app", type="paragraph", required=True)
+_JSON_EXAMPLE = '{"key": "value"}'
 _MOST_LISTED = 10
 _MOST_CITED = 60
 
@@ -89,6 +90,26 @@ class ParsedCommand:
         """Whether the person asks how to use the command."""
         return self.app is not None and self.app.casefold() == "help"
 
+    @property
+    def help_about(self) -> str | None:
+        """The app whose inputs the person asks for: `help APP` or `APP help`."""
+        if self.app is None or self.pairs or len(self.stray) != 1:
+            return None
+        if self.wants_help:
+            return self.stray[0]
+        return self.app if self.stray[0].casefold() == "help" else None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The app that a command speaks of, and the command as it reads then."""
+
+    app: str | None
+    """None where it cannot be told."""
+    parsed: ParsedCommand
+    problems: tuple[str, ...] = ()
+    """Why the app is a guess or cannot be told."""
+
 
 @dataclass(frozen=True, slots=True)
 class CheckedStart:
@@ -102,7 +123,7 @@ class CheckedStart:
 class NotStartable:
     """Every problem of a command, a sentence each, and the command as it would be right.
 
-    `corrected` keeps each right value; it is None where no command can be right.
+    `corrected` keeps each value that can be read; it is None where no command can be right.
     """
 
     problems: tuple[str, ...]
@@ -124,7 +145,7 @@ class _Unfit:
 
     problem: str
     text: str | None
-    """What to write instead, if anything can be written."""
+    """What to write instead, where that can be told."""
 
 
 # --- reading -------------------------------------------------------------------------------------------------------
@@ -193,41 +214,66 @@ def _quoted(value: str) -> str:
 # --- checking ------------------------------------------------------------------------------------------------------
 
 
-def choose_app(parsed: ParsedCommand, app_names: Sequence[str], command_name: str) -> str | NotStartable:
-    """Return the configured app that the command speaks of; its name may be left out where there is only one."""
-    only = app_names[0] if len(app_names) == 1 else None
-    if parsed.app is None:
-        return only or NotStartable((f"Say which app to start: {_listed(app_names, 'or')}.",))
+def choose_app(parsed: ParsedCommand, app_names: Sequence[str]) -> Choice:
+    """Find the configured app that the command speaks of; its name may be left out where there is only one."""
+    word = parsed.app or ""
     for name in app_names:
-        if name.casefold() == parsed.app.casefold():
-            return name
-    near = _nearest(parsed.app, app_names)
-    hint = f"did you mean {near}?" if near else f"there is {_listed(app_names, 'and')}."
-    meant = near or only
-    return NotStartable(
-        (f"There is no app {_cited(parsed.app)}: {hint}",),
-        meant and write(command_name, meant, ((pair.key, pair.meant) for pair in parsed.pairs)),
-    )
+        if name.casefold() == word.casefold():
+            return Choice(name, parsed)
+    if near := _nearest(word, app_names):
+        return Choice(near, parsed, (f"There is no app {_cited(word)}: did you mean {near}?",))
+    if len(app_names) == 1:
+        # Not meant as a name at all.
+        words = (word, *parsed.stray) if word else parsed.stray
+        return Choice(app_names[0], ParsedCommand(None, words, parsed.pairs))
+    if word:
+        return Choice(None, parsed, (f"There is no app {_cited(word)}: there is {_listed(app_names, 'and')}.",))
+    return Choice(None, parsed, (f"Say which app to start: {_listed(app_names, 'or')}.",))
 
 
-def check(parsed: ParsedCommand, app: AppDescription, command_name: str, app_name: str) -> CheckedStart | NotStartable:
-    """Check a command against what the app accepts.
+def only_fit(parsed: ParsedCommand, apps: Mapping[str, AppDescription]) -> str | None:
+    """Return the name of the one app that takes every key of the command; None where more do, or none."""
+    keys = {pair.key for pair in parsed.pairs}
+    fits = [name for name, app in apps.items() if keys <= _expected(app).keys()]
+    return fits[0] if keys and len(fits) == 1 else None
+
+
+def check(
+    parsed: ParsedCommand, app: AppDescription, command_name: str, app_name: str, known: Sequence[str] = ()
+) -> CheckedStart | NotStartable:
+    """Check a command against what the app accepts; problems that are `known` already are told before the others.
 
     A Chatflow takes its first message as the value of `query`; a start input of that name gets the same text.
     """
     expected = _expected(app)
-    texts, problems = _gather(parsed, app, app_name)
+    texts, slips = _gather(parsed, app, app_name)
+    problems = (*known, *slips)
     outcome = {name: _read(field, texts.get(name)) for name, field in expected.items()}
     unfit = [each for each in outcome.values() if isinstance(each, _Unfit)]
     if problems or unfit:
         texts = {name: each.text for name, each in outcome.items() if each and each.text is not None}
-        hopeless = any(field.type in _FILE_TYPES and _must_be_given(field) for field in expected.values())
-        corrected = None if hopeless else write(command_name, app_name, texts.items())
+        corrected = None if _is_hopeless(app) else write(command_name, app_name, texts.items())
         return NotStartable((*problems, *(each.problem for each in unfit)), corrected)
     values = {name: each.value for name, each in outcome.items() if isinstance(each, _Fit)}
     query = values[_QUERY.variable] if app.mode is AppMode.CHATFLOW else ""
     declared = {field.variable for field in app.start_inputs}
     return CheckedStart({name: value for name, value in values.items() if name in declared}, query)
+
+
+def inputs(app: AppDescription) -> tuple[str, ...]:
+    """Describe every value that the app takes, in a line each."""
+    return tuple(f"{_named(field)}: {_kind(field)}; {_need(field)}." for field in _expected(app).values())
+
+
+def example(app: AppDescription, command_name: str, app_name: str) -> str | None:
+    """Return a command with everything that the app needs; None where no command can give it."""
+    needed = ((name, _example(field)) for name, field in _expected(app).items() if _must_be_given(field))
+    return None if _is_hopeless(app) else write(command_name, app_name, needed)
+
+
+def has_placeholder(command: str) -> bool:
+    """Tell whether a written command has a value that is still to be filled in."""
+    return any(pair.value == PLACEHOLDER for pair in parse(command).pairs)
 
 
 def _expected(app: AppDescription) -> dict[str, StartInput]:
@@ -238,10 +284,12 @@ def _expected(app: AppDescription) -> dict[str, StartInput]:
 def _gather(parsed: ParsedCommand, app: AppDescription, app_name: str) -> tuple[dict[str, str], list[str]]:
     """Return the text meant for each start input, and what is wrong with the way it was written."""
     expected = _expected(app)
-    problems = [f"{_cited(word)} stands alone: write every value as key=value." for word in parsed.stray]
+    problems: list[str] = []
     texts: dict[str, str] = {}
-    if parsed.stray and app.mode is AppMode.CHATFLOW:
-        texts[_QUERY.variable] = " ".join(parsed.stray)
+    if words := " ".join(parsed.stray):
+        problems.append(f"{_cited(words)} stands alone: write every value as key=value.")
+        if app.mode is AppMode.CHATFLOW:
+            texts[_QUERY.variable] = words
     free = [name for name in expected if all(pair.key != name for pair in parsed.pairs)]
     seen: set[str] = set()
     for pair in parsed.pairs:
@@ -285,6 +333,12 @@ def _must_be_given(field: StartInput) -> bool:
     return field.required or unusable_default
 
 
+def _is_hopeless(app: AppDescription) -> bool:
+    """Whether the app needs what no command can give it."""
+    needed = [field for field in _expected(app).values() if _must_be_given(field)]
+    return any(field.type in _FILE_TYPES or (field.type == "select" and not field.options) for field in needed)
+
+
 def _read(field: StartInput, text: str | None) -> _Fit | _Unfit | None:
     """Read the text given for a start input; None where nothing is to be sent for it."""
     if field.type in _FILE_TYPES:
@@ -296,7 +350,12 @@ def _read(field: StartInput, text: str | None) -> _Fit | _Unfit | None:
         return _Unfit(f"{_named(field)} is missing{choices}.", _example(field))
     if text is None or (not text.strip() and field.type in _TYPED):
         return None
-    return _TYPED.get(field.type, _read_text)(field, text)
+    found = _TYPED.get(field.type, _read_text)(field, text)
+    if isinstance(found, _Fit) or found.text is not None:
+        return found
+    if _must_be_given(field):
+        return _Unfit(found.problem, _example(field))
+    return _Unfit(f"{found.problem} It may be left out.", None)
 
 
 def _read_text(field: StartInput, text: str) -> _Fit | _Unfit:
@@ -313,7 +372,7 @@ def _read_option(field: StartInput, text: str) -> _Fit | _Unfit:
         return _Fit(text, text)
     near = _nearest(text, field.options)
     hint = f"did you mean {near}?" if near else f"{_choices(field)}."
-    return _Unfit(f"{_cited(text)} is no option of {_named(field)}: {hint}", near or _example(field))
+    return _Unfit(f"{_cited(text)} is no option of {_named(field)}: {hint}", near)
 
 
 def _read_number(field: StartInput, text: str) -> _Fit | _Unfit:
@@ -323,14 +382,14 @@ def _read_number(field: StartInput, text: str) -> _Fit | _Unfit:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        return _Unfit(f"{_named(field)} must be a number, and {_cited(text)} is none.", PLACEHOLDER)
+        return _Unfit(f"{_named(field)} must be a number, and {_cited(text)} is none.", None)
     return _Fit(int(text) if _INTEGER.fullmatch(text) else number, text)
 
 
 def _read_switch(field: StartInput, text: str) -> _Fit | _Unfit:
     chosen = _SWITCH.get(text.casefold())
     if chosen is None:
-        return _Unfit(f"{_named(field)} must be true or false, and {_cited(text)} is neither.", _example(field))
+        return _Unfit(f"{_named(field)} must be true or false, and {_cited(text)} is neither.", None)
     return _Fit(chosen, text)
 
 
@@ -339,7 +398,7 @@ def _read_json_object(field: StartInput, text: str) -> _Fit | _Unfit:
     for candidate in (text, re.sub(f"[{_DOUBLE}]", '"', text)):
         if (value := _json_object(candidate)) is not None:
             return _Fit(value, text)
-    return _Unfit(f'{_named(field)} must be a JSON object, as in {{"key": "value"}}.', PLACEHOLDER)
+    return _Unfit(f"{_named(field)} must be a JSON object, as in {_JSON_EXAMPLE}.", None)
 
 
 def _json_object(text: str) -> dict[str, Any] | None:
@@ -371,6 +430,33 @@ def _example(field: StartInput) -> str:
             return first
         case _:
             return PLACEHOLDER
+
+
+def _kind(field: StartInput) -> str:
+    match field:
+        case StartInput(type="select"):
+            return _choices(field)
+        case StartInput(type="number"):
+            return "a number"
+        case StartInput(type="checkbox"):
+            return "true or false"
+        case StartInput(type="json_object"):
+            return f"a JSON object, as in {_JSON_EXAMPLE}"
+        case StartInput(type="file" | "file-list"):
+            return "a file, which cannot be given in a command yet"
+        case StartInput(max_length=int(most)):
+            return f"a text of at most {most} characters"
+        case _:
+            return "a text"
+
+
+def _need(field: StartInput) -> str:
+    if _must_be_given(field):
+        return "required"
+    if field.default in (None, ""):
+        return "optional"
+    default = field.default if isinstance(field.default, str) else json.dumps(field.default, ensure_ascii=False)
+    return f"optional, {_cited(default)} where it is left out"
 
 
 def _choices(field: StartInput) -> str:

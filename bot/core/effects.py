@@ -101,8 +101,18 @@ class TellNotStartable:
 
 
 @dataclass(frozen=True, slots=True)
+class TellInputs:
+    """Answer a command that asks what an app takes: a line for each input, and a command to copy."""
+
+    response_url: str
+    app: str
+    inputs: tuple[str, ...]
+    example: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CheckCommand:
-    """Check a command against the app's parameters, then save the run it asks for or tell what is wrong."""
+    """Check a command against the app's parameters, then save the run it asks for or the answer to it."""
 
     command: Command
 
@@ -145,6 +155,7 @@ SlackEffect = (
     | TellInvalid
     | TellCannotStop
     | TellNotStartable
+    | TellInputs
 )
 DifyEffect = CheckCommand | StartRun | StopRun | SubmitForm | SettleForm
 Effect = SlackEffect | DifyEffect

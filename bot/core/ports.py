@@ -91,7 +91,7 @@ class Slack(Protocol):
     async def carry_out(self, effect: SlackEffect, run: Run | None, post_id: str, *, again: bool) -> str | None:
         """Carry out an effect and return the `ts` of the message it posted, if any.
 
-        `run` is None only for `TellNotStartable`. `post_id` stands in the metadata of what is posted; `again` says
+        `run` is None only for the answers to commands. `post_id` stands in the metadata of what is posted; `again` says
         that an earlier try may have posted already: then the thread is searched for it first.
         """
 

@@ -20,7 +20,8 @@ def register(app: AsyncApp, command: str, desk: CommandDesk, new_id: Callable[[]
 
     async def handle_command(ack: AsyncAck, body: dict[str, Any]) -> None:
         payload = SlashCommand.model_validate(body)
-        if parse(payload.text).wants_help:
+        parsed = parse(payload.text)
+        if parsed.wants_help and parsed.help_about is None:
             await ack(notices.usage(command, desk.app_names))
             return
         await desk.take_in(

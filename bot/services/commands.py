@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Mapping
 
 from bot.core import command as grammar
 from bot.core import effects as do
-from bot.core.model import Command, Run
-from bot.core.ports import Clock, Dify, Store
+from bot.core.model import AppMode, Command, Run
+from bot.core.ports import AppDescription, Clock, Dify, Store
 from bot.errors import DifyError, DifyUnauthorized, DifyUnavailable
 from bot.services.limits import ServerLimits
 
@@ -50,18 +52,17 @@ class CommandDesk:
             self._wake()
 
     async def check(self, command: Command, *, done: int) -> None:
-        """Save the run that a command asks for, or the answer that says what is wrong with it.
+        """Save the run that a command asks for, or the answer to it: what is wrong with it, or what an app takes.
 
         Raises:
             StoreError: neither was saved.
         """
         now = self._clock.now()
-        wanted = await self._wanted(command)
-        if isinstance(wanted, Run):
-            await self._store.add_run(wanted, (do.PostRoot(),), now, done=done)
+        outcome = await self._outcome(command)
+        if isinstance(outcome, Run):
+            await self._store.add_run(outcome, (do.PostRoot(),), now, done=done)
         else:
-            answer = do.TellNotStartable(command.response_url, wanted.problems, wanted.corrected)
-            await self._store.add_effect(answer, now, done=done)
+            await self._store.add_effect(outcome, now, done=done)
 
     async def give_up(self, command: Command, reason: str, *, done: int) -> None:
         """Save that a command could not be checked, and the answer that says so.
@@ -72,23 +73,30 @@ class CommandDesk:
         answer = do.TellNotStartable(command.response_url, (WENT_WRONG,))
         await self._store.add_effect(answer, self._clock.now(), done=done, reason=reason)
 
-    async def _wanted(self, command: Command) -> Run | grammar.NotStartable:
+    async def _outcome(self, command: Command) -> Run | do.TellNotStartable | do.TellInputs:
         parsed = grammar.parse(command.text)
-        app = grammar.choose_app(parsed, self.app_names, command.name)
-        if isinstance(app, grammar.NotStartable):
-            return app
+        about = parsed.help_about
+        choice = grammar.choose_app(grammar.ParsedCommand(about) if about else parsed, self.app_names)
+        app = choice.app or await self._only_fit(parsed)
+        if app is None:
+            return do.TellNotStartable(command.response_url, choice.problems)
         try:
-            async with self._limits[app].checks:
-                description = await self._dify_of(app).describe()
+            description = await self._describe(app)
         except DifyError as exc:
-            return grammar.NotStartable((_why_not_described(app, exc),))
-        start = grammar.check(parsed, description, command.name, app)
+            return do.TellNotStartable(command.response_url, (*choice.problems, _why_not_described(app, exc)))
+        if about:
+            inputs, example = grammar.inputs(description), grammar.example(description, command.name, app)
+            return do.TellInputs(command.response_url, app, inputs, example)
+        start = grammar.check(choice.parsed, description, command.name, app, choice.problems)
         if isinstance(start, grammar.NotStartable):
-            return start
+            return do.TellNotStartable(command.response_url, start.problems, start.corrected)
+        return self._run(command, app, description.mode, start)
+
+    def _run(self, command: Command, app: str, mode: AppMode, start: grammar.CheckedStart) -> Run:
         return Run(
             run_id=command.command_id,
             app=app,
-            mode=description.mode,
+            mode=mode,
             team_id=command.team_id,
             channel_id=command.channel_id,
             starter_id=command.user_id,
@@ -101,10 +109,31 @@ class CommandDesk:
             response_url=command.response_url,
         )
 
+    async def _only_fit(self, parsed: grammar.ParsedCommand) -> str | None:
+        """Find the one app that takes every key of a command that does not say which it means."""
+        if not parsed.pairs:
+            return None
+        found = await asyncio.gather(*map(self._described, self.app_names))
+        described = zip(self.app_names, found, strict=True)
+        return grammar.only_fit(parsed, {app: description for app, description in described if description})
+
+    async def _described(self, app: str) -> AppDescription | None:
+        with contextlib.suppress(DifyError):
+            return await self._describe(app)
+        return None
+
+    async def _describe(self, app: str) -> AppDescription:
+        async with self._limits[app].checks:
+            return await self._dify_of(app).describe()
+
 
 def _why_not_described(app: str, exc: DifyError) -> str:
-    if isinstance(exc, DifyUnauthorized):
-        return f"Dify refuses the API key of {app}: ask whoever runs this bot to check it. Nothing was started."
-    if isinstance(exc, DifyUnavailable):
-        return "Dify does not answer just now. Nothing was started: try again in a minute."
-    return f"Dify cannot start {app}: {exc.message} Nothing was started."
+    match exc:
+        case DifyUnauthorized():
+            return f"Dify refuses the API key of {app}: ask whoever runs this bot to check it."
+        case DifyUnavailable(status=404):
+            return f"There is no Dify at the address that is set for {app}: ask whoever runs this bot to check it."
+        case DifyUnavailable():
+            return "Dify does not answer just now: try again in a minute."
+        case _:
+            return f"Dify cannot start {app}: {exc.message.removesuffix('.')}."

@@ -10,22 +10,8 @@ from bot.core.model import Progress, Run
 from bot.slack import notices
 from bot.slack.form import form_message, form_messages
 from bot.slack.message import Message
-from bot.slack.notices import NOT_SAVED, UNKNOWN_HERE, WENT_WRONG, usage
 from bot.slack.result import answer_message, replaces_answer, result_messages
 from bot.slack.root import root_message
-
-__all__ = [
-    "NOT_SAVED",
-    "UNKNOWN_HERE",
-    "WENT_WRONG",
-    "Post",
-    "Redraw",
-    "Rendered",
-    "Reply",
-    "Tell",
-    "render",
-    "usage",
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +56,11 @@ Rendered = Post | Redraw | Tell | Reply
 
 
 def render(effect: SlackEffect, run: Run | None, progress: Progress | None = None) -> Rendered:
-    """Render an effect for the run as it stands, doing what `progress` says; only `TellNotStartable` has no run."""
+    """Render an effect for the run as it stands, doing what `progress` says; the answers to commands have no run."""
     if isinstance(effect, do.TellNotStartable):
         return Reply(effect.response_url, notices.not_startable(effect.problems, effect.corrected))
+    if isinstance(effect, do.TellInputs):
+        return Reply(effect.response_url, notices.inputs(effect.app, effect.inputs, effect.example))
     assert run is not None, "this effect belongs to a run"
     match effect:
         case do.PostRoot():

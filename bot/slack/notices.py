@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from slack_sdk.models.blocks import Block
 
+from bot.core.command import has_placeholder
 from bot.core.model import Form, FormStatus, Run, RunStatus
 from bot.slack import mrkdwn
 from bot.slack.form_layout import labels
@@ -15,11 +16,11 @@ from bot.slack.outcome import action_title, outcome
 _MAX_PROBLEM = 500
 
 USAGE = (
-    '`{command} {app} key=value other="with spaces"` starts a run and follows it in a thread. '
-    "Where a value is missing or wrong, nothing is started and you get a corrected command to copy. {apps}"
+    '`{command} key=value other="with spaces"` starts {app} and follows it in a thread. '
+    "Where a value is missing or wrong, nothing is started and you get a corrected command to copy. {more}"
 )
-USAGE_OF_ONE = "The name of the app may be left out."
-USAGE_OF_MANY = "Apps: {names}."
+USAGE_OF_ONE = "`{command} help {app}` lists the values that it takes."
+USAGE_OF_MANY = "Apps: {names}. `{command} help {app}` lists the values that {app} takes."
 UNKNOWN_HERE = "I do not know this run or form any more, so nothing was changed. Start a new run if you still need one."
 NOT_SAVED = "I could not save that, so nothing was changed. Please try again in a moment."
 WENT_WRONG = "Something went wrong on my side. If nothing changes in the thread, please try again."
@@ -35,8 +36,18 @@ NOT_ALLOWED = (
 )
 _NOT_A_MEMBER_CODES = frozenset({"not_in_channel", "channel_not_found"})
 
+TOKEN_REFUSED = (
+    "I could not start {app}: my Slack token is not valid any more ({code}). Nothing was sent to Dify. "
+    "Tell whoever runs this bot."
+)
+_TOKEN_CODES = frozenset({"account_inactive", "invalid_auth", "not_authed", "token_expired", "token_revoked"})
+
 NOT_STARTABLE = "Nothing was started:"
 COPY = "This would work; copy it and change what you like:"
+FILL_IN = "Fill in the … and this works:"
+
+INPUTS = "{app} takes these values:"
+NO_INPUTS = "{app} takes no values."
 
 TOO_LATE = "Too late: {who} already chose {action} for {title} ({at}). {standing} Your answer was not sent."
 ALREADY_YOURS = "You already chose {action} for {title} ({at}). {standing} Only this first answer counts."
@@ -51,7 +62,8 @@ DID_NOT_COUNT = "Your answer to {title} did not count: {outcome}"
 STILL_OPEN = "{title} can no longer be answered: its run has ended. Your answer was not sent."
 REFUSED = (
     "Dify did not take your answer to {title}: “{reason}”.\n"
-    "Nothing was decided. The values you sent are still in the form: mend them and press a button again."
+    "Nothing was decided, and the values you sent are still in the form. "
+    "If Dify names a wrong one, mend it and press a button again; otherwise try again in a while."
 )
 INVALID = "Not sent yet; {title} needs a change:"
 INVALID_END = "Nothing was decided and what you entered is still in the form: mend it and press a button again."
@@ -75,8 +87,11 @@ STUCK = (
 def usage(command: str, app_names: Iterable[str]) -> str:
     """Return in mrkdwn how to use the slash command."""
     names = [mrkdwn.one_line(name) for name in app_names]
-    apps = USAGE_OF_ONE if len(names) == 1 else USAGE_OF_MANY.format(names=", ".join(names))
-    return USAGE.format(command=mrkdwn.one_line(command), app=names[0] if names else "APP", apps=apps)
+    command, app = mrkdwn.one_line(command), names[0]
+    if len(names) == 1:
+        return USAGE.format(command=command, app=app, more=USAGE_OF_ONE.format(command=command, app=app))
+    more = USAGE_OF_MANY.format(command=command, app=app, names=", ".join(names))
+    return USAGE.format(command=f"{command} {app}", app=app, more=more)
 
 
 def not_started(run: Run, code: str) -> Message:
@@ -85,6 +100,8 @@ def not_started(run: Run, code: str) -> Message:
         text = NOT_A_MEMBER
     elif code == "is_archived":
         text = ARCHIVED
+    elif code in _TOKEN_CODES:
+        text = TOKEN_REFUSED
     else:
         text = NOT_ALLOWED
     return _message(text.format(app=mrkdwn.bold(run.app), code=mrkdwn.one_line(code)))
@@ -93,9 +110,20 @@ def not_started(run: Run, code: str) -> Message:
 def not_startable(problems: Iterable[str], corrected: str | None) -> Message:
     """Tell what is wrong with a command, all of it, and one that would be right."""
     text = _listed(NOT_STARTABLE, problems)
-    if corrected is None:
-        return _message(text)
-    return _message(text, section(COPY), verbatim(mrkdwn.clean(corrected)))
+    return _message(text, *_offer(corrected))
+
+
+def inputs(app: str, lines: Collection[str], example: str | None) -> Message:
+    """Tell what an app takes, a line for each value, and a command that starts it."""
+    named = mrkdwn.bold(app)
+    text = _listed(INPUTS.format(app=named), lines)
+    return _message(text if lines else NO_INPUTS.format(app=named), *_offer(example))
+
+
+def _offer(command: str | None) -> Iterator[Block]:
+    if command is not None:
+        yield section(FILL_IN if has_placeholder(command) else COPY)
+        yield verbatim(mrkdwn.clean(command))
 
 
 def decided(run: Run, form: Form, user_id: str) -> Message:

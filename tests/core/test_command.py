@@ -13,11 +13,16 @@ from hypothesis import strategies as st
 from bot.core.command import (
     PLACEHOLDER,
     CheckedStart,
+    Choice,
     NotStartable,
     Pair,
     ParsedCommand,
     check,
     choose_app,
+    example,
+    has_placeholder,
+    inputs,
+    only_fit,
     parse,
     write,
 )
@@ -158,6 +163,23 @@ class TestParse:
     def test_help_is_the_first_word(self, text: str, wants_help: bool) -> None:
         assert parse(text).wants_help is wants_help
 
+    @pytest.mark.parametrize(
+        ("text", "about"),
+        [
+            ("help review", "review"),
+            ('Help "content review"', "content review"),
+            ("review help", "review"),
+            ("help", None),
+            ("review", None),
+            ("", None),
+            ("review please help", None),
+            ("review help topic=x", None),
+            ("topic=help", None),
+        ],
+    )
+    def test_help_about_an_app_is_asked_before_or_after_its_name(self, text: str, about: str | None) -> None:
+        assert parse(text).help_about == about
+
     @given(st.text())
     def test_every_text_can_be_read(self, text: str) -> None:
         parse(text)
@@ -178,31 +200,97 @@ class TestChooseApp:
     """Which of the configured apps is meant."""
 
     def test_the_name_may_be_left_out_where_there_is_one_app(self) -> None:
-        assert choose_app(parse("topic=x"), ["review"], "/dify") == "review"
-
-    def test_the_name_is_asked_for_where_there_are_more(self) -> None:
-        assert choose_app(parse("topic=x"), ["review", "support"], "/dify") == NotStartable(
-            ("Say which app to start: review or support.",)
-        )
+        assert choose_app(parse("topic=x"), ["review"]) == Choice("review", parse("topic=x"))
 
     @pytest.mark.parametrize("typed", ["support", "Support"])
     def test_a_name_chooses_its_app(self, typed: str) -> None:
-        assert choose_app(parse(typed), ["review", "support"], "/dify") == "support"
+        assert choose_app(parse(typed), ["review", "support"]) == Choice("support", parse(typed))
 
-    def test_the_nearest_name_takes_the_place_of_a_wrong_one(self) -> None:
-        assert choose_app(parse('suport topic="a b"'), ["review", "support"], "/dify") == NotStartable(
-            ("There is no app “suport”: did you mean support?",), '/dify support topic="a b"'
+    @pytest.mark.parametrize("names", [["review", "support"], ["support"]])
+    def test_the_nearest_name_takes_the_place_of_a_wrong_one(self, names: list[str]) -> None:
+        parsed = parse('suport topic="a b"')
+        problem = "There is no app “suport”: did you mean support?"
+        assert choose_app(parsed, names) == Choice("support", parsed, (problem,))
+
+    @pytest.mark.parametrize(
+        ("text", "problem"),
+        [
+            ("zzz topic=x", "There is no app “zzz”: there is review and support."),
+            ("topic=x", "Say which app to start: review or support."),
+            ("", "Say which app to start: review or support."),
+        ],
+    )
+    def test_the_names_are_listed_where_none_is_near(self, text: str, problem: str) -> None:
+        assert choose_app(parse(text), ["review", "support"]) == Choice(None, parse(text), (problem,))
+
+    def test_words_are_no_name_where_there_is_one_app_and_none_of_them_is_near_it(self) -> None:
+        assert choose_app(parse("some words topic=x"), ["dify"]) == Choice(
+            "dify", ParsedCommand(None, ("some", "words"), (Pair("topic", "x"),))
         )
 
-    def test_the_names_are_listed_where_none_is_near(self) -> None:
-        assert choose_app(parse("zzz"), ["review", "support"], "/dify") == NotStartable(
-            ("There is no app “zzz”: there is review and support.",)
+    @pytest.mark.parametrize(
+        ("text", "fit"),
+        [
+            ("topic=x", None),
+            ("topic=x language=English", "review"),
+            ("query=x", "support"),
+            ("topic=x zzz=1", None),
+            ("", None),
+        ],
+    )
+    def test_the_keys_tell_the_app_where_one_alone_takes_them_all(self, text: str, fit: str | None) -> None:
+        apps = {"review": REVIEW, "titles": workflow(TOPIC), "support": chatflow()}
+        assert only_fit(parse(text), apps) == fit
+
+
+class TestHelp:
+    """What an app takes."""
+
+    def test_every_input_is_described_in_plain_words(self) -> None:
+        app = workflow(
+            TOPIC,
+            start_input("notes", "paragraph", label="Your notes"),
+            LANGUAGE,
+            start_input("size", "select", options=("S", "M"), default="M"),
+            start_input("copies", "number", default=1),
+            start_input("draft", "checkbox", default=False),
+            start_input("config", "json_object"),
+            start_input("cv", "file"),
+        )
+        assert inputs(app) == (
+            "topic: a text of at most 20 characters; required.",
+            "notes (Your notes): a text; optional.",
+            "language: choose English, Japanese or Chinese; required.",
+            "size: choose S or M; optional, “M” where it is left out.",
+            "copies: a number; optional, “1” where it is left out.",
+            "draft: true or false; optional, “false” where it is left out.",
+            'config: a JSON object, as in {"key": "value"}; optional.',
+            "cv: a file, which cannot be given in a command yet; optional.",
         )
 
-    def test_the_only_app_takes_the_place_of_any_word(self) -> None:
-        assert choose_app(parse("zzz topic=x"), ["review"], "/dify") == NotStartable(
-            ("There is no app “zzz”: there is review.",), "/dify review topic=x"
-        )
+    def test_the_query_of_a_chatflow_is_described_as_its_message(self) -> None:
+        assert inputs(chatflow()) == ("query (the message to the app): a text; required.",)
+
+    def test_the_example_gives_what_is_required(self) -> None:
+        app = workflow(TOPIC, LANGUAGE, start_input("copies", "number"))
+        assert example(app, "/dify", "review") == '/dify review topic="…" language=English'
+
+    @pytest.mark.parametrize(
+        "needed", [start_input("cv", "file", required=True), start_input("x", "select", default="")]
+    )
+    def test_there_is_no_example_where_no_command_is_right(self, needed: StartInput) -> None:
+        assert example(workflow(TOPIC, needed), "/dify", "review") is None
+
+    @pytest.mark.parametrize(
+        ("command", "unfilled"),
+        [
+            ('/dify review topic="…" language=English', True),
+            ('/dify review topic="wait…" language=English', False),
+            ("/dify review", False),
+        ],
+    )
+    def test_a_value_to_be_filled_in_is_told_from_one_that_was_given(self, command: str, unfilled: bool) -> None:
+        assert has_placeholder(command) is unfilled
 
 
 class TestCheck:
@@ -221,10 +309,10 @@ class TestCheck:
                 "“zzz” is no input of review: it takes topic, language, age and note.",
                 "topic is missing.",
                 "“Englisch” is no option of language: did you mean English?",
-                "age must be a number, and “old” is none.",
+                "age must be a number, and “old” is none. It may be left out.",
                 "note has 5 characters, 2 more than the 3 it may have.",
             ),
-            f'/dify review language=English age="{PLACEHOLDER}" note=abc'.replace("review", 'review topic="…"'),
+            '/dify review topic="…" language=English note=abc',
         )
 
     def test_an_app_without_inputs_takes_none(self) -> None:
@@ -269,6 +357,16 @@ class TestCheck:
             ("“now” stands alone: write every value as key=value.",), "/dify review topic=x language=English"
         )
 
+    def test_problems_that_are_known_already_are_told_first(self) -> None:
+        known = "There is no app “reviw”: did you mean review?"
+        assert check(parse("reviw topic=x"), REVIEW, "/dify", "review", (known,)) == NotStartable(
+            (known, "language is missing: choose English, Japanese or Chinese."),
+            "/dify review topic=x language=English",
+        )
+        assert check(parse("reviw topic=x language=English"), REVIEW, "/dify", "review", (known,)) == NotStartable(
+            (known,), "/dify review topic=x language=English"
+        )
+
     def test_of_a_key_given_twice_the_last_is_kept(self) -> None:
         assert refused("topic=a language=English topic=b") == NotStartable(
             ("topic is given more than once.",), "/dify review topic=b language=English"
@@ -302,8 +400,25 @@ class TestCheck:
 
     def test_a_checkbox_takes_no_other_word(self) -> None:
         assert refused("agree=maybe", workflow(start_input("agree", "checkbox"))) == NotStartable(
+            ("agree must be true or false, and “maybe” is neither. It may be left out.",), "/dify review"
+        )
+        assert refused("agree=maybe", workflow(start_input("agree", "checkbox", required=True))) == NotStartable(
             ("agree must be true or false, and “maybe” is neither.",), "/dify review agree=true"
         )
+
+    @pytest.mark.parametrize(
+        ("required", "corrected"), [(True, '/dify review copies="…" size=S'), (False, "/dify review")]
+    )
+    def test_an_optional_value_that_cannot_be_read_is_left_out_of_the_corrected_command(
+        self, required: bool, corrected: str
+    ) -> None:
+        app = workflow(
+            start_input("copies", "number", required=required),
+            start_input("size", "select", required=required, options=("S", "M")),
+        )
+        found = refused("copies=many size=enormous", app)
+        assert found.corrected == corrected
+        assert [problem.endswith("It may be left out.") for problem in found.problems] == [not required] * 2
 
     @pytest.mark.parametrize(
         ("typed", "sent"),
@@ -322,7 +437,7 @@ class TestCheck:
     def test_what_is_no_json_object_or_cannot_be_sent_as_one_is_refused(self, typed: str) -> None:
         found = refused(f"config={typed}", workflow(start_input("config", "json_object")))
         assert found == NotStartable(
-            ('config must be a JSON object, as in {"key": "value"}.',), '/dify review config="…"'
+            ('config must be a JSON object, as in {"key": "value"}. It may be left out.',), "/dify review"
         )
 
     @pytest.mark.parametrize("type", ["file", "file-list"])
@@ -349,13 +464,13 @@ class TestCheck:
         assert problem.startswith("“xxx")
         assert problem.endswith(
             "…” is no option of city: choose town 0, town 1, town 2, town 3, town 4, town 5, town 6,"
-            " town 7, town 8, town 9 and 240 more."
+            " town 7, town 8, town 9 and 240 more. It may be left out."
         )
 
     def test_a_select_without_options_takes_nothing(self) -> None:
         app = workflow(start_input("city", "select", required=True))
-        assert refused("", app).problems == ("city is missing: it has no options.",)
-        assert refused("city=Rome", app).problems == ("“Rome” is no option of city: it has no options.",)
+        assert refused("", app) == NotStartable(("city is missing: it has no options.",))
+        assert refused("city=Rome", app) == NotStartable(("“Rome” is no option of city: it has no options.",))
 
     def test_a_chatflow_needs_a_query(self) -> None:
         assert refused("language=English", chatflow(LANGUAGE)) == NotStartable(

@@ -21,6 +21,14 @@ async def test_help_is_answered_in_the_ack(stage: Stage) -> None:
     assert stage.outbox() == []
 
 
+@pytest.mark.parametrize("text", ["help quick", "quick help"])
+async def test_help_about_an_app_is_saved_before_it_is_acked(stage: Stage, text: str) -> None:
+    """Only Dify knows what the app takes."""
+    assert (await stage.workspace.person("ann").command(CHANNEL, f"/dify {text}")).acked
+    assert stage.workspace.find_all(visible_to="ann") == []
+    assert [row.kind for row in stage.outbox()] == ["CheckCommand"]
+
+
 async def test_a_command_is_saved_before_it_is_acked(stage: Stage) -> None:
     """Nothing works yet that could have done more than save it."""
     result = await stage.workspace.person("ann").command(CHANNEL, "/dify quick topic=tea")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import AnyHttpUrl
 
 from bot.core.model import RunStatus
 from bot.errors import StoreError
@@ -25,16 +27,62 @@ async def test_a_command_becomes_a_run_of_the_person_who_gave_it(bot: Stage) -> 
 async def test_all_that_is_wrong_is_told_at_once_with_a_command_to_copy(bot: Stage) -> None:
     await bot.ask('pick titel="Spring menu" size=XXL')
     note = await bot.told("ann", "titel", "XXL")
-    assert '/dify pick title="Spring menu" size=S' in note.shown
+    assert '/dify pick title="Spring menu"' in note.shown.splitlines()
     await bot.settled()
     assert bot.requests("POST", "/workflows/run") == []
     assert bot.workspace.channel(CHANNEL).roots == []
 
 
 async def test_an_app_that_is_not_there_is_named(bot: Stage) -> None:
-    await bot.ask("pik title=Tea")
-    await bot.told("ann", "There is no app", "pick")
+    await bot.ask("zzz")
+    note = await bot.told("ann", "There is no app “zzz”", "pick", "two_forms")
+    assert "/dify" not in note.shown
     assert bot.dify.requests == []
+
+
+async def test_all_that_is_wrong_is_told_at_once_where_the_name_of_the_app_is_guessed(bot: Stage) -> None:
+    """So the corrected command works: what the nearest app needs is in it, too."""
+    await bot.ask("pik size=S")
+    note = await bot.told("ann", "There is no app “pik”: did you mean pick?", "title is missing", "Fill in the …")
+    assert '/dify pick title="…" size=S' in note.shown.splitlines()
+
+
+@pytest.mark.parametrize("app", ["", "zzz "])
+async def test_the_one_app_that_takes_every_key_is_offered(bot: Stage, app: str) -> None:
+    """Where the command names none, or one that is not there; an app that Dify does not describe is left out."""
+    bot.dify.fail_next("info", status=500)
+    await bot.ask(f"{app}urgent=yes title=Menu")
+    note = await bot.told("ann", "every_field", "This would work")
+    assert "/dify every_field title=Menu urgent=yes" in note.shown.splitlines()
+    assert bot.requests("POST", "/workflows/run") == []
+
+
+async def test_no_app_is_offered_where_several_take_every_key(bot: Stage) -> None:
+    await bot.ask("topic=tea")
+    note = await bot.told("ann", "Say which app to start")
+    assert "/dify" not in note.shown
+
+
+@pytest.mark.parametrize("text", ["help pick", "Pick help"])
+async def test_what_an_app_takes_is_told_on_request(bot: Stage, text: str) -> None:
+    await bot.ask(text)
+    note = await bot.told("ann", "*pick* takes these values", "title: a text of at most 40 characters; required.")
+    assert "size: choose S, M or L; optional, “M” where it is left out." in note.shown
+    assert '/dify pick title="…"' in note.shown.splitlines()
+    await bot.settled()
+    assert bot.requests("POST", "/workflows/run") == []
+
+
+async def test_help_about_an_app_that_is_not_there_names_those_that_are(bot: Stage) -> None:
+    await bot.ask("help zzz")
+    await bot.told("ann", "There is no app “zzz”", "pick", "two_forms")
+
+
+async def test_words_are_not_taken_for_the_name_of_the_only_app(tmp_path: Path) -> None:
+    async with open_stage(tmp_path, [quick()]) as stage, stage.working():
+        await stage.ask("some words")
+        note = await stage.told("ann", "“some words” stands alone: write every value as key=value.")
+    assert "There is no app" not in note.shown
 
 
 async def test_the_only_app_needs_no_name(tmp_path: Path) -> None:
@@ -48,14 +96,25 @@ async def test_the_only_app_needs_no_name(tmp_path: Path) -> None:
     [
         (401, "refuses the API key of two_forms"),
         (500, "does not answer just now"),
-        (404, "Dify cannot start two_forms"),
+        (404, "Dify cannot start two_forms: Failure on request."),
     ],
 )
 async def test_nothing_is_started_where_dify_does_not_describe_the_app(bot: Stage, status: int, sentence: str) -> None:
     bot.dify.fail_next("info", status=status)
     await bot.ask("two_forms topic=tea")
-    await bot.told("ann", sentence, "Nothing was started")
+    note = await bot.told("ann", sentence)
+    assert note.shown.count("Nothing was started") == 1
     assert bot.requests("POST", "/workflows/run") == []
+
+
+async def test_an_address_without_a_dify_is_told(stage: Stage) -> None:
+    """A web server that knows nothing of Dify answers 404 without Dify's error code."""
+    app = stage.settings.apps["quick"]
+    elsewhere = app.model_copy(update={"base_url": AnyHttpUrl(f"{app.base_url}/elsewhere")})
+    moved = replace(stage, settings=stage.settings.with_apps({"quick": elsewhere}))
+    async with moved.reopened("quick") as astray, astray.working():
+        await astray.ask("quick topic=tea")
+        await astray.told("ann", "There is no Dify at the address that is set for quick: ask whoever runs this bot")
 
 
 async def test_a_delivery_that_comes_twice_starts_one_run(bot: Stage) -> None:

@@ -75,6 +75,15 @@ CASES: dict[str, tuple[SlackEffect, Run | None]] = {
         do.TellNotStartable("https://hooks.example/1", ("“topik” is no input of review.",), "/dify review topic=tea"),
         None,
     ),
+    "inputs": (
+        do.TellInputs(
+            "https://hooks.example/1",
+            "review",
+            ("topic: a text of at most 40 characters; required.", "size: choose S or M; optional."),
+            '/dify review topic="…"',
+        ),
+        None,
+    ),
     "root-starting": (do.PostRoot(), make_run()),
 }
 

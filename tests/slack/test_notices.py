@@ -23,6 +23,11 @@ from tests.slack.strategies import long_text
         ("channel_not_found", "I am not a member of this channel."),
         ("is_archived", "this channel is archived"),
         ("restricted_action", "Slack does not let me write here (restricted_action)"),
+        (
+            "token_revoked",
+            "my Slack token is not valid any more (token_revoked). Nothing was sent to Dify. Tell whoever",
+        ),
+        ("invalid_auth", "my Slack token is not valid any more (invalid_auth)"),
     ],
 )
 def test_a_channel_that_cannot_be_written_to_is_explained(code: str, sentence: str) -> None:
@@ -38,6 +43,32 @@ def test_a_wrong_command_is_answered_with_all_that_is_wrong_and_a_right_one() ->
     assert "Nothing was started:\n• “topik” is unknown.\n• “topic” is missing &lt;!here&gt;." in texts(message)
     assert texts(message).endswith('/dify review topic="<a> & *b*"')
     assert not pings(message)
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ("/dify review topic=tea", "This would work; copy it and change what you like:"),
+        ('/dify review topic="wait…"', "This would work; copy it and change what you like:"),
+        ('/dify review topic="…"', "Fill in the … and this works:"),
+    ],
+)
+def test_a_command_with_a_gap_is_not_said_to_work_as_it_is(command: str, sentence: str) -> None:
+    """Pasted as it stands it would be refused again."""
+    for message in (
+        notices.not_startable(["topic is missing."], command),
+        notices.inputs("review", ["topic"], command),
+    ):
+        assert texts(message).endswith(f"{sentence}\n{command}")
+
+
+def test_what_an_app_takes_is_listed() -> None:
+    """A line for each value; an app may take none, and there may be no command that starts it."""
+    message = notices.inputs("review", ["topic: a text; required.", "cv: a file <!here>; required."], None)
+    assert texts(message).endswith(
+        "*review* takes these values:\n• topic: a text; required.\n• cv: a file &lt;!here&gt;; required."
+    )
+    assert "*review* takes no values.\n" in texts(notices.inputs("review", [], "/dify review"))
 
 
 CHOSE = "chose *Approve* for *Review* (<!date^1772600767^{date_short_pretty} {time}|2026-03-04 05:06 UTC>)."
@@ -87,6 +118,12 @@ def test_a_refused_answer_is_explained() -> None:
     assert "still in the form" in text
 
 
+def test_a_refusal_need_not_be_the_fault_of_the_values() -> None:
+    """Dify's quota (429) passes: there is nothing to mend."""
+    text = texts(notices.refused(make_form(), "Too many requests."))
+    assert "If Dify names a wrong one, mend it and press a button again; otherwise try again in a while." in text
+
+
 def test_fields_to_mend_are_named_by_their_labels() -> None:
     """All of them."""
     form = make_form(content="Your draft:\n\n{{#$output.a#}}", inputs=(Paragraph("a"), Paragraph("tone")))
@@ -116,10 +153,12 @@ def test_a_stop_that_dify_did_not_take_is_told() -> None:
 
 
 def test_usage_names_the_apps() -> None:
-    """With one app its name may be left out."""
-    assert notices.usage("/dify", ["review"]).startswith('`/dify review key=value other="with spaces"`')
-    assert notices.usage("/dify", ["review"]).endswith("The name of the app may be left out.")
-    assert notices.usage("/dify", ["a", "b"]).endswith("Apps: a, b.")
+    """With one app its name may be left out; what an app takes is another command."""
+    one, many = notices.usage("/dify", ["review"]), notices.usage("/dify", ["a", "b"])
+    assert one.startswith('`/dify key=value other="with spaces"` starts review ')
+    assert one.endswith("`/dify help review` lists the values that it takes.")
+    assert many.startswith('`/dify a key=value other="with spaces"` starts a ')
+    assert many.endswith("Apps: a, b. `/dify help a` lists the values that a takes.")
 
 
 @given(st.lists(long_text, max_size=30), long_text)
@@ -128,6 +167,7 @@ def test_any_notice_is_taken_by_slack_and_pings_nobody(lines: list[str], text: s
     form = make_form(node_title=text or "–", inputs=(Paragraph("a"),))
     messages: list[Message] = [
         notices.not_startable(lines, text or "/dify"),
+        notices.inputs(text, lines, text or "/dify"),
         notices.invalid(form, [(line, line) for line in lines]),
         notices.refused(form, text),
         notices.stuck(make_run(app=text)),
