@@ -35,7 +35,9 @@ _TAKEN_BY_DIFY = (FormStatus.SUBMITTED, FormStatus.ANSWERED_ELSEWHERE)
 ASKS = "{starter} is asked to decide: {title}"
 LONG_FORM = "The whole text stands in the messages above."
 REFUSED = (
-    "⚠️ Dify did not take the last answer: “{reason}”.\nThe values are still here: mend them and press a button again."
+    "⚠️ Dify did not take the last answer: “{reason}”.\n"
+    "The values are still here. If Dify names a wrong one, mend it and press a button again; "
+    "otherwise try again in a while."
 )
 DEADLINE = "Can be answered until {at}."
 NOT_ANSWERABLE = (

@@ -32,6 +32,15 @@ async def test_help_tells_what_can_be_typed(scene: Scene) -> None:
     assert scene.starts == []
 
 
+async def test_help_about_an_app_lists_what_it_takes(scene: Scene) -> None:
+    """In private, with a command to copy; nothing is started."""
+    await scene.command("ann", "/dify help pick")
+    note = await scene.told("ann", "title: a text of at most 40 characters; required.", "size: choose S, M or L")
+    assert corrected_command(note) == '/dify pick title="…"'
+    assert scene.notes("ben") == []
+    assert scene.starts == []
+
+
 @pytest.mark.parametrize(
     ("line", "named"),
     [
@@ -39,6 +48,8 @@ async def test_help_tells_what_can_be_typed(scene: Scene) -> None:
         pytest.param("/dify review topic=Tea", ["language", "English", "German"], id="missing select"),
         pytest.param("/dify pick title=Spring menu size=M", ["menu", 'title="Spring menu"'], id="missing quotes"),
         pytest.param("/dify pik title=Menu", ["pik", "did you mean pick"], id="unknown app"),
+        pytest.param("/dify reviw topic=Tea", ["reviw", "review", "language", "English"], id="unknown app and more"),
+        pytest.param("/dify pick title=Menu copies=many", ["copies must be a number", "left out"], id="no number"),
     ],
 )
 async def test_mistakes_are_all_named_with_a_command_that_works(scene: Scene, line: str, named: list[str]) -> None:
@@ -56,10 +67,8 @@ async def test_mistakes_are_all_named_with_a_command_that_works(scene: Scene, li
 @pytest.mark.parametrize(
     ("line", "named", "left"),
     [
-        pytest.param("/dify pick size=L", ["title is missing"], 'title="…"', id="missing text"),
-        pytest.param(
-            "/dify pick title=Menu copies=many", ["copies must be a number", "many"], 'copies="…"', id="no number"
-        ),
+        pytest.param("/dify pick size=L", ["title is missing", "Fill in the …"], 'title="…"', id="missing text"),
+        pytest.param("/dify pik size=L", ["pick", "title is missing", "Fill in"], 'title="…"', id="unknown app, too"),
     ],
 )
 async def test_what_only_the_person_knows_is_left_to_fill_in(
