@@ -106,7 +106,7 @@ async def test_answers_to_two_forms_of_a_run_go_out_one_after_the_other(bot: Sta
 async def test_the_root_message_tells_of_an_answer_that_waits_its_turn(bot: Stage) -> None:
     """Its form is no longer what the run waits for somebody to answer."""
     run = await bot.paused("parallel topic=tea", forms=2)
-    bot.dify.delay_next("submit_form", 5)
+    bot.dify.delay_next("submit_form", 60)
     await bot.choose(run, "ok", "ben")
     await bot.choose(run, "ok", "cleo", form_id=run.forms[1].form_id)
     ben, cleo = (bot.workspace.person(name).id for name in ("ben", "cleo"))
