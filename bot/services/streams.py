@@ -211,6 +211,9 @@ class StreamSupervisor:
             case saw.Ping():
                 if live.run.status is not RunStatus.STARTING:
                     live.ready.set()
+            case saw.StepStarted(node_id=node_id) if any(form.node_id == node_id for form in live.run.forms):
+                # A resumed run begins with the step of the form it waited for, which people know to be over.
+                return
             case saw.StepStarted(title=title):
                 await self._show(live, replace(live.progress, step=title))
             case saw.StepFinished():
