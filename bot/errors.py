@@ -36,7 +36,7 @@ class IllegalTransition(BotError):
     """An event that the transition tables do not allow in the present state."""
 
 
-class UnknownHere(BotError, KeyError):
+class UnknownHere(BotError):
     """A run, a form or a user action that the bot does not know, or not any more."""
 
 

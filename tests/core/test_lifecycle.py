@@ -15,7 +15,7 @@ from bot.core.effects import Effect
 from bot.core.events import LifecycleEvent
 from bot.core.lifecycle import FORM_MOVES, RUN_MOVES, FormMove, RunMove, Transition, advance, move_form, move_run
 from bot.core.model import FileField, Form, FormStatus, Paragraph, Run, RunStatus, Select
-from bot.errors import IllegalTransition
+from bot.errors import IllegalTransition, UnknownHere
 from tests.factories import NOW, make_form, make_run, make_submission
 
 LATER = NOW + timedelta(minutes=5)
@@ -519,7 +519,7 @@ class TestClaim:
         assert is_absorbed(run, saw.ActionChosen("form-1", replace(OTHER, user_id=None)))
 
     def test_a_form_that_was_never_asked_for_cannot_be_answered(self) -> None:
-        with pytest.raises(KeyError):
+        with pytest.raises(UnknownHere):
             after(run_in(RunStatus.PAUSED), saw.ActionChosen("form-1", CLAIM))
 
 

@@ -18,6 +18,7 @@ from sqlalchemy import URL, make_url
 from bot.bootstrap import Parts, assemble, at_work
 from bot.core.model import Command, Run, RunStatus
 from bot.core.ports import Store
+from bot.errors import UnknownHere
 from bot.playground.dify import App, DifyServer
 from bot.playground.dify import Dify as DifySimulator
 from bot.playground.dify.apps import all_apps
@@ -196,7 +197,7 @@ class Stage:
                 self.database.written.clear()
                 try:
                     run = await self.store.run(run_id)
-                except KeyError:
+                except UnknownHere:
                     pass  # its command is not checked yet
                 else:
                     if holds(run):

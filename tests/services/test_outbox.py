@@ -214,7 +214,7 @@ async def test_a_mistake_of_ours_holds_up_no_lane(bot: Stage, impossible: Effect
     await bot.workspace.wait_for(lambda: bot.workspace.find(thread=run.thread_ts, text="has not moved"))
     await bot.settled()
     assert [(row.kind, row.state, row.reason) for row in bot.outbox()] == [
-        (type(impossible).__name__, "failed", f"'run {run.run_id} never asked for form nobody'")
+        (type(impossible).__name__, "failed", f"run {run.run_id} never asked for form nobody")
     ]
 
 

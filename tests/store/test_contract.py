@@ -27,7 +27,7 @@ from bot.core.effects import (
 from bot.core.lifecycle import Transition
 from bot.core.model import FormStatus, Run, RunStatus
 from bot.core.ports import Decide, SavedEffect
-from bot.errors import StoreError
+from bot.errors import StoreError, UnknownHere
 from bot.store.sql import SqlStore, open_store
 from bot.store.tables import outbox
 from tests.factories import NOW, make_command, make_form, make_run, make_submission
@@ -66,9 +66,9 @@ async def test_a_run_comes_back_as_it_was_saved(store: SqlStore) -> None:
     assert await store.run(run.run_id) == run
 
 
-async def test_an_unknown_run_is_a_key_error(store: SqlStore) -> None:
+async def test_an_unknown_run_is_an_error_of_its_own(store: SqlStore) -> None:
     for missing in (store.run("run-0"), store.change("run-0", kept, NOW)):
-        with pytest.raises(KeyError):
+        with pytest.raises(UnknownHere):
             await missing
 
 
