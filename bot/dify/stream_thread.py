@@ -7,6 +7,7 @@ seconds at best, so they cross in bundles, and the pieces of a text as one.
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -19,6 +20,10 @@ from bot.core.events import StepFinished, StepStarted, StreamEvent, TextArrived
 BUNDLE = 0.2
 """Seconds within which text and steps of one stream wait for more of their kind. The first after a silence does not."""
 
+TURN = 0.0005
+"""Seconds after which a thread lets another one run, a tenth of Python's own: a click waits for as many of these as
+its ack has steps."""
+
 OpenStream = AbstractAsyncContextManager[AsyncIterator[StreamEvent]]
 
 
@@ -30,6 +35,8 @@ class StreamThread:
         self._thread = threading.Thread(target=self._loop.run_forever, name="streams", daemon=True)
 
     async def __aenter__(self) -> Self:
+        self._usual_turn = sys.getswitchinterval()
+        sys.setswitchinterval(TURN)
         self._thread.start()
         return self
 
@@ -39,6 +46,7 @@ class StreamThread:
         self._loop.call_soon_threadsafe(self._loop.stop)
         await asyncio.to_thread(self._thread.join)
         self._loop.close()
+        sys.setswitchinterval(self._usual_turn)
 
     @asynccontextmanager
     async def carry(self, stream: OpenStream) -> AsyncIterator[AsyncIterator[StreamEvent]]:
