@@ -79,7 +79,7 @@ async def open_stage(
             await workspace.wait_for(lambda: workspace.courier.sockets.connections, timeout=60)
 
         async def healthy() -> None:
-            await _until_healthy(f"http://{HOST}:{port}/healthz")
+            await until_healthy(f"http://{HOST}:{port}/healthz")
 
         if transport == "socket":
             bot = BotProcess({**environment, "SLACK_APP_TOKEN": workspace.app_token}, folder, connected)
@@ -98,8 +98,8 @@ def _apps_file(folder: Path, apps: Mapping[str, App], base_url: str) -> Path:
     return file
 
 
-async def _until_healthy(url: str) -> None:
-    """Ask until the answer is 200: nothing announces that a port is listened on."""
+async def until_healthy(url: str, pause: float = _RETRY_SECONDS) -> None:
+    """Ask every `pause` seconds until the answer is 200: nothing announces that a port is listened on."""
     async with aiohttp.ClientSession() as session:
         while True:
             try:
@@ -108,4 +108,4 @@ async def _until_healthy(url: str) -> None:
                         return
             except aiohttp.ClientConnectionError:
                 pass
-            await asyncio.sleep(_RETRY_SECONDS)
+            await asyncio.sleep(pause)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import aiohttp
-
 from bot.playground.bot_process import BotProcess, free_port
+from bot.playground.stage import until_healthy
 from tests.benchmarks import bare_listener, bare_loop, dify_side, slack_side
 from tests.benchmarks.children import Child
 from tests.benchmarks.dify_side import APPS
 
 HOST = "127.0.0.1"
-_RETRY_SECONDS = 0.005
+_LOOK_EVERY = 0.005
+"""Seconds between two looks for a bot that comes up: the start-up time is known to this."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Platforms:
             "PORT": str(port),
             "LOG_FORMAT": "json",
         }
-        return BotProcess(environment, folder, lambda: _healthy(f"http://{HOST}:{port}/healthz"))
+        return BotProcess(environment, folder, lambda: until_healthy(f"http://{HOST}:{port}/healthz", _LOOK_EVERY))
 
 
 @dataclass(frozen=True)
@@ -92,16 +91,3 @@ async def open_rig() -> AsyncIterator[Rig]:
                 yield Rig(slack, platforms.dify, platforms.dify_url, bot, listener, loop)
                 if complaints := bot.complaints():
                     raise RuntimeError(f"measured a bot in trouble: {complaints[0]}")
-
-
-async def _healthy(url: str) -> None:
-    """Ask until the answer is 200: nothing announces that a port is listened on."""
-    async with aiohttp.ClientSession() as session:
-        while True:
-            try:
-                async with session.get(url) as answer:
-                    if answer.status == 200:
-                        return
-            except aiohttp.ClientConnectionError:
-                pass
-            await asyncio.sleep(_RETRY_SECONDS)
