@@ -45,6 +45,7 @@ class BotProcess:
         self._ready = ready
         self._start_seconds = start_seconds
         self._child: asyncio.subprocess.Process | None = None
+        self._was_ready = False
         self.log = folder / "bot.log"
         """What the bot wrote to its standard error, over all its starts."""
 
@@ -68,8 +69,14 @@ class BotProcess:
         """Whether it was started and has not ended."""
         return self._child is not None and self._child.returncode is None
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether it runs and could be talked to after this start."""
+        return self._was_ready and self.is_running
+
     async def start(self) -> None:
         """Start it, on the database it had before, and wait until it is ready. Raises `BotDied`."""
+        self._was_ready = False
         # A folder of its own keeps a developer's `.env` out, a session of its own the terminal's Ctrl-C.
         with self.log.open("ab") as log:
             self._child = await asyncio.create_subprocess_exec(
@@ -86,6 +93,7 @@ class BotProcess:
         except BaseException:
             await self.kill()
             raise
+        self._was_ready = True
 
     async def terminate(self) -> int:
         """Ask it to end (SIGTERM) and return its exit code. Raises `BotDied` when it does not end in time."""

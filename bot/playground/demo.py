@@ -155,9 +155,9 @@ class _Terminal:
         how = "over Socket Mode" if stage.transport == "socket" else "by signed HTTP requests"
         places = {
             "Slack API": stage.slack.api_url,
-            "Dify API": stage.dify_url,
+            "Dify API": stage.dify_server.base_url,
             "Bot": f"its own process, number {stage.bot.pid}, which Slack reaches {how}",
-            "Database": str(stage.database),
+            "Database": stage.database_url,
             "Log": str(stage.bot.log),
         }
         self.say("")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,7 +13,8 @@ from typing import TypeAlias, TypeVar
 from bot.playground.dify import App, RecordedRequest
 from bot.playground.dify.apps import content_review, pick
 from bot.playground.dify.forms import Form, FormStatus
-from bot.playground.dify.graph import HumanInput
+from bot.playground.dify.graph import End, HumanInput, Llm
+from bot.playground.dify.runs import RunStatus
 from bot.playground.slack import Message, Result
 from bot.playground.stage import Stage
 
@@ -22,6 +25,8 @@ HASTY_DEADLINE = 5
 """Seconds people get in the app `hasty`."""
 
 _PATIENCE = 20.0
+_REACTION_TIME = 0.5
+"""Seconds, at any speed of Dify, that something takes which is to be interrupted."""
 _TOPIC, _LANGUAGE = "Team calendars", "English"
 _REVIEW = f'/dify review topic="{_TOPIC}" language={_LANGUAGE}'
 _FEEDBACK = "Warmer, please, and half as long."
@@ -53,7 +58,25 @@ def scenario_apps() -> dict[str, App]:
     hurried = [
         replace(node, timeout_seconds=HASTY_DEADLINE) if isinstance(node, HumanInput) else node for node in review.nodes
     ]
-    return {"review": review, "hasty": replace(review, name="hasty_review", nodes=hurried), "pick": pick()}
+    return {
+        "review": review,
+        "hasty": replace(review, name="hasty_review", nodes=hurried),
+        "polished": _polished_review(review),
+        "pick": pick(),
+    }
+
+
+def _polished_review(review: App) -> App:
+    """The review, but for a model that takes its time to write out the revision that was approved."""
+    polish = Llm("polish", "Polish", "{{#redraft.text#}}", seconds=6.0)
+    end = End("polished", "Published", {"post": ("polish", "text"), "decision": ("second_review", "__action_value")})
+    edges = [edge for edge in review.edges if not edge.startswith("second_review.approve ")]
+    return replace(
+        review,
+        name="polished_review",
+        nodes=(*review.nodes, polish, end),
+        edges=(*edges, "second_review.approve -> polish -> polished"),
+    )
 
 
 async def play_scenario(
@@ -66,6 +89,7 @@ async def play_scenario(
     scene = Scene(stage, channel, tell, pace)
     await scenario.act(scene)
     scene.check_answers(scenario.answers)
+    scene.check_posts()
     scene.check_manners()
 
 
@@ -77,7 +101,7 @@ class Scene:
         self.workspace, self.dify = stage.workspace, stage.dify
         self._tell, self._pace = tell, pace
         self._calls, self._requests = len(self.workspace.calls), len(self.dify.requests)
-        self._complaints = len(stage.bot.complaints())
+        self._complaints = [len(bot.complaints()) for bot in stage.bots]
         self._there = set(self.workspace.channel(channel).log)
         self._active: set[str] = set()
 
@@ -131,6 +155,16 @@ class Scene:
         """Tell the reader of something that happens outside of Slack."""
         await asyncio.sleep(self._pace)
         self._tell(line)
+
+    async def kill(self, when: str) -> None:
+        """End the bot as a crash would, at once."""
+        await self.stage.bot.kill()
+        self._tell(f"⚡ The bot is killed (kill -9) {when}")
+
+    async def restart(self) -> None:
+        """Start the bot again."""
+        await self.tell("The bot is started again")
+        await self.stage.bot.start()
 
     async def _acts(self, name: str, line: str) -> None:
         await asyncio.sleep(self._pace)
@@ -237,6 +271,13 @@ class Scene:
         paths = [each.path for each in self.submits]
         self.expect(len(paths) == len(set(paths)), f"no form was answered twice ({len(paths)} answers were sent)")
 
+    def check_posts(self) -> None:
+        """Everything the bot posted in the channel since the scenario began stands there once."""
+        log = self.workspace.channel(self.channel).log
+        posts = Counter(_post(message) for ts, message in log.items() if ts not in self._there and message.metadata)
+        doubled = [post for post, times in posts.items() if times > 1]
+        self.expect(not doubled, f"no message stands there twice ({len(doubled)} do)")
+
     def check_manners(self) -> None:
         """Nobody was pinged who had no part in it, Slack refused nothing, and the bot logged no error."""
         log = self.workspace.channel(self.channel).log
@@ -247,7 +288,8 @@ class Scene:
             f"{call.method}: {call.response['error']}" for call in self.workspace.calls[self._calls :] if not call.ok
         ]
         self.expect(not refused, f"Slack refused no call ({'; '.join(refused)})")
-        complaints = self.stage.bot.complaints()[self._complaints :]
+        logs = zip(self.stage.bots, self._complaints, strict=True)
+        complaints = [line for bot, before in logs for line in bot.complaints()[before:]]
         self.expect(not complaints, f"the bot logged no error ({'; '.join(complaints[:3])})")
 
     def _answered(self, result: Result) -> Result:
@@ -384,6 +426,42 @@ async def expired(scene: Scene) -> None:
 
 
 @_scenario(
+    "crash",
+    "The bot is killed while a form is open, while an answer is on its way, and while the result is being written.",
+    "no message is missing or stands there twice, each answer counted once, and the result was posted whole",
+    answers=2,
+)
+async def crash(scene: Scene) -> None:
+    dify = scene.dify
+    root = await scene.start("ann", _REVIEW.replace("review", "polished"))
+    first = await scene.form(root, "Regenerate", "Review draft")
+    asked = scene.asked
+    await scene.fill("ben", first, "feedback", _FEEDBACK)
+    await scene.kill("while the form is open")
+    await scene.restart()
+
+    dify.delay_next("submit_form", _REACTION_TIME * dify.clock.speed)
+    await scene.click("ben", first, "Regenerate")
+    await dify.wait_for(lambda: scene.submits)
+    await scene.kill("while ben's answer is on its way: Dify takes it, and nobody is there to hear so")
+    await dify.wait_for(lambda: asked.answered)
+    await scene.restart()
+    await scene.reads(first, "✅ Regenerate", "@ben", _FEEDBACK)
+
+    second = await scene.form(root, "Approve", "Review revision")
+    run = dify.runs[scene.asked.run_id]
+    await scene.click("ann", second, "Approve")
+    await dify.wait_for(lambda: run.status is RunStatus.RUNNING)
+    await dify.clock.sleep(1.0)
+    scene.expect(run.status is RunStatus.RUNNING, "the run is still writing its result")
+    await scene.kill("while the run goes on and its result is being written")
+    await scene.restart()
+    await scene.reads(second, "✅ Approve", "@ann")
+    await scene.result(root, f"# {_TOPIC}, in one breath", _FEEDBACK, "decision")
+    scene.expect(len(scene.starts) == 1, "the run was started once")
+
+
+@_scenario(
     "invalid",
     "A command and then a form are filled in wrongly, and put right.",
     "every mistake was named in private, nothing typed was lost, and the mended answer went through",
@@ -422,6 +500,11 @@ def _possible(name: str) -> Iterator[None]:
         yield
     except LookupError as error:
         raise Unexpected(f"{name} should have been able to do that, but there is {error}.") from None
+
+
+def _post(message: Message) -> str:
+    """Return what the bot calls this message in its metadata."""
+    return json.dumps(message.metadata, sort_keys=True)
 
 
 def _given(scene: Scene) -> Mapping[str, object]:

@@ -34,6 +34,9 @@ _DEFAULT_USER = "DEFAULT-USER"
 _PAUSED = "workflow_paused"
 _FINISHED = "workflow_finished"
 
+LOST = web.RequestKey("lost", bool)
+"""Set on a request whose answer will never arrive."""
+
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -205,6 +208,9 @@ class Api:
         return run
 
     async def _stream_start(self, request: web.Request, start: Start) -> web.StreamResponse:
+        if request.get(LOST):
+            self._dify.enqueue(start)
+            return web.Response()
         response, stream = await self._open_stream(request)
         stream.closes_on = frozenset({_PAUSED, _FINISHED})
         start.bus.join(stream)
@@ -212,7 +218,7 @@ class Api:
 
         def works() -> bool:
             # The pings come from the worker: none in the queue, none after an error (recordings 20, 38).
-            return start.run is not None and start.run.status is RunStatus.RUNNING
+            return start.run is not None and self._dify.executes(start.run)
 
         try:
             await self._keep_open(stream, pings=works, busy=works)
@@ -231,6 +237,8 @@ class Api:
             raise not_found("Workflow run not found")
         snapshot = _is_true(request.query.get("include_state_snapshot"))
         continues = _is_true(request.query.get("continue_on_pause"))
+        if request.get(LOST):
+            return web.Response()
         if run.status.ended:
             return await self._replay_end(request, run)
         frames = run.snapshot() if snapshot else []
@@ -246,7 +254,7 @@ class Api:
                 stream,
                 pings=lambda: True,
                 # Only without a snapshot the worker's pings keep a stream of a silent step open (recording 26).
-                busy=lambda: not snapshot and run.status is RunStatus.RUNNING,
+                busy=lambda: not snapshot and self._dify.executes(run),
             )
         finally:
             run.bus.leave(stream)
@@ -306,8 +314,7 @@ class Api:
         body, _ = await self._body_and_user(request)
         payload = _validated(HumanInputFormSubmitPayload, body)
         form = self._form(request, app)
-        form.check_open(self._dify.clock.now())
-        self._dify.accept(form, form.judge(payload.action, payload.inputs, self._dify.files.check))
+        await self._dify.submit(form, payload.action, payload.inputs)
         return _answer({})
 
     def _form(self, request: web.Request, app: App) -> Form:
@@ -415,9 +422,7 @@ class Api:
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not key:
             raise unauthorized("Authorization header must be provided and start with 'Bearer'")
-        if key.strip() not in self._dify.apps:
-            raise unauthorized("Access token is invalid")
-        return self._dify.apps[key.strip()]
+        return self._dify.app_of(key.strip())
 
     async def _body_and_user(self, request: web.Request) -> tuple[Any, str]:
         body = await _json_body(request)
@@ -437,7 +442,7 @@ class Api:
         response.enable_chunked_encoding()
         await response.prepare(request)
         assert request.transport
-        stream = EventStream(response, request.transport, self._dify.faults.next_cut())
+        stream = EventStream(response, request.transport, self._dify.faults.next_cut(request.match_info.route.name))
         await stream.ping()
         return response, stream
 

@@ -76,6 +76,19 @@ class _Result:
     handle: str = "source"
 
 
+@dataclass(slots=True)
+class Release:
+    """What differs between releases of Dify (dify-api §14); the defaults are those of the recordings.
+
+    `outcome_events` are `human_input_form_filled` and `human_input_form_timeout`, which 1.17.0 leaves out.
+    `backstage_tokens` are the useless tokens of forms that the Service API does not show; newer releases say null
+    (dify-api §10.1).
+    """
+
+    outcome_events: bool = True
+    backstage_tokens: bool = True
+
+
 ResolveFile = Callable[[Json, Run], Json]
 
 
@@ -87,11 +100,13 @@ class Engine:
     resolve_file: ResolveFile
     on_change: Callable[[], None]
     on_form: Callable[[Form], None]
-    suppress_filled_events: bool = False
+    release: Release
+    executing: set[str] = field(default_factory=set)
+    """Ids of the runs that somebody works on now; a run can be `running` without (recordings 12, 39)."""
 
     async def start(self, run: Run) -> None:
         """Run from the start to the first pause or the end."""
-        await _Segment(self, run).play([run.app.graph.nodes["start"]])
+        await self._play(run, [run.app.graph.nodes["start"]])
 
     async def resume(self, run: Run) -> None:
         """Go on after an answer or a deadline; a run that is not paused any more is left alone.
@@ -105,7 +120,14 @@ class Engine:
         run.resumed = True
         run.status = RunStatus.RUNNING
         self.on_change()
-        await _Segment(self, run).play(ready)
+        await self._play(run, ready)
+
+    async def _play(self, run: Run, ready: list[Node]) -> None:
+        self.executing.add(run.id)
+        try:
+            await _Segment(self, run).play(ready)
+        finally:
+            self.executing.discard(run.id)
 
     def stop(self, run: Run) -> None:
         """Ask a run to stop; one that is paused only finds out at its next resume (recordings 12, 27)."""
@@ -339,13 +361,15 @@ class _Segment:
             node=node,
             pool=run.pool,
             now=self._clock.now(),
+            null_token=not node.web_app and not self._engine.release.backstage_tokens,
         )
         run.forms[node.id] = form
         self._engine.on_form(form)
 
     async def _time_out(self, form: Form) -> _Result:
-        fields = {"node_id": form.node_id, "node_title": form.node.title, "expiration_time": form.expiration_time}
-        await self._run.publish("human_input_form_timeout", fields)
+        if self._engine.release.outcome_events:
+            fields = {"node_id": form.node_id, "node_title": form.node.title, "expiration_time": form.expiration_time}
+            await self._run.publish("human_input_form_timeout", fields)
         outputs = {"__action_id": "", "__rendered_content": form.content, "__action_value": ""}
         return _Result(outputs, handle=TIMEOUT_HANDLE)
 
@@ -357,7 +381,7 @@ class _Segment:
         assert form.answered
         action = form.answered.action
         rendered = form.rendered()
-        if not self._engine.suppress_filled_events:
+        if self._engine.release.outcome_events:
             fields = {
                 "node_id": form.node_id,
                 "node_title": form.node.title,

@@ -36,6 +36,11 @@ def unauthorized(message: str) -> ApiError:
     return ApiError(401, "unauthorized", message)
 
 
+def forbidden(message: str) -> ApiError:
+    """Return the 403 of an app that may not be used (recording 28)."""
+    return ApiError(403, "forbidden", message)
+
+
 def unknown_error() -> ApiError:
     """Return the 500 of an id that is no UUID and of a user over 255 characters (recordings 03, 05, 29)."""
     return ApiError(500, "unknown", "Internal Server Error")

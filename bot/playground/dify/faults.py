@@ -38,12 +38,12 @@ class Delay:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Answer an error instead of doing the work."""
+    """Answer an error instead of doing the work; 502, 503 and 504 are a proxy's, as Dify itself answers none."""
 
     status: int
 
     def error(self) -> ApiError:
-        """Return the answer; an app with too many runs says so with 400 (recording 24), the quota of Cloud with 429."""
+        """Return Dify's answer: an app with too many runs says so with 400 (recording 24), Cloud's quota with 429."""
         if self.status == 400:
             return invalid_param("Too many requests. Please try again later. The current maximum is 1.")
         if self.status == 429:
@@ -56,7 +56,14 @@ class LostResponse:
     """Do the work, then cut the connection instead of answering."""
 
 
-Fault = Delay | Failure | LostResponse
+@dataclass(frozen=True, slots=True)
+class LateResponse:
+    """Do the work, then wait `seconds` (of a real server) before answering."""
+
+    seconds: float
+
+
+Fault = Delay | Failure | LostResponse | LateResponse
 
 
 class Faults:
@@ -64,24 +71,32 @@ class Faults:
 
     def __init__(self) -> None:
         self._faults: defaultdict[Route, deque[Fault]] = defaultdict(deque)
-        self._cuts: deque[Cut] = deque()
+        self._cuts: list[tuple[Route | None, Cut]] = []
 
     def add(self, route: Route, fault: Fault, times: int = 1) -> None:
         """Let `fault` strike the next `times` requests of an endpoint."""
         self._faults[route].extend([fault] * times)
 
-    def add_cut(self, cut: Cut) -> None:
-        """Let the next stream that opens break off at `cut`."""
-        self._cuts.append(cut)
+    def add_cut(self, cut: Cut, route: Route | None = None) -> None:
+        """Let the next stream that opens, of this endpoint if one is named, break off at `cut`."""
+        self._cuts.append((route, cut))
 
     def next_for(self, route: str | None) -> Fault | None:
         """Return the fault that strikes this request, if any."""
         waiting = self._faults[Route(route)] if route in list(Route) else None
         return waiting.popleft() if waiting else None
 
-    def next_cut(self) -> Cut | None:
-        """Return where the stream that opens now breaks off, if at all."""
-        return self._cuts.popleft() if self._cuts else None
+    def left_for(self, route: Route) -> int:
+        """Return how many of its requests are still going to be struck."""
+        return len(self._faults[route])
+
+    def next_cut(self, route: str | None) -> Cut | None:
+        """Return where the stream that this endpoint opens now breaks off, if at all."""
+        for position, (wanted, cut) in enumerate(self._cuts):
+            if wanted in (None, route):
+                del self._cuts[position]
+                return cut
+        return None
 
 
 class Changes:

@@ -40,7 +40,8 @@ class Answered:
 class Form:
     """One form of one run, from the pause that made it to whatever closed it; times are Unix seconds.
 
-    `used` holds the submitted values as the resumed run took them, mappings turned into files.
+    `used` holds the submitted values as the resumed run took them, mappings turned into files. `null_token` keeps the
+    token from everybody.
     """
 
     id: str
@@ -53,6 +54,7 @@ class Form:
     defaults: dict[str, Any]
     expires_at: float
     global_limit_at: float
+    null_token: bool = False
     status: FormStatus = FormStatus.WAITING
     answered: Answered | None = None
     used: Json | None = None
@@ -77,7 +79,7 @@ class Form:
             "inputs": self.inputs,
             "actions": list(self.node.actions),
             "display_in_ui": self.node.web_app,
-            "form_token": self.token,
+            "form_token": None if self.null_token else self.token,
             "resolved_default_values": self.defaults,
             "expiration_time": self.expiration_time,
         }
@@ -135,7 +137,9 @@ class Form:
         )
 
 
-def make_form(*, id: str, run_id: str, app_key: str, node: HumanInput, pool: Pool, now: float) -> Form:
+def make_form(
+    *, id: str, run_id: str, app_key: str, node: HumanInput, pool: Pool, now: float, null_token: bool
+) -> Form:
     """Return the form of a node that has just asked for input."""
     return Form(
         id=id,
@@ -148,6 +152,7 @@ def make_form(*, id: str, run_id: str, app_key: str, node: HumanInput, pool: Poo
         defaults=_defaults(node.inputs, pool),
         expires_at=now + node.timeout_seconds,
         global_limit_at=now + GLOBAL_LIMIT_S,
+        null_token=null_token,
     )
 
 

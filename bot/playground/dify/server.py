@@ -1,20 +1,23 @@
 """The simulated Dify server on a socket."""
 
+import asyncio
 import json
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, Self
 
 from aiohttp import web
 
-from bot.playground.dify.api import Api
+from bot.playground.dify.api import LOST, Api
 from bot.playground.dify.errors import ApiError
-from bot.playground.dify.faults import Delay, Failure, LostResponse
+from bot.playground.dify.faults import Delay, Failure, LateResponse, LostResponse
 from bot.playground.dify.simulator import Dify, RecordedRequest
 
 VERSION = "1.14.2"
 _RECORD = web.RequestKey("record", RecordedRequest)
 _SHUTDOWN_S = 0.05  # then streams that are still open are cut off
 _UPLOAD_LIMIT_BYTES = 110 * 1024 * 1024
+_PROXY_ERRORS = {502: "502 Bad Gateway", 503: "503 Service Temporarily Unavailable", 504: "504 Gateway Time-out"}
 _PAGE = "<!doctype html>\n<html lang=en>\n<title>{title}</title>\n<h1>{heading}</h1>\n<p>{text}</p>\n"
 _NOT_FOUND = _PAGE.format(
     title="404 Not Found",
@@ -26,14 +29,31 @@ _NOT_FOUND = _PAGE.format(
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class _ProxyError(web.Response):
+    """What a proxy answers that cannot reach Dify: HTML, without Dify's headers (dify-api §2.4)."""
+
+    def __init__(self, status: int) -> None:
+        title = _PROXY_ERRORS[status]
+        page = f"<html>\r\n<head><title>{title}</title></head>\r\n<body><h1>{title}</h1></body>\r\n</html>"
+        super().__init__(status=status, text=page, content_type="text/html")
+        self.force_close()  # no connection from an outage may outlive it: the next one could not cut it
+
+
 class DifyServer:
-    """Serves a `Dify` in the running event loop: `async with DifyServer(dify) as server: server.base_url`."""
+    """Serves a `Dify` in the running event loop: `async with DifyServer(dify) as server: server.base_url`.
+
+    The API can go away and come back (`down`, `up`) and have few connections (`limit_connections`); whatever else can
+    go wrong is ordered from the `Dify`.
+    """
 
     def __init__(self, dify: Dify, host: str = "127.0.0.1", port: int = 0) -> None:
         self._dify = dify
         self._host = host
         self._port = port
         self._runner: web.AppRunner | None = None
+        self._site: web.TCPSite | None = None
+        self._proxy_error: int | None = None
+        self._room = asyncio.Semaphore(sys.maxsize)
 
     @property
     def base_url(self) -> str:
@@ -46,8 +66,9 @@ class DifyServer:
         app.on_response_prepare.append(self._sign)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
+        await self._listen()
         host, port = self._runner.addresses[0][:2]
+        self._port = port
         self._dify.files.origin = f"http://{host}:{port}"
         self._dify.open()
         return self
@@ -57,20 +78,55 @@ class DifyServer:
         await self._runner.cleanup()
         await self._dify.close()
 
+    async def _listen(self) -> None:
+        assert self._runner
+        self._site = web.TCPSite(self._runner, self._host, self._port)
+        await self._site.start()
+
+    async def down(self, status: int | None = None) -> None:
+        """Take the API away: streams are cut inside their bodies, runs and forms untouched (recording 45).
+
+        Connections are refused meanwhile; with a `status` (502, 503 or 504) a proxy answers it to every request.
+        """
+        assert self._runner
+        assert self._runner.server
+        self._proxy_error = status
+        if status is None and self._site:
+            await self._site.stop()
+            self._site = None
+        await self._runner.server.shutdown(_SHUTDOWN_S)
+
+    async def up(self) -> None:
+        """Bring the API back at the same address."""
+        self._proxy_error = None
+        if self._site is None:
+            await self._listen()
+
+    def limit_connections(self, count: int) -> None:
+        """Look at so many requests at once from now on, streams included; others get no answer (recording 22)."""
+        self._room = asyncio.Semaphore(count)
+
     @web.middleware
     async def _serve(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if self._site is None and request.transport:
+            request.transport.abort()  # was accepted just before
+            return web.Response()
         record = RecordedRequest(
             request.method, request.path, dict(request.query), await _recorded_body(request), self._dify.clock.now()
         )
         request[_RECORD] = record
         self._dify.requests.append(record)
         self._dify.changes.notify()
-        return await self._respond(request, handler)
+        if self._proxy_error:
+            return _ProxyError(self._proxy_error)
+        async with self._room:
+            return await self._respond(request, handler)
 
     async def _sign(self, request: web.Request, response: web.StreamResponse) -> None:
         """Put the version on every answer, errors and streams included (recordings 02, 29)."""
-        response.headers["X-Version"] = VERSION
-        response.headers["X-Env"] = "PRODUCTION"
+        if not isinstance(response, _ProxyError):
+            response.headers["X-Version"] = VERSION
+            response.headers["X-Env"] = "PRODUCTION"
         if record := request.get(_RECORD):
             record.status = response.status
             self._dify.changes.notify()
@@ -79,8 +135,12 @@ class DifyServer:
         fault = self._dify.faults.next_for(request.match_info.route.name)
         if isinstance(fault, Delay):
             await self._dify.clock.sleep(fault.seconds)
+        if isinstance(fault, LostResponse):
+            request[LOST] = True
         try:
             if isinstance(fault, Failure):
+                if fault.status in _PROXY_ERRORS:
+                    return _ProxyError(fault.status)
                 raise fault.error()
             response = await handler(request)
         except ApiError as error:
@@ -90,6 +150,8 @@ class DifyServer:
         except web.HTTPMethodNotAllowed:
             body = ApiError(405, "method_not_allowed", "The method is not allowed for the requested URL.").body()
             response = web.json_response(body, status=405)
+        if isinstance(fault, LateResponse):
+            await self._dify.clock.sleep(fault.seconds)
         if isinstance(fault, LostResponse) and request.transport:
             request.transport.close()
         return response

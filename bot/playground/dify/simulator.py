@@ -5,15 +5,16 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from bot.playground.dify.clock import Clock
-from bot.playground.dify.engine import Engine
-from bot.playground.dify.errors import InputError
-from bot.playground.dify.faults import Changes, Delay, Failure, Faults, LostResponse, Route
+from bot.playground.dify.engine import Engine, Release
+from bot.playground.dify.errors import InputError, forbidden, unauthorized
+from bot.playground.dify.faults import Changes, Delay, Failure, Faults, LateResponse, LostResponse, Route
 from bot.playground.dify.files import FileStore
-from bot.playground.dify.forms import Answered, Form, FormStatus
+from bot.playground.dify.forms import Form, FormStatus
 from bot.playground.dify.graph import ATTACHMENTS, App, Json
 from bot.playground.dify.inputs import check_inputs
 from bot.playground.dify.runs import Conversation, EndUser, Message, Run, RunStatus
@@ -88,11 +89,18 @@ class Dify:
         self.files = FileStore(now)
         self.faults = Faults()
         self.changes = Changes()
-        self.engine = Engine(self.clock, self._resolve_file, self.changes.notify, self._keep_form)
+        self.release = Release()
+        self.engine = Engine(self.clock, self._resolve_file, self.changes.notify, self._keep_form, self.release)
         self._end_users: dict[tuple[str, str], EndUser] = {}
         self._jobs: set[asyncio.Task[None]] = set()
         self._worker = asyncio.Event()
         self._worker.set()
+        self._segments: set[asyncio.Task[Any]] = set()
+        self._resumes_to_lose = 0
+        self._overlap: tuple[asyncio.Barrier, float] | None = None
+        self._sweeping = True
+        self._revoked_keys: set[str] = set()
+        self._switched_off: set[str] = set()
 
     # Controls.
 
@@ -106,8 +114,7 @@ class Dify:
 
     async def answer_elsewhere(self, form: Form, action: str, values: Mapping[str, Any]) -> None:
         """Answer a form as on Dify's own page; a refused answer raises `ApiError`."""
-        form.check_open(self.clock.now())
-        self.accept(form, form.judge(action, values, self.files.check))
+        await self.submit(form, action, values)
 
     async def expire(self, form: Form, *, sweep: bool = True) -> None:
         """Move a form's deadline into the past; without `sweep` the run goes on at the next periodic check only."""
@@ -115,10 +122,22 @@ class Dify:
         if sweep:
             self.sweep()
 
-    async def expire_globally(self, form: Form) -> None:
-        """Let the server's limit for all forms pass, which stops the run without any event (recording 14)."""
+    async def expire_globally(self, form: Form, *, sweep: bool = True) -> None:
+        """Let the server's limit for all forms pass, which stops the run without any event (recording 14).
+
+        Without `sweep` the run is stopped at the next periodic check only; the form says 412 at once.
+        """
         form.global_limit_at = self.clock.now() - 1
-        self.sweep()
+        if sweep:
+            self.sweep()
+
+    def stop_sweeper(self) -> None:
+        """Let nobody look for forms past a limit: they answer 412, their runs stay `paused` (dify-api §11)."""
+        self._sweeping = False
+
+    def start_sweeper(self) -> None:
+        """Look for forms past a limit again, from the next periodic check on."""
+        self._sweeping = True
 
     def fail_next(self, route: Route | str, status: int = 500, times: int = 1) -> None:
         """Answer the next requests of an endpoint with an error, without doing anything."""
@@ -129,25 +148,91 @@ class Dify:
         self.faults.add(Route(route), Delay(seconds), times)
 
     def lose_response(self, route: Route | str, times: int = 1) -> None:
-        """Do what the next requests of an endpoint ask for, but cut the connection instead of answering."""
+        """Do what the next requests of an endpoint ask for, but cut the connection instead of answering.
+
+        A start goes on without anybody listening; nothing of its stream arrives.
+        """
         self.faults.add(Route(route), LostResponse(), times)
 
-    def drop_stream(self, *, after_events: int | None = None, after_bytes: int | None = None) -> None:
-        """Break the next stream off inside its body, after so many events or bytes."""
-        self.faults.add_cut(Cut(after_events=after_events, after_bytes=after_bytes))
+    def delay_response(self, route: Route | str, seconds: float, times: int = 1) -> None:
+        """Do what the next requests of an endpoint ask for, but answer only after `seconds` of a real server.
 
-    @property
-    def suppress_filled_events(self) -> bool:
-        """Tell whether `human_input_form_filled` is left out, as in Dify 1.17.0."""
-        return self.engine.suppress_filled_events
+        Raises `ValueError` for an endpoint that streams.
+        """
+        if Route(route) in (Route.RUN, Route.CHAT, Route.EVENTS):
+            raise ValueError(f"{route} answers by a stream; see drop_stream")
+        self.faults.add(Route(route), LateResponse(seconds), times)
 
-    @suppress_filled_events.setter
-    def suppress_filled_events(self, suppress: bool) -> None:
-        self.engine.suppress_filled_events = suppress
+    def drop_stream(
+        self,
+        *,
+        after_events: int | None = None,
+        after_bytes: int | None = None,
+        clean: bool = False,
+        route: Route | str | None = None,
+    ) -> None:
+        """Break the next stream (of an endpoint) off, after so many events or bytes; after 0 bytes it is empty.
+
+        It ends inside its body, as when the API goes away (recording 45), or with a `clean` end as of an idle one.
+        """
+        cut = Cut(after_events=after_events, after_bytes=after_bytes, clean=clean)
+        self.faults.add_cut(cut, Route(route) if route else None)
+
+    def revoke_key(self, app: App) -> None:
+        """Refuse the app's key with 401 as one that was deleted (recording 28)."""
+        self._revoked_keys.add(app.key)
+
+    def restore_key(self, app: App) -> None:
+        """Take the app's key again."""
+        self._revoked_keys.discard(app.key)
+
+    def switch_api_off(self, app: App) -> None:
+        """Refuse the app's key with 403 because its API is switched off (recording 28)."""
+        self._switched_off.add(app.key)
+
+    def switch_api_on(self, app: App) -> None:
+        """Take the app's key again."""
+        self._switched_off.discard(app.key)
+
+    def purge(self, run: Run) -> None:
+        """Delete a run with its forms: all of them answer 404 (dify-api §15.2).
+
+        Raises `ValueError` for a run that somebody works on.
+        """
+        if self.executes(run):
+            raise ValueError(f"run {run.id} is being worked on")
+        del self.runs[run.id]
+        for form in run.forms.values():
+            del self.forms[form.token]
+        self.changes.notify()
+
+    def lose_resume(self, times: int = 1) -> None:
+        """Lose the next resume jobs: the submit gets 200, the run stays `paused` for good (dify-api §10.3).
+
+        It is seen as the race of two parallel forms is (recording 33): every form 412, the snapshot still offering one.
+        """
+        self._resumes_to_lose += times
+
+    def overlap_submits(self, count: int = 2, window: float = 1.0) -> None:
+        """Check the next `count` submits before any of them is stored, so that all get 200 (recording 04).
+
+        The last one stored counts. The first one waits for the others `window` seconds (not scaled), then goes alone.
+        """
+        self._overlap = asyncio.Barrier(count), window
 
     def stop_worker(self) -> None:
-        """Let starts and resumes wait in the queue (recording 38)."""
+        """Let starts and resumes wait in the queue (recording 38); what the worker has begun it finishes (39)."""
         self._worker.clear()
+
+    def kill_worker(self) -> None:
+        """Lose what the worker has begun: these runs stay `running` for ever (recording 39).
+
+        Streams of events go on pinging, up to the limit of idle ones; those of starts fall silent. What waits in the
+        queue is worked off by the next worker, see `start_worker`.
+        """
+        self.stop_worker()
+        for segment in self._segments:
+            segment.cancel()
 
     def start_worker(self) -> None:
         """Work the queue off again."""
@@ -161,6 +246,15 @@ class Dify:
             return value
 
     # What the endpoints do.
+
+    def app_of(self, key: str) -> App:
+        """Return the app that a key opens; a refused key raises `ApiError` (recordings 02, 28)."""
+        app = self.apps.get(key)
+        if app is None or key in self._revoked_keys:
+            raise unauthorized("Access token is invalid")
+        if key in self._switched_off:
+            raise forbidden("The app's API service has been disabled.")
+        return app
 
     def end_user(self, app: App, user: str) -> EndUser:
         """Return the end user of this app with this name, made at the first use."""
@@ -177,7 +271,21 @@ class Dify:
         except (InputError, ValueError) as error:
             await start.bus.publish("error", live_frame({"event": "error", "message": str(error), "status": 500}))
             return
-        await self.engine.start(run)
+        await self._play(self.engine.start(run))
+
+    async def _play(self, segment: Coroutine[Any, Any, None]) -> None:
+        """Play a segment in this job of the worker, as long as nobody kills it."""
+        job = asyncio.current_task()
+        assert job
+        self._segments.add(job)
+        try:
+            await segment
+        finally:
+            self._segments.discard(job)
+
+    def executes(self, run: Run) -> bool:
+        """Tell whether somebody works on the run now."""
+        return run.id in self.engine.executing
 
     def create(self, start: Start) -> Run:
         """Check the inputs and make the run; raises `InputError`."""
@@ -242,12 +350,24 @@ class Dify:
         self.files.check(mapping, rules)
         return resolved
 
-    def accept(self, form: Form, answered: Answered) -> None:
-        """Store a submission and queue the resume (recordings 01, 38)."""
+    async def submit(self, form: Form, action: str, values: Mapping[str, Any]) -> None:
+        """Store the answer to a form and queue the resume (recordings 01, 38); a refused one raises `ApiError`."""
+        form.check_open(self.clock.now())
+        answered = form.judge(action, values, self.files.check)
+        await self._let_others_check()
         form.answered = answered
         form.status = FormStatus.SUBMITTED
         self.changes.notify()
         self._queue_resume(form)
+
+    async def _let_others_check(self) -> None:
+        # The check and the write are two steps, between which other submits may be checked (dify-api §10.5).
+        if self._overlap:
+            others, window = self._overlap
+            with suppress(TimeoutError):
+                async with asyncio.timeout(window):
+                    await others.wait()
+            self._overlap = None
 
     def stop(self, app: App, task_id: str) -> None:
         """Ask the run of a task to stop; an unknown task is nothing to complain about (recording 12)."""
@@ -274,15 +394,21 @@ class Dify:
             _log.error("a job of the simulated Dify server crashed", exc_info=task.exception())
 
     def _queue_resume(self, form: Form) -> None:
+        if self._resumes_to_lose:
+            self._resumes_to_lose -= 1
+            return
         self.spawn(self._resume(self.runs[form.run_id]))
 
     async def _resume(self, run: Run) -> None:
         await self.clock.sleep(_RESUME_QUEUE_S)
         await self._worker.wait()
-        await self.engine.resume(run)
+        if run.id in self.runs:
+            await self._play(self.engine.resume(run))
 
     def sweep(self) -> None:
         """Look for forms past a limit, as the periodic check does (recording 14)."""
+        if not self._sweeping:
+            return
         now = self.clock.now()
         for form in self.forms.values():
             run = self.runs[form.run_id]

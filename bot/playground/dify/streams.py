@@ -25,13 +25,19 @@ def replay_frame(event: Mapping[str, Any]) -> bytes:
 
 
 class Cut:
-    """Where a stream is to break off: after so many events, or after so many bytes."""
+    """Where a stream is to break off: after so many events, or after so many bytes; 0 bytes is at once.
 
-    def __init__(self, *, after_events: int | None = None, after_bytes: int | None = None) -> None:
+    A `clean` one ends as if the server had nothing more to say, any other inside its body (recording 45).
+    """
+
+    def __init__(self, *, after_events: int | None = None, after_bytes: int | None = None, clean: bool = False) -> None:
         if (after_events is None) == (after_bytes is None):
             raise ValueError("give after_events or after_bytes")
         self._events = after_events
         self._bytes = after_bytes
+        self.clean = clean
+        self.happened = False
+        """The stream broke off."""
 
     def shorten(self, frame: bytes, *, is_event: bool) -> tuple[bytes, bool]:
         """Return what of the frame is still sent, and whether the stream breaks off after it."""
@@ -72,16 +78,19 @@ class EventStream:
             self.ended.set()
 
     async def _write(self, frame: bytes, *, is_event: bool) -> None:
-        breaks = False
+        cut = False
         if self._cut:
-            frame, breaks = self._cut.shorten(frame, is_event=is_event)
+            frame, cut = self._cut.shorten(frame, is_event=is_event)
+            self._cut.happened |= cut
         try:
             await self._response.write(frame)
         except ConnectionError:
-            breaks = True
-        if breaks:
             self.broken = True
+        if cut:
+            self.broken = not (self._cut and self._cut.clean)
+        if cut or self.broken:
             self.ended.set()
+        if self.broken:
             self._transport.close()
 
 

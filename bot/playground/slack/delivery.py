@@ -10,6 +10,7 @@ import json
 import secrets
 import time
 from collections.abc import Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlencode
@@ -17,7 +18,7 @@ from urllib.parse import urlencode
 import aiohttp
 from aiohttp import web
 
-from bot.playground.slack.faults import Delay, Drop, Duplicate, Fault
+from bot.playground.slack.faults import Delay, Drop, Duplicate, Fault, Overtaken
 from bot.playground.slack.text import Json
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class Courier:
         self.transport: Transport = self.sockets
         self.deliveries: list[Delivery] = []
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._next_answer = asyncio.Event()
 
     async def ask(self, kind: str, payload: Json) -> Delivery:
         """Deliver a command or interaction and wait for the answer, 3 s at most.
@@ -93,8 +95,7 @@ class Courier:
         slack-platform §4.1: these are not retried.
         """
         fault = self.workspace.faults.take(kind, payload)
-        if isinstance(fault, Delay):
-            await asyncio.sleep(fault.seconds)
+        await self._hold_back(fault)
         if isinstance(fault, Duplicate):
             self.spawn(self._attempt(self._new(kind, payload), None))
         delivery = self._new(kind, payload)
@@ -111,7 +112,7 @@ class Courier:
         fault = self.workspace.faults.take(EVENT, payload)
         self.spawn(self._insist(delivery, fault))
         if isinstance(fault, Duplicate):
-            self.spawn(self._insist(self._new(EVENT, payload), None))
+            self.spawn(self._insist(self._new(EVENT, payload), None, Retry(1, "timeout")))
         return delivery
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
@@ -137,11 +138,18 @@ class Courier:
         self.deliveries.append(delivery)
         return delivery
 
-    async def _insist(self, delivery: Delivery, fault: Fault | None) -> None:
+    async def _hold_back(self, fault: Fault | None) -> None:
+        match fault:
+            case Delay(seconds):
+                await asyncio.sleep(seconds)
+            case Overtaken(seconds):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(seconds):
+                        await self._next_answer.wait()
+
+    async def _insist(self, delivery: Delivery, fault: Fault | None, retry: Retry | None = None) -> None:
         """Attempt an event until it is acknowledged or the retries are used up; `fault` hits the first attempt."""
-        retry: Retry | None = None
-        if isinstance(fault, Delay):
-            await asyncio.sleep(fault.seconds)
+        await self._hold_back(fault)
         for number, delay in enumerate((0.0, *self.workspace.event_retry_delays)):
             await asyncio.sleep(delay)
             await self.transport.ready()
@@ -162,6 +170,8 @@ class Courier:
             reason = str(failure)
             for_person = "operation_timeout" if reason == "timeout" else "dispatch_failed"
             delivery.error = reason if delivery.kind == EVENT else for_person
+        answered, self._next_answer = self._next_answer, asyncio.Event()
+        answered.set()
         self.workspace.changed()
 
 
@@ -305,12 +315,12 @@ class HttpTransport:
     async def attempt(self, delivery: Delivery, retry: Retry | None) -> tuple[float, Json | None]:
         """Send one request; any answer but 200 within 3 s fails it."""
         body, content_type = _encoded(delivery)
-        headers = {"x-slack-retry-num": str(retry.number), "x-slack-retry-reason": retry.reason} if retry else {}
+        headers = _retry_headers(retry) if retry else {}
         try:
             async with asyncio.timeout(self.workspace.ack_timeout), self._post(body, content_type, headers) as response:
                 answer = await response.text()
         except TimeoutError:
-            raise NotAcknowledged("http_timeout" if delivery.kind == EVENT else "timeout") from None
+            raise NotAcknowledged("timeout") from None
         except aiohttp.ClientError:
             raise NotAcknowledged("connection_failed") from None
         if response.headers.get("x-slack-no-retry") == "1":
@@ -338,6 +348,11 @@ class HttpTransport:
             "X-Slack-Signature": f"v0={digest}",
         }
         return self._session.post(self.url, data=body.encode(), headers=signed)
+
+
+def _retry_headers(retry: Retry) -> dict[str, str]:
+    reason = "http_timeout" if retry.reason == "timeout" else retry.reason
+    return {"x-slack-retry-num": str(retry.number), "x-slack-retry-reason": reason}
 
 
 def _encoded(delivery: Delivery) -> tuple[str, str]:

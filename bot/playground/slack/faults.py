@@ -41,8 +41,16 @@ class LostResponse:
 
 
 @dataclass(frozen=True)
+class CutConnection:
+    """Cut the connection before Slack looks at the call."""
+
+
+@dataclass(frozen=True)
 class Duplicate:
-    """Deliver the payload twice, whatever its kind."""
+    """Deliver the payload twice at the same time, whatever its kind; over two connections where there are two.
+
+    The copy of an event is marked as a repeated attempt (slack-platform §4.3).
+    """
 
 
 @dataclass(frozen=True)
@@ -50,8 +58,15 @@ class Drop:
     """Lose the delivery on its way to the app."""
 
 
-CallFault = ServerError | RateLimited | Refuse | Delay | LostResponse
-DeliveryFault = Duplicate | Drop | Delay
+@dataclass(frozen=True)
+class Overtaken:
+    """Hold the delivery back until the app has answered another one, `seconds` at most (slack-platform §4.3)."""
+
+    seconds: float = 1.0
+
+
+CallFault = ServerError | RateLimited | Refuse | Delay | LostResponse | CutConnection
+DeliveryFault = Duplicate | Drop | Delay | Overtaken
 Fault = CallFault | DeliveryFault
 _DELIVERIES = ("slash_commands", "interactive", "events_api")
 
@@ -65,7 +80,10 @@ class _Order:
 
 @dataclass
 class Faults:
-    """The failures still to come, by Web API method (`chat.update`) or delivery kind (`interactive`)."""
+    """The failures still to come: of a Web API method (`chat.update`), of `response_url`, or of a delivery kind.
+
+    The kinds are `slash_commands`, `interactive` and `events_api`.
+    """
 
     _orders: dict[str, list[_Order]] = field(default_factory=dict)
 
@@ -79,6 +97,10 @@ class Faults:
         if not isinstance(fault, DeliveryFault if target in _DELIVERIES else CallFault):
             raise ValueError(f"{fault} cannot happen to {target}")
         self._orders.setdefault(target, []).append(_Order(fault, times, when))
+
+    def left_for(self, target: str) -> int:
+        """How many failures ordered for `target` have not happened yet."""
+        return sum(order.times for order in self._orders.get(target, []))
 
     def take(self, target: str, arguments: dict[str, Any]) -> Fault | None:
         """The failure ordered for this call or delivery, used up by asking; the oldest order comes first."""

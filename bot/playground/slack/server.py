@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,21 +13,32 @@ from aiohttp import web
 
 from bot.playground.slack import responses, web_api
 from bot.playground.slack.delivery import HttpTransport, SocketTransport
-from bot.playground.slack.faults import Delay, Fault, LostResponse, RateLimited, Refuse, ServerError
+from bot.playground.slack.faults import CutConnection, Delay, Fault, LostResponse, RateLimited, Refuse, ServerError
 from bot.playground.slack.refusals import Refusal
 from bot.playground.slack.text import Json
 from bot.playground.slack.workspace import Call, Workspace
 
 _BODY_MAX = 2**20  # bytes
+_CUT_AFTER_S = 0.05  # what is under way when the server goes down
+
+Answer = tuple[int, Json, dict[str, str]]
+"""HTTP status, body and further headers."""
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class SlackServer:
-    """Serves a workspace while it is entered; delivers over Socket Mode unless `deliver_over_http` was called."""
+    """Serves a workspace while it is entered; delivers over Socket Mode unless `deliver_over_http` was called.
+
+    Slack can go away and come back (`down`, `up`), its sockets can end (`sockets`); failures of single calls and
+    deliveries are ordered from `Workspace.faults`.
+    """
 
     def __init__(self, workspace: Workspace, host: str = "127.0.0.1", port: int = 0) -> None:
         self.workspace = workspace
         self._host, self._port = host, port
-        app = web.Application(client_max_size=_BODY_MAX)
+        self._site: web.TCPSite | None = None
+        self._outage: int | None = None
+        app = web.Application(client_max_size=_BODY_MAX, middlewares=[self._unless_down])
         app.router.add_route("*", "/api/{method}", self._call)
         app.router.add_get("/link/", self._connect)
         app.router.add_post("/{kind:actions|commands}/{number}/{secret}", self._respond)
@@ -44,9 +56,9 @@ class SlackServer:
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, self._port).start()
-        port = self._runner.addresses[0][1]
-        self.workspace.url = f"http://{self._host}:{port}"
+        await self._listen()
+        self._port = self._runner.addresses[0][1]
+        self.workspace.url = f"http://{self._host}:{self._port}"
         return self
 
     async def __aexit__(
@@ -54,6 +66,38 @@ class SlackServer:
     ) -> None:
         await self.workspace.courier.close()
         await self._runner.cleanup()
+
+    async def _listen(self) -> None:
+        self._site = web.TCPSite(self._runner, self._host, self._port)
+        await self._site.start()
+
+    async def down(self, status: int | None = None) -> None:
+        """Take Slack away: sockets and calls under way are cut, and connections refused or answered with `status`.
+
+        Events raised meanwhile are kept for the next socket (slack-platform §4.3).
+        """
+        assert self._runner.server
+        self._outage = status
+        if status is None and self._site:
+            await self._site.stop()
+            self._site = None
+        await self._runner.server.shutdown(_CUT_AFTER_S)
+
+    async def up(self) -> None:
+        """Bring Slack back at the same address."""
+        self._outage = None
+        if self._site is None:
+            await self._listen()
+
+    @web.middleware
+    async def _unless_down(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if self._site is None:
+            return _cut(request)  # was accepted just before
+        if self._outage:
+            answer = web.json_response({"ok": False, "error": "service_unavailable"}, status=self._outage)
+            answer.force_close()  # no connection from an outage may outlive it: the next one could not cut it
+            return answer
+        return await handler(request)
 
     async def deliver_over_http(self, url: str) -> None:
         """Deliver everything to the app at `url` from now on.
@@ -78,26 +122,20 @@ class SlackServer:
         except Refusal as refusal:
             return web.json_response(refusal.to_json())
         token = request.headers.get("Authorization", "").removeprefix("Bearer ") or arguments.pop("token", None)
-        fault = self.workspace.faults.take(method, arguments)
-        if isinstance(fault, Delay):
-            await asyncio.sleep(fault.seconds)
-        status, answer, headers = self._answer(method, arguments, token, fault)
-        call = Call(method, arguments, answer, status, arrived, time.monotonic(), self.workspace.now())
-        self.workspace.record(call)
-        if isinstance(fault, LostResponse) and request.transport:
-            request.transport.abort()
-        scopes = ",".join(sorted(self.workspace.scopes))
-        return web.json_response(answer, status=status, headers={"x-oauth-scopes": scopes, **headers})
 
-    def _answer(
-        self, method: str, arguments: Json, token: str | None, fault: Fault | None
-    ) -> tuple[int, Json, dict[str, str]]:
-        """HTTP status, body and further headers."""
-        match fault:
-            case ServerError(status):
-                return status, {"ok": False, "error": "internal_error"}, {}
-            case RateLimited(seconds):
-                return _rate_limited(seconds)
+        def work(fault: Fault | None) -> Answer:
+            answer = self._answer(method, arguments, token, fault)
+            status, body, _ = answer
+            call = Call(method, arguments, body, status, arrived, time.monotonic(), self.workspace.now())
+            self.workspace.record(call)
+            return answer
+
+        scopes = ",".join(sorted(self.workspace.scopes))
+        return await self._under_faults(request, method, arguments, work, {"x-oauth-scopes": scopes})
+
+    def _answer(self, method: str, arguments: Json, token: str | None, fault: Fault | None) -> Answer:
+        if failure := _failure(fault):
+            return failure
         wait = self.workspace.rate_limits.retry_after(method, arguments.get("channel"), self.workspace.now())
         if wait:
             return _rate_limited(wait)
@@ -107,6 +145,25 @@ class SlackServer:
             return 200, web_api.call(self.workspace, method, arguments, token), {}
         except Refusal as refusal:
             return 200, refusal.to_json(), {}
+
+    async def _under_faults(
+        self,
+        request: web.Request,
+        target: str,
+        arguments: Json,
+        work: Callable[[Fault | None], Answer],
+        headers: dict[str, str],
+    ) -> web.Response:
+        """Do the work and answer, as far as the failure ordered for `target` lets it."""
+        fault = self.workspace.faults.take(target, arguments)
+        if isinstance(fault, Delay):
+            await asyncio.sleep(fault.seconds)
+        if isinstance(fault, CutConnection):
+            return _cut(request)
+        status, body, more = work(fault)
+        if isinstance(fault, LostResponse):
+            return _cut(request)
+        return web.json_response(body, status=status, headers=headers | more)
 
     # --- Socket Mode -------------------------------------------------------------------------------------------------
 
@@ -126,16 +183,39 @@ class SlackServer:
 
     async def _respond(self, request: web.Request) -> web.StreamResponse:
         arguments = await _arguments(request)
-        try:
-            destination = self.workspace.tickets.use_response_url(request.path.lstrip("/"))
-            responses.respond(self.workspace, destination, arguments)
-        except Refusal as refusal:
-            gone = refusal.code in ("invalid_url", "expired_url", "used_url")
-            return web.json_response(refusal.to_json(), status=404 if gone else 400)
-        return web.json_response({"ok": True})
+
+        def work(fault: Fault | None) -> Answer:
+            if failure := _failure(fault):
+                return failure
+            try:
+                if isinstance(fault, Refuse):
+                    raise Refusal(fault.code)
+                destination = self.workspace.tickets.use_response_url(request.path.lstrip("/"))
+                responses.respond(self.workspace, destination, arguments)
+            except Refusal as refusal:
+                gone = refusal.code in ("invalid_url", "expired_url", "used_url")
+                return 404 if gone else 400, refusal.to_json(), {}
+            return 200, {"ok": True}, {}
+
+        return await self._under_faults(request, "response_url", arguments, work, {})
 
 
-def _rate_limited(seconds: int) -> tuple[int, Json, dict[str, str]]:
+def _cut(request: web.Request) -> web.Response:
+    if request.transport:
+        request.transport.abort()
+    return web.Response()
+
+
+def _failure(fault: Fault | None) -> Answer | None:
+    match fault:
+        case ServerError(status):
+            return status, {"ok": False, "error": "internal_error"}, {}
+        case RateLimited(seconds):
+            return _rate_limited(seconds)
+    return None
+
+
+def _rate_limited(seconds: int) -> Answer:
     return 429, {"ok": False, "error": "ratelimited"}, {"Retry-After": str(seconds)}
 
 

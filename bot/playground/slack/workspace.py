@@ -299,14 +299,18 @@ class Workspace:
         try:
             async with asyncio.timeout(timeout):
                 while not (found := predicate()):
-                    await self._next_change.wait()
+                    await self.next_change()
                 return found
         except TimeoutError:
             refused = [f"{call.method}: {call.response}" for call in self.refused]
             raise TimeoutError(f"did not come about within {timeout} s; refused calls: {refused or 'none'}") from None
 
+    async def next_change(self) -> None:
+        """Wait until anything in the workspace changes."""
+        await self._next_change.wait()
+
     def changed(self) -> None:
-        """Wake everyone in `wait_for`."""
+        """Wake everyone in `wait_for` and `next_change`."""
         change, self._next_change = self._next_change, asyncio.Event()
         change.set()
 

@@ -29,6 +29,15 @@ class Follower:
             self.pings += line == "event: ping"
         return None
 
+    async def next_ping(self) -> None:
+        """Read up to the next ping."""
+        seen = self.pings
+        while self.pings == seen:
+            line = await anext(self._lines)
+            if line.startswith("data: "):
+                self.events.append(json.loads(line[6:]))
+            self.pings += line == "event: ping"
+
     async def until(self, name: str) -> dict[str, Any]:
         """Return the next event of this name."""
         while event := await self.next():
@@ -49,10 +58,11 @@ class Follower:
 
 
 class Client:
-    """Talks to one app as one user."""
+    """Talks to one app of `server` as one user."""
 
-    def __init__(self, http: httpx.AsyncClient, user: str) -> None:
+    def __init__(self, http: httpx.AsyncClient, user: str, server: DifyServer) -> None:
         self.http = http
+        self.server = server
         self.user = user
 
     @asynccontextmanager
@@ -98,7 +108,7 @@ async def playing(app: App, *, speed: float = SPEED, user: str = "u1") -> AsyncI
         server = await stack.enter_async_context(DifyServer(dify))
         headers = {"Authorization": f"Bearer {app.key}"}
         http = httpx.AsyncClient(base_url=server.base_url, headers=headers, timeout=20, verify=False)
-        yield dify, Client(await stack.enter_async_context(http), user)
+        yield dify, Client(await stack.enter_async_context(http), user, server)
 
 
 async def followed(dify: Dify, run_id: str) -> None:

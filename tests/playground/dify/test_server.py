@@ -144,7 +144,7 @@ async def test_a_blacklisted_extension_is_refused() -> None:
 async def test_filled_events_can_be_left_out() -> None:
     """As in Dify 1.17.0."""
     async with playing(apps.two_forms()) as (dify, client):
-        dify.suppress_filled_events = True
+        dify.release.outcome_events = False
         run_id, (form,) = await client.pause()
         async with client.events(run_id) as follower:
             await followed(dify, run_id)

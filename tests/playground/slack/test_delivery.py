@@ -22,7 +22,7 @@ from slack_sdk.socket_mode.response import SocketModeResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.playground.slack import RateLimits, SlackServer
-from bot.playground.slack.faults import Drop, Duplicate
+from bot.playground.slack.faults import Drop, Duplicate, Overtaken
 from tests.playground.slack.conftest import Clock, Serve
 
 Json = dict[str, Any]
@@ -250,6 +250,99 @@ async def test_a_duplicated_interaction_reaches_the_app_twice(serve: Serve, bolt
     assert len(set(seen)) == 1
 
 
+async def test_a_duplicate_goes_to_another_process_when_there_is_one(serve: Serve) -> None:
+    """slack-platform §4.4: each envelope may go to any connection, so both processes see the same click."""
+    workspace, server = await serve()
+    workspace.faults.add("slash_commands", Duplicate())
+    async with socket_to(server) as one, socket_to(server) as other:
+        asking = asyncio.create_task(workspace.person("ann").command("content", "/dify help"))
+        envelopes = [await socket.receive_json() for socket in (one, other)]
+        assert envelopes[0]["payload"] == envelopes[1]["payload"]
+        assert envelopes[0]["envelope_id"] != envelopes[1]["envelope_id"]
+        for socket, envelope in zip((one, other), envelopes, strict=True):
+            await socket.send_json({"envelope_id": envelope["envelope_id"]})
+        assert (await asking).acked
+
+
+async def test_a_duplicated_event_says_that_it_comes_again(serve: Serve) -> None:
+    """slack-platform §4.3: as one whose acknowledgement came too late."""
+    workspace, server = await serve(**AT_ONCE)
+    workspace.faults.add("events_api", Duplicate())
+    async with socket_to(server) as one, socket_to(server) as other:
+        await workspace.person("ann").post("content", "hello")
+        envelopes = [await socket.receive_json() for socket in (one, other)]
+        for socket, envelope in zip((one, other), envelopes, strict=True):
+            await socket.send_json({"envelope_id": envelope["envelope_id"]})
+        await workspace.wait_for(lambda: all(delivery.acked for delivery in workspace.deliveries))
+    assert len({envelope["payload"]["event_id"] for envelope in envelopes}) == 1
+    marks = [(envelope["retry_attempt"], envelope["retry_reason"]) for envelope in envelopes]
+    assert sorted(marks) == [(0, ""), (1, "timeout")]
+
+
+async def test_a_delivery_can_be_overtaken_by_the_next_one(serve: Serve) -> None:
+    """slack-platform §4.3: the order is not guaranteed."""
+    workspace, server = await serve()
+    workspace.faults.add("slash_commands", Overtaken(seconds=10))
+    async with socket_to(server) as socket:
+        first = asyncio.create_task(workspace.person("ann").command("content", "/dify first"))
+        await asyncio.sleep(0)
+        second = asyncio.create_task(workspace.person("ben").command("content", "/dify second"))
+        texts = []
+        for _ in range(2):
+            envelope = await socket.receive_json()
+            texts.append(envelope["payload"]["text"])
+            await socket.send_json({"envelope_id": envelope["envelope_id"]})
+        assert (await first).acked
+        assert (await second).acked
+    assert texts == ["second", "first"]
+
+
+async def test_a_delivery_that_nothing_overtakes_comes_after_all(serve: Serve) -> None:
+    workspace, server = await serve()
+    workspace.faults.add("slash_commands", Overtaken(seconds=0.01))
+    async with socket_to(server) as socket:
+        asking = asyncio.create_task(workspace.person("ann").command("content", "/dify help"))
+        envelope = await socket.receive_json()
+        await socket.send_json({"envelope_id": envelope["envelope_id"]})
+        assert (await asking).acked
+
+
+async def test_an_event_whose_process_died_comes_again_to_another_one(serve: Serve) -> None:
+    """slack-platform §4.3, §4.4: unacknowledged, it is sent over whichever connection is open then."""
+    workspace, server = await serve(**(AT_ONCE | {"ack_timeout": 0.2}))
+    async with socket_to(server) as survivor:
+        async with socket_to(server) as other:
+            await workspace.person("ann").post("content", "one")
+            await workspace.person("ann").post("content", "two")
+            lost = await other.receive_json()
+            kept = await survivor.receive_json()
+            await survivor.send_json({"envelope_id": kept["envelope_id"]})
+        again = await survivor.receive_json()
+        await survivor.send_json({"envelope_id": again["envelope_id"]})
+        await workspace.wait_for(lambda: all(delivery.acked for delivery in workspace.deliveries))
+    assert again["payload"] == lost["payload"]
+    assert again["retry_attempt"] == 1
+
+
+@pytest.mark.parametrize("status", [None, 503])
+async def test_events_wait_until_slack_is_back(serve: Serve, status: int | None) -> None:
+    """Its sockets are cut, and none can be opened meanwhile; the event comes over the next one."""
+    workspace, server = await serve(events=["message.channels"])
+    async with socket_to(server) as socket:
+        await server.down(status)
+        assert (await socket.receive()).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
+    with pytest.raises((aiohttp.ClientConnectorError, SlackApiError)):
+        async with socket_to(server):
+            pass
+    await workspace.person("ann").post("content", "anybody there?")
+    await server.up()
+    async with socket_to(server) as socket:
+        envelope = await socket.receive_json()
+        await socket.send_json({"envelope_id": envelope["envelope_id"]})
+        await workspace.wait_for(lambda: workspace.deliveries[0].acked)
+    assert envelope["payload"]["event"]["text"] == "anybody there?"
+
+
 async def test_a_dropped_event_comes_again(serve: Serve) -> None:
     """A delivery lost on the way is one that was not acknowledged."""
     workspace, server = await serve(**AT_ONCE)
@@ -321,6 +414,24 @@ async def test_http_events_are_retried_with_number_and_reason(serve: Serve, rece
     await workspace.person("ann").post("content", "hello")
     await workspace.wait_for(lambda: workspace.deliveries[0].acked)
     assert retries == [(None, None), ("1", "http_error"), ("2", "http_error")]
+
+
+async def test_an_http_event_that_comes_twice_has_the_headers_of_a_retry(
+    serve: Serve, receive: Callable[..., Any]
+) -> None:
+    """slack-platform §4.3: as one whose answer came too late."""
+    workspace, server = await serve(**AT_ONCE)
+    retries: list[tuple[str | None, str | None]] = []
+
+    async def answer(request: web.Request, body: bytes) -> web.Response:
+        retries.append((request.headers.get("x-slack-retry-num"), request.headers.get("x-slack-retry-reason")))
+        return web.Response()
+
+    await server.deliver_over_http(await receive(answer))
+    workspace.faults.add("events_api", Duplicate())
+    await workspace.person("ann").post("content", "hello")
+    await workspace.wait_for(lambda: all(delivery.acked for delivery in workspace.deliveries))
+    assert sorted(retries, key=str) == [("1", "http_timeout"), (None, None)]
 
 
 async def test_an_app_may_ask_for_no_retry(serve: Serve, receive: Callable[..., Any]) -> None:

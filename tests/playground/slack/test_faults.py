@@ -9,7 +9,16 @@ import aiohttp
 import pytest
 from slack_sdk.errors import SlackApiError
 
-from bot.playground.slack.faults import CallFault, Delay, Drop, LostResponse, RateLimited, Refuse, ServerError
+from bot.playground.slack.faults import (
+    CallFault,
+    CutConnection,
+    Delay,
+    Drop,
+    LostResponse,
+    RateLimited,
+    Refuse,
+    ServerError,
+)
 from tests.playground.slack.conftest import Serve
 
 ClientOf = Callable[..., Any]
@@ -48,6 +57,35 @@ async def test_a_lost_response_leaves_the_work_done(serve: Serve, client_of: Cli
         await client.chat_postMessage(channel="C0CONTENT", text="x")
     assert [message.text for message in workspace.channel("content").messages] == ["x"]
     assert workspace.calls[0].ok
+
+
+async def test_a_cut_connection_leaves_the_work_undone(serve: Serve, client_of: ClientOf) -> None:
+    """The caller sees what it sees of a lost response."""
+    workspace, server = await serve()
+    client = await client_of(server)
+    workspace.faults.add("chat.postMessage", CutConnection())
+    with pytest.raises(aiohttp.ClientError):
+        await client.chat_postMessage(channel="C0CONTENT", text="x")
+    assert workspace.channel("content").messages == []
+    await client.chat_postMessage(channel="C0CONTENT", text="x")
+
+
+@pytest.mark.parametrize("status", [None, 503])
+async def test_calls_fail_while_slack_is_down(serve: Serve, client_of: ClientOf, status: int | None) -> None:
+    """By a refused connection or an error; afterwards everything is at its address again."""
+    workspace, server = await serve()
+    client = await client_of(server)
+    await server.down(status)
+    if status is None:
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await client.chat_postMessage(channel="C0CONTENT", text="meanwhile")
+    else:
+        with pytest.raises(SlackApiError) as caught:
+            await client.chat_postMessage(channel="C0CONTENT", text="meanwhile")
+        assert caught.value.response.status_code == status
+    await server.up()
+    await client.chat_postMessage(channel="C0CONTENT", text="after")
+    assert [message.text for message in workspace.channel("content").messages] == ["after"]
 
 
 async def test_a_fault_hits_only_the_calls_it_is_meant_for(serve: Serve, client_of: ClientOf) -> None:

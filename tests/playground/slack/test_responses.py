@@ -10,6 +10,14 @@ from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from bot.playground.slack import Message, Workspace
 from bot.playground.slack.content import message_content
+from bot.playground.slack.faults import (
+    CallFault,
+    CutConnection,
+    LostResponse,
+    RateLimited,
+    Refuse,
+    ServerError,
+)
 from bot.playground.slack.tickets import Destination
 from tests.playground.slack.conftest import Clock, Serve
 
@@ -52,6 +60,27 @@ async def test_a_url_works_five_times(serve: Serve) -> None:
     assert [(await send(url, text=str(use)))[0] for use in range(5)] == [200] * 5
     assert await send(url, text="6") == (404, {"ok": False, "error": "used_url"})
     assert len(workspace.person("ann").sees("content")) == 5
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"), [(ServerError(503), 503), (RateLimited(7), 429), (Refuse("invalid_blocks"), 400)]
+)
+async def test_an_answer_can_be_refused(serve: Serve, fault: CallFault, status: int) -> None:
+    """Nothing is said, and no use of the address is counted."""
+    workspace, _ = await serve()
+    url = url_of(workspace)
+    workspace.faults.add("response_url", fault)
+    assert (await send(url, text="x"))[0] == status
+    assert [(await send(url, text=str(use)))[0] for use in range(5)] == [200] * 5
+
+
+@pytest.mark.parametrize(("fault", "said"), [(LostResponse(), ["x"]), (CutConnection(), [])])
+async def test_an_answer_can_be_lost_with_or_without_its_work(serve: Serve, fault: CallFault, said: list[str]) -> None:
+    workspace, _ = await serve()
+    workspace.faults.add("response_url", fault)
+    with pytest.raises(aiohttp.ClientError):
+        await send(url_of(workspace), text="x")
+    assert [message.text for message in workspace.person("ann").sees("content")] == said
 
 
 async def test_a_url_works_for_half_an_hour(serve: Serve) -> None:
