@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -20,11 +21,20 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import listeners, transports
-from bot.core.ports import Alarm, Clock, Dify, Store
+from bot.core.ports import Alarm, Clock, Dify, Slack, Store
 from bot.dify.client import DifyClient
 from bot.dify.stream_thread import StreamThread
-from bot.errors import ConfigError, DifyError, DifyUnauthorized, DifyUnavailable, SlackUnavailable, StoreError
+from bot.errors import (
+    ConfigError,
+    DifyError,
+    DifyUnauthorized,
+    DifyUnavailable,
+    LeaseLost,
+    SlackUnavailable,
+    StoreError,
+)
 from bot.services.commands import CommandDesk
+from bot.services.due import DueWork
 from bot.services.forms import DecisionDesk
 from bot.services.limits import ServerLimits
 from bot.services.outbox import Outbox
@@ -42,8 +52,23 @@ log = structlog.get_logger(__name__)
 DRAIN = 8.0
 """Seconds that effects under way get to finish after SIGTERM."""
 
-DELIVERIES_KEPT = timedelta(days=1)
-"""How long a Slack delivery is remembered; its last retry comes within minutes (slack-platform §4.3)."""
+LEAVE = 1.5
+"""Seconds that the database then gets to free what is left for others."""
+
+NEXT_LOOK = 2.0
+"""Seconds between two looks at what other processes have saved for this one: nothing here rings for that."""
+
+BEATS_PER_LEASE = 3
+"""A lease is renewed so often that two signs of life may fail."""
+
+CAUGHT_UP = timedelta(minutes=10)
+"""Within this time each run that waits is looked at after nobody was at work."""
+
+LONGEST_WAIT = timedelta(minutes=70)
+"""Nothing but a reminder, which is bound to a deadline, is ever put off for longer."""
+
+PUT_BACK = 5.0
+"""Seconds by which a clock that was put back is told from one that is set a little all the time."""
 
 
 class SystemClock:
@@ -116,28 +141,34 @@ class Parts:
     """The bot without its ways to the outside: what takes things in, and what carries them out."""
 
     store: Store
+    slack: Slack
     dify_of: Callable[[str], Dify]
     recorder: Recorder
     outbox: Outbox
     reconciler: Reconciler
+    due: DueWork
     streams: StreamSupervisor
     commands: CommandDesk
     decisions: DecisionDesk
     clock: Clock
     alarm: Alarm
+    lease: timedelta
+    """After so long without a sign of life another process takes over."""
 
 
 async def assemble(
     settings: Settings, store: Store, client: AsyncWebClient, stack: AsyncExitStack, clock: Clock, alarm: Alarm
 ) -> Parts:
     """Make the parts; `stack` closes what they hold open."""
-    recorder = Recorder(store, clock, timedelta(seconds=settings.poll_interval))
+    recorder = Recorder(store, clock, timedelta(seconds=settings.poll_interval), settings.reminder_policy)
     recorder.watch(arm_alarm(alarm))
-    slack = await stack.enter_async_context(SlackGateway(client))
+    gateway = SlackGateway(client, settings.slack_rate_factor, clock.now, store.holds_lease, shared=store.shared)
+    slack = await stack.enter_async_context(gateway)
     dify_of = await _dify_clients(settings, stack)
     limits = _limits(settings)
-    streams = StreamSupervisor(dify_of, limits, slack, recorder)
-    reconciler = Reconciler(store, dify_of, limits, recorder, streams, clock)
+    streams = StreamSupervisor(store, dify_of, limits, slack, recorder)
+    max_execution = timedelta(minutes=settings.dify_max_execution_minutes)
+    reconciler = Reconciler(store, dify_of, limits, recorder, streams, clock, max_execution)
     streams.on_lost_sight(reconciler.look_at)
     outbox: Outbox
     commands = CommandDesk(store, dify_of, limits, clock, lambda: outbox.wake())
@@ -153,7 +184,11 @@ async def assemble(
     )
     recorder.watch(lambda transition: outbox.wake() if transition.effects else None)
     decisions = DecisionDesk(recorder)
-    return Parts(store, dify_of, recorder, outbox, reconciler, streams, commands, decisions, clock, alarm)
+    due = DueWork(store, reconciler, recorder, clock, timedelta(days=settings.retention_days))
+    lease = timedelta(seconds=settings.lease_seconds)
+    return Parts(
+        store, slack, dify_of, recorder, outbox, reconciler, due, streams, commands, decisions, clock, alarm, lease
+    )
 
 
 async def _dify_clients(settings: Settings, stack: AsyncExitStack) -> Callable[[str], Dify]:
@@ -185,28 +220,99 @@ def _limits(settings: Settings) -> dict[str, ServerLimits]:
 
 @asynccontextmanager
 async def at_work(parts: Parts, ringing: asyncio.Event) -> AsyncIterator[frozenset[asyncio.Task[None]]]:
-    """Take up what a process before left, work off the outbox, and do what is due whenever the alarm sets `ringing`.
+    """Take part in the work: the outbox, and what is due whenever the alarm, or the beat, sets `ringing`.
 
     Gives the tasks that do so and never end by themselves. At the end nothing is left half done.
+
+    Raises:
+        ConfigError: the database is for one process at a time, and another one has it.
+        StoreError: the database refused or could not be reached.
     """
-    await parts.outbox.recover()
-    await parts.reconciler.recover()
-    workers = frozenset(
-        {
-            asyncio.create_task(parts.outbox.run(), name="outbox"),
-            asyncio.create_task(_answer_alarm(parts, ringing), name="alarm"),
-        }
-    )
-    ringing.set()
+    await parts.store.join(parts.lease)
+    await _catch_up(parts)
+    draining = asyncio.Event()
+    beat = asyncio.create_task(_beat(parts, ringing, draining), name="beat")
     try:
-        yield workers
+        await parts.outbox.recover()
+        work = {"outbox": parts.outbox.run(), "alarm": _answer_alarm(parts, ringing)}
+        if parts.store.shared:
+            work["looks"] = _look_again_and_again(parts)
+        workers = frozenset(asyncio.create_task(each, name=name) for name, each in work.items())
+        ringing.set()
+        try:
+            yield workers | {beat}
+        finally:
+            draining.set()
+            await _cancelled(*workers)
+            await parts.outbox.drain(DRAIN)
+            # Before the looks, since a stream that ends asks for one.
+            await parts.streams.close()
+            await parts.reconciler.close()
     finally:
-        for worker in workers:
-            worker.cancel()
-        await asyncio.gather(*workers, return_exceptions=True)
-        await parts.outbox.drain(DRAIN)
-        await parts.reconciler.close()
+        await _cancelled(beat)
+        await _leave(parts)
+
+
+async def _look_again_and_again(parts: Parts) -> None:
+    while True:
+        await asyncio.sleep(NEXT_LOOK)
+        parts.outbox.wake()
+
+
+async def _cancelled(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _leave(parts: Parts) -> None:
+    try:
+        async with asyncio.timeout(LEAVE):
+            await parts.store.leave(parts.clock.now())
+    except (StoreError, TimeoutError):
+        log.exception("the database is away; what is left here is free when the lease lapses")
+
+
+async def _beat(parts: Parts, ringing: asyncio.Event, draining: asyncio.Event) -> None:
+    """Give signs of life, and look for work that others left and for moments that were missed.
+
+    Goes by a clock that nobody sets: the alarm's may jump, and other processes do not ring it.
+    """
+    ahead = _ahead(parts)
+    while True:
+        await asyncio.sleep(parts.lease.total_seconds() / BEATS_PER_LEASE)
+        try:
+            await _stay(parts)
+            if _ahead(parts) < ahead - PUT_BACK:
+                await _catch_up(parts)
+            ahead = _ahead(parts)
+            if not draining.is_set():
+                await parts.outbox.recover()
+        except StoreError:
+            log.exception("the database is away")
+        ringing.set()
+
+
+async def _stay(parts: Parts) -> None:
+    """Renew the lease. Where it is lost, all that was under way here is in other hands: begin anew."""
+    try:
+        await parts.store.stay(parts.lease)
+    except LeaseLost:
+        log.error("lease lost: other processes have taken over the work of this one, which begins anew")
+        await parts.outbox.drain(0)
         await parts.streams.close()
+        parts.slack.forget()
+        await parts.store.join(parts.lease)
+        await _catch_up(parts)
+
+
+async def _catch_up(parts: Parts) -> None:
+    await parts.store.catch_up(parts.clock.now(), CAUGHT_UP, LONGEST_WAIT)
+
+
+def _ahead(parts: Parts) -> float:
+    """Return by how many seconds the clock that people set is ahead of the one that nobody sets."""
+    return parts.clock.now().timestamp() - time.monotonic()
 
 
 async def _until(stop: asyncio.Event, workers: frozenset[asyncio.Task[None]]) -> None:
@@ -226,9 +332,9 @@ async def _answer_alarm(parts: Parts, ringing: asyncio.Event) -> None:
         await ringing.wait()
         ringing.clear()
         try:
-            await parts.store.forget_deliveries(parts.clock.now() - DELIVERIES_KEPT)
-            await parts.reconciler.look_at_due()
+            # First, since what fails of the rest must not hold up what is tried again.
             parts.outbox.wake()
+            await parts.due.do()
             next_due = await parts.store.next_due()
         except StoreError:
             log.exception("the database is away")
@@ -303,9 +409,9 @@ async def _open_to_slack(
 
 
 async def healthy(store: Store) -> bool:
-    """Tell whether the database answers; without it the bot can take nothing in."""
+    """Tell whether the database answers, and took the last sign of life: else the bot can take nothing in."""
     try:
-        await store.next_due()
+        await store.check()
     except StoreError:
         return False
     return True

@@ -5,6 +5,7 @@
     ├── IllegalTransition       somebody asked for a move the tables do not know
     ├── UnknownHere             a run, form or user action that the bot does not know
     ├── StoreError              the database refused or could not be reached
+    ├── LeaseLost               another process took this one for dead and took over its work
     ├── DifyError               Dify answered no, or did not answer
     │   ├── DifyUnavailable     no answer, 5xx or back-pressure: the same call may work later
     │   └── DifyRejected        an answer that stays the same however often one asks
@@ -42,6 +43,10 @@ class UnknownHere(BotError):
 
 class StoreError(BotError):
     """The database refused a statement or could not be reached."""
+
+
+class LeaseLost(BotError):
+    """Another process took this one for dead and took over its work: nothing of it may be finished here."""
 
 
 class DifyError(BotError):

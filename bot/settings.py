@@ -9,9 +9,12 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from datetime import time, timedelta
 from enum import StrEnum
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
+from zoneinfo import ZoneInfo
 
 from pydantic import (
     AfterValidator,
@@ -19,13 +22,15 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PlainValidator,
     PrivateAttr,
     SecretStr,
     StringConstraints,
     ValidationError,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from bot.core.reminding import UNIVERSAL, QuietHours, ReminderPolicy
 from bot.errors import ConfigError
 
 DIFY_CLOUD = "https://api.dify.ai/v1"
@@ -50,6 +55,61 @@ def _not_a_word_of_ours(name: str) -> str:
     return name
 
 
+_OFF = "off"
+_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+
+
+def _reminders(given: object) -> tuple[Fraction | timedelta, ...]:
+    """Read `50%, 1h`, or the same as a list; `off` and an empty list are none."""
+    if isinstance(given, str):
+        given = [] if given.strip().casefold() == _OFF else given.split(",")
+    if not isinstance(given, list | tuple):
+        raise ValueError("no list of reminders")
+    return tuple(_reminder(each) for each in given)
+
+
+def _reminder(given: object) -> Fraction | timedelta:
+    if isinstance(given, Fraction | timedelta):
+        return given
+    found = re.fullmatch(r"(\d{1,4})\s*([%mhd])", str(given).strip().casefold(), re.ASCII)
+    if found is None:
+        raise ValueError("neither a part of the time such as 50% nor a span such as 1h")
+    number, unit = int(found[1]), found[2]
+    if number == 0 or (unit == "%" and number >= 100):
+        raise ValueError("a reminder comes after the question and before the deadline")
+    return Fraction(number, 100) if unit == "%" else number * _UNITS[unit]
+
+
+def _quiet_hours(given: object) -> QuietHours | None:
+    """Read `22:00-07:00`; `off` is none."""
+    if given is None or isinstance(given, QuietHours):
+        return given
+    text = str(given).strip().casefold()
+    if text == _OFF:
+        return None
+    found = re.fullmatch(r"(\d{1,2}):(\d{2})\s*[-–]\s*(\d{1,2}):(\d{2})", text, re.ASCII)
+    if found is None:
+        raise ValueError("no times of day")
+    begin_hour, begin_minute, end_hour, end_minute = (int(part) for part in found.groups())
+    hours = QuietHours(time(begin_hour, begin_minute), time(end_hour, end_minute))
+    if hours.begin == hours.end:
+        raise ValueError("no hour of the day would be left")
+    return hours
+
+
+def _zone(given: object) -> ZoneInfo:
+    if isinstance(given, ZoneInfo):
+        return given
+    try:
+        return ZoneInfo(str(given))
+    except (KeyError, ValueError, OSError):
+        raise ValueError("no time zone is called so") from None
+
+
+Reminders = Annotated[tuple[Fraction | timedelta, ...], PlainValidator(_reminders), NoDecode]
+Quiet = Annotated[QuietHours | None, PlainValidator(_quiet_hours), NoDecode]
+Zone = Annotated[ZoneInfo, PlainValidator(_zone)]
+
 AppName = Annotated[
     str,
     StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$"),
@@ -71,6 +131,10 @@ class AppSettings(BaseModel):
 
     api_key: SecretStr
     base_url: AnyHttpUrl
+    reminders: Reminders | None = None
+    """What is not given here holds as for all apps."""
+    quiet_hours: Quiet = None
+    time_zone: Zone | None = None
 
 
 class DatabaseSettings(BaseSettings):
@@ -95,12 +159,24 @@ class Settings(DatabaseSettings):
     dify_app_name: AppName = "dify"
     dify_max_streams: Annotated[int, Field(ge=1)] = 8
     """Open streams per Dify server: it has ten connections per API worker by default (recording 22)."""
+    dify_max_execution_minutes: Annotated[float, Field(gt=0, le=10_080)] = 20.0
+    """How long Dify lets a run execute between two forms: its `APP_MAX_EXECUTION_TIME` (dify-api §11)."""
+    slack_rate_factor: Annotated[float, Field(gt=0, le=1_000)] = 1.0
+    """How many times its published rate limits Slack allows (slack-platform §8.1)."""
+
+    reminders: Reminders = (Fraction(1, 2), timedelta(hours=1))
+    quiet_hours: Quiet = None
+    time_zone: Zone = UNIVERSAL
 
     bot_config: Path | None = None
     host: str = "0.0.0.0"
     port: Annotated[int, Field(ge=0, le=65535)] = 3000
-    poll_interval: Annotated[float, Field(gt=0)] = 30.0
+    poll_interval: Annotated[float, Field(gt=0, le=86_400)] = 30.0
     """Seconds between two looks at a run that waits for a form; longer for old ones."""
+    lease_seconds: Annotated[float, Field(ge=1, le=3_600)] = 30.0
+    """After this long without a sign of life another process takes over the work of this one."""
+    retention_days: Annotated[float, Field(gt=0, le=36_500)] = 30.0
+    """How long a run that ended is kept."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["console", "json"] = "console"
 
@@ -115,6 +191,21 @@ class Settings(DatabaseSettings):
     def apps(self) -> Mapping[str, AppSettings]:
         """The apps that can be started, by name: those of `BOT_CONFIG`, and `DIFY_APP_NAME` for `DIFY_API_KEY`."""
         return self._apps
+
+    def reminder_policy(self, app: str) -> ReminderPolicy:
+        """Return when the forms of an app are reminded of: what is set for all apps but for what is set for this one.
+
+        An app that is not configured has no reminders.
+        """
+        own = self._apps.get(app)
+        if own is None:
+            return ReminderPolicy()
+        given = own.model_fields_set
+        return ReminderPolicy(
+            self.reminders if own.reminders is None else own.reminders,
+            own.quiet_hours if "quiet_hours" in given else self.quiet_hours,
+            own.time_zone or self.time_zone,
+        )
 
     def with_apps(self, apps: Mapping[str, AppSettings]) -> Self:
         """Return the same settings with these apps."""
@@ -138,11 +229,23 @@ HOW_TO: dict[str, str] = {
     "dify_api_key": "create a key (app-…) on the app's page “API Access” in Dify",
     "dify_app_name": "give up to 40 letters, digits, - or _, such as review",
     "dify_max_streams": "give a whole number from 1; the server has ten connections per API worker by default",
+    "dify_max_execution_minutes": (
+        "give a number of minutes above 0 and up to 10080, as many as Dify's APP_MAX_EXECUTION_TIME allows, such as 20"
+    ),
+    "reminders": (
+        "give parts of the time such as 50% and spans before the deadline such as 30m, 1h or 2d, "
+        "with commas between them, or off"
+    ),
+    "quiet_hours": "give two times of day such as 22:00-07:00, or off",
+    "time_zone": "give a name of the IANA time zone database, such as Europe/Berlin",
     "bot_config": "give the path of a TOML file with a table [apps.NAME] and its api_key for each app",
     "database_url": "give sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE",
     "host": "give an address to listen on, such as 0.0.0.0",
     "port": "give a port number from 0 to 65535, such as 3000",
-    "poll_interval": "give a number of seconds above 0, such as 30",
+    "slack_rate_factor": "give how many times its published limits Slack allows, above 0 and up to 1000, such as 1",
+    "poll_interval": "give a number of seconds above 0 and up to 86400, such as 30",
+    "lease_seconds": "give a number of seconds from 1 to 3600, such as 30",
+    "retention_days": "give a number of days above 0 and up to 36500, such as 30",
     "log_level": "give one of DEBUG, INFO, WARNING, ERROR",
     "log_format": "give console or json",
 }
@@ -183,8 +286,13 @@ def _sentence(exc: ValidationError) -> str:
     """Say what is wrong with the first bad variable, without repeating its value: it may be a secret."""
     first = exc.errors(include_input=False, include_url=False)[0]
     field = str(first["loc"][0])
-    problem = "is not set" if first["type"] == "missing" else f"is not usable ({first['msg']})"
+    problem = "is not set" if first["type"] == "missing" else f"is not usable ({_in_our_words(first['msg'])})"
     return f"{field.upper()} {problem}: {HOW_TO[field]}."
+
+
+def _in_our_words(message: str) -> str:
+    # Pydantic puts this before what a check of our own says.
+    return message.removeprefix("Value error, ")
 
 
 def _apps_of_file(path: Path, base_url: AnyHttpUrl) -> dict[str, AppSettings]:
@@ -206,9 +314,9 @@ def _apps_of_file(path: Path, base_url: AnyHttpUrl) -> dict[str, AppSettings]:
     except ValidationError as exc:
         first = exc.errors(include_input=False, include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"] if part != "[key]")
-        raise ConfigError(
-            f"BOT_CONFIG names {path}, where {place} is not usable ({first['msg']}): {HOW_TO['bot_config']}."
-        ) from None
+        how_to = HOW_TO.get(place.rpartition(".")[2], HOW_TO["bot_config"])
+        problem = f"{place} is not usable ({_in_our_words(first['msg'])})"
+        raise ConfigError(f"BOT_CONFIG names {path}, where {problem}: {how_to}.") from None
 
 
 class _AppsFile(BaseModel):

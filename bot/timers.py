@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.date import DateTrigger
@@ -28,13 +28,25 @@ class AlarmClock:
         self._scheduler.shutdown(wait=False)
 
     def arm(self, at: datetime) -> None:
-        """Ring at this moment, unless it rings earlier anyway. A moment that has passed rings at once."""
-        if self._at is not None and self._at <= at:
-            return
+        """Ring at this moment, unless it rings earlier anyway. A moment that has passed rings at once.
+
+        The wait for it is measured in time that the machine is awake: where it slept, or its clock was put forward, the
+        alarm is late until it is armed once more, for whatever moment.
+        """
+        if self._at is not None:
+            if datetime.now(UTC) < self._at <= at:
+                return
+            at = min(at, self._at)
         self._at = at
-        # Without a grace time APScheduler drops a job that it finds a second late, say after the machine slept.
         self._scheduler.add_job(
-            self._fire, DateTrigger(at, timezone="UTC"), id=_JOB, replace_existing=True, misfire_grace_time=None
+            self._fire,
+            DateTrigger(at, timezone="UTC"),
+            id=_JOB,
+            replace_existing=True,
+            # Else APScheduler drops a job that it finds a second late.
+            misfire_grace_time=None,
+            # Else it drops one that was armed by the ring before it.
+            max_instances=2,
         )
 
     async def _fire(self) -> None:

@@ -50,7 +50,8 @@ PERMITTED = {
     # Both simulated platforms stand alone, so that they cannot share a mistake with the bot.
     "bot.playground": may("playground", "aiohttp pydantic rich"),
     "bot.services": may("core errors services", "structlog"),
-    "bot.settings": may("errors", "pydantic pydantic_settings"),
+    "bot.services.outcomes": may("core errors"),
+    "bot.settings": may("core.reminding errors", "pydantic pydantic_settings"),
     "bot.slack": may("core errors slack", "aiohttp markdown_it pydantic slack_sdk structlog"),
     "bot.store": may("core errors store", "alembic pydantic sqlalchemy structlog"),
     "bot.timers": may("core errors", "apscheduler"),

@@ -6,14 +6,15 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, MutableMapping
 from contextlib import asynccontextmanager, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import AnyHttpUrl, SecretStr
 
-from bot.bootstrap import healthy, migrate, serve
+from bot.bootstrap import at_work, healthy, migrate, serve
 from bot.errors import ConfigError, SlackUnavailable
 from bot.playground.bot_process import free_port
 from bot.playground.dify import Dify as DifySimulator
@@ -131,11 +132,40 @@ async def test_a_slack_that_nobody_answers_for_is_no_wrong_setting(world: World)
         await serve(world.changed(slack_api_url=nowhere), asyncio.Event())
 
 
+async def test_a_second_bot_over_one_file_is_a_wrong_setting(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would carry out what the first one is about; nothing of that is disturbed."""
+    monkeypatch.setattr("bot.store.database._SUCCESSION", 0.1)
+    async with world.served():
+        with pytest.raises(ConfigError, match="another dify-slack-bot is using this database"):
+            await serve(world.settings, asyncio.Event())
+        assert (await world.workspace.person("ann").command("content", "/dify quick topic=tea")).acked
+        await world.workspace.wait_for(lambda: world.workspace.find(channel="content", text="Done"))
+
+
+async def test_a_bot_that_stops_leaves_its_place_to_the_next_at_once(world: World) -> None:
+    for _ in range(2):
+        async with world.served():
+            pass
+    with sql(world.file) as database:
+        assert database.execute("SELECT count(*) FROM processes").fetchone() == (0,)
+
+
+async def test_the_beat_takes_up_what_the_alarm_does_not_know_of(stage: Stage) -> None:
+    """Say, what another process left behind, or a moment that passed while the machine slept."""
+    async with at_work(replace(stage.parts, lease=timedelta(seconds=0.3)), asyncio.Event()):
+        with stage.sql() as database:
+            database.execute(
+                "INSERT INTO outbox (post_id, lane, kind, payload, state, owner, attempts, due_at, created_at) "
+                "VALUES ('p', 'dify', 'CheckCommand', '{}', 'sending', 'gone', 1, '2026-01-01', '2026-01-01')"
+            )
+        await stage.until(lambda: [row.state for row in stage.outbox()] == ["failed"])
+
+
 async def test_what_fails_late_leaves_nothing_running(world: World) -> None:
     """The app-level token is tried last, when everything else is at work."""
     with pytest.raises(ConfigError, match="SLACK_APP_TOKEN"):
         await serve(world.changed(slack_app_token=SecretStr("xapp-revoked")), asyncio.Event())
-    assert {task.get_name() for task in asyncio.all_tasks()}.isdisjoint({"outbox", "alarm", "progress writer"})
+    assert {task.get_name() for task in asyncio.all_tasks()}.isdisjoint({"outbox", "alarm", "beat", "progress writer"})
 
 
 async def test_a_worker_that_dies_takes_the_bot_with_it(world: World) -> None:
@@ -144,7 +174,7 @@ async def test_a_worker_that_dies_takes_the_bot_with_it(world: World) -> None:
     with sql(world.file) as database:
         database.execute(
             "INSERT INTO outbox (post_id, lane, kind, payload, state, attempts, due_at, created_at) "
-            "VALUES ('p', 'slack', 'PostRoot', '{}', 'pending', 0, 'no date', '2026-01-01')"
+            "VALUES ('p', 'slack', 'PostRoot', '{}', 'pending', 0, '2026 no date', '2026-01-01')"
         )
     with pytest.raises(ValueError, match="no date"):
         async with asyncio.timeout(10):
@@ -191,7 +221,7 @@ async def test_migrate_brings_a_database_up_to_date(tmp_path: Path) -> None:
         await migrate(f"sqlite:///{tmp_path / 'bot.sqlite3'}")
     with sql(tmp_path / "bot.sqlite3") as database:
         tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    assert {"runs", "forms", "outbox", "inbox"} <= tables
+    assert {"runs", "forms", "outbox", "inbox", "processes", "follows"} <= tables
 
 
 async def test_a_database_that_cannot_be_opened_is_a_wrong_setting(tmp_path: Path) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from datetime import time, timedelta
+from fractions import Fraction
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from bot import settings
+from bot.core.reminding import QuietHours, ReminderPolicy
 from bot.errors import ConfigError
 from bot.settings import Transport
 
@@ -62,7 +66,28 @@ def test_values_are_read_from_the_env_file(monkeypatch: pytest.MonkeyPatch, tmp_
         ("DIFY_MAX_STREAMS", "0", "whole number"),
         ("PORT", "http", "3000"),
         ("PORT", "70000", "65535"),
+        ("SLACK_RATE_FACTOR", "0", "above 0"),
+        ("SLACK_RATE_FACTOR", "inf", "up to 1000"),
         ("POLL_INTERVAL", "0", "above 0"),
+        ("LEASE_SECONDS", "0.5", "from 1"),
+        ("RETENTION_DAYS", "0", "above 0"),
+        ("DIFY_MAX_EXECUTION_MINUTES", "-1", "APP_MAX_EXECUTION_TIME"),
+        ("POLL_INTERVAL", "1e12", "up to 86400"),
+        ("LEASE_SECONDS", "1e12", "from 1 to 3600"),
+        ("RETENTION_DAYS", "inf", "up to 36500"),
+        ("RETENTION_DAYS", "nan", "up to 36500"),
+        ("RETENTION_DAYS", "1000000", "up to 36500"),
+        ("DIFY_MAX_EXECUTION_MINUTES", "inf", "up to 10080"),
+        ("REMINDERS", "often", "such as 50%"),
+        ("REMINDERS", "50%, 1w", "30m, 1h or 2d"),
+        ("REMINDERS", "100%", "before the deadline"),
+        ("REMINDERS", "0h", "before the deadline"),
+        ("QUIET_HOURS", "night", "22:00-07:00"),
+        ("QUIET_HOURS", "22:00-25:00", "22:00-07:00"),
+        ("QUIET_HOURS", "7:00-07:00", "no hour"),
+        ("TIME_ZONE", "Europe", "Europe/Berlin"),
+        ("TIME_ZONE", "Mars/Olympus", "Europe/Berlin"),
+        ("TIME_ZONE", "/etc/passwd", "Europe/Berlin"),
         ("LOG_LEVEL", "LOUD", "WARNING"),
         ("LOG_FORMAT", "xml", "json"),
         ("BOT_CONFIG", "nowhere.toml", "[apps.NAME]"),
@@ -79,6 +104,7 @@ def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, variable: str, 
     assert sentence.startswith(variable)
     assert says in sentence
     assert "\n" not in sentence
+    assert "Value error" not in sentence
 
 
 def test_a_wrong_value_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,6 +141,10 @@ def test_several_apps_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path
         ("apps = 3\n", "apps is not usable"),
         ("[apps]\nreview = 'app-demo'\n", "apps.review is not usable"),
         ("[app.review]\napi_key = 'app-demo'\n", "app is not usable"),
+        ("[apps.review]\napi_key = 'app-demo'\nreminders = ['1w']\n", "apps.review.reminders"),
+        ("[apps.review]\napi_key = 'app-demo'\nreminders = 3\n", "such as 50%"),
+        ("[apps.review]\napi_key = 'app-demo'\nquiet_hours = 22\n", "22:00-07:00"),
+        ("[apps.review]\napi_key = 'app-demo'\ntime_zone = 'Mars'\n", "Europe/Berlin"),
         ("[apps.Help]\napi_key = 'app-demo'\n", "already means something"),
     ],
 )
@@ -128,6 +158,82 @@ def test_a_wrong_file_is_named_with_the_place(
     with pytest.raises(ConfigError, match=r"^BOT_CONFIG names .*apps\.toml") as caught:
         settings.load()
     assert says in str(caught.value)
+    assert "Value error" not in str(caught.value)
+
+
+# --- reminders -------------------------------------------------------------------------------------------------------
+
+HALF, HOUR = Fraction(1, 2), timedelta(hours=1)
+NIGHT = QuietHours(time(22), time(7))
+
+
+def test_people_are_reminded_at_half_the_time_and_an_hour_before_the_deadline() -> None:
+    assert settings.load().reminder_policy("dify") == ReminderPolicy((HALF, HOUR))
+
+
+def test_nobody_is_reminded_for_an_app_that_is_not_configured() -> None:
+    assert settings.load().reminder_policy("gone") == ReminderPolicy()
+
+
+@pytest.mark.parametrize(
+    ("given", "reminders"),
+    [
+        ("50%, 1h", (HALF, HOUR)),
+        ("1 H,30m , 2d", (HOUR, timedelta(minutes=30), timedelta(days=2))),
+        ("off", ()),
+        ("Off ", ()),
+        # As for every other variable, nothing is what is not set.
+        ("", (HALF, HOUR)),
+    ],
+)
+def test_reminders_are_parts_of_the_time_and_spans_before_the_deadline(
+    monkeypatch: pytest.MonkeyPatch, given: str, reminders: tuple[Fraction | timedelta, ...]
+) -> None:
+    monkeypatch.setenv("REMINDERS", given)
+    assert settings.load().reminders == reminders
+
+
+@pytest.mark.parametrize(
+    ("given", "hours"),
+    [("22:00-07:00", NIGHT), ("22:00 – 7:00", NIGHT), ("off", None), ("", None)],
+)
+def test_quiet_hours_are_times_of_day(monkeypatch: pytest.MonkeyPatch, given: str, hours: QuietHours | None) -> None:
+    monkeypatch.setenv("QUIET_HOURS", given)
+    monkeypatch.setenv("TIME_ZONE", "Europe/Berlin")
+    assert settings.load().reminder_policy("dify") == ReminderPolicy((HALF, HOUR), hours, ZoneInfo("Europe/Berlin"))
+
+
+def test_an_app_may_have_reminders_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    config = tmp_path / "apps.toml"
+    config.write_text(
+        """
+        [apps.plain]
+        api_key = "app-plain"
+
+        [apps.other]
+        api_key = "app-other"
+        reminders = ["90%", "15m"]
+        quiet_hours = "12:00-13:30"
+        time_zone = "Asia/Kolkata"
+
+        [apps.never]
+        api_key = "app-never"
+        reminders = []
+        quiet_hours = "off"
+        """,
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("BOT_CONFIG", str(config))
+    monkeypatch.setenv("QUIET_HOURS", "22:00-07:00")
+    policy = settings.load().reminder_policy
+    assert policy("plain") == ReminderPolicy((HALF, HOUR), NIGHT)
+    assert policy("other") == ReminderPolicy(
+        (Fraction(9, 10), timedelta(minutes=15)), QuietHours(time(12), time(13, 30)), ZoneInfo("Asia/Kolkata")
+    )
+    assert policy("never") == ReminderPolicy()
+
+
+# --- what is written about them --------------------------------------------------------------------------------------
 
 
 def test_the_database_can_be_asked_for_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,11 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 import pytest
 
 from bot.timers import AlarmClock
+
+
+class Jumping(datetime):
+    """The wall clock, which can be put forward and back; what measures time otherwise does not notice."""
+
+    by = timedelta(0)
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Jumping:
+        return super().now(tz) + cls.by
+
+
+@pytest.fixture
+def wall_clock(monkeypatch: pytest.MonkeyPatch) -> type[Jumping]:
+    monkeypatch.setattr(Jumping, "by", timedelta(0))
+    monkeypatch.setattr("bot.timers.datetime", Jumping)
+    monkeypatch.setattr("apscheduler.schedulers.base.datetime", Jumping)
+    return Jumping
 
 
 class Bell:
@@ -63,3 +81,40 @@ async def test_it_can_be_armed_again_after_it_rang(alarm: AlarmClock, bell: Bell
         alarm.arm(datetime.now(UTC))
         await bell.heard()
     assert bell.rung == 2
+
+
+async def test_it_can_be_armed_by_its_own_ring() -> None:
+    bell = Bell()
+
+    def ring() -> None:
+        bell.ring()
+        if bell.rung < 3:
+            clock.arm(datetime.now(UTC))
+
+    clock = AlarmClock(ring)
+    clock.start()
+    clock.arm(datetime.now(UTC))
+    while bell.rung < 3:
+        await bell.heard()
+    clock.stop()
+
+
+async def test_after_the_machine_slept_whatever_arms_it_makes_it_ring(
+    alarm: AlarmClock, bell: Bell, wall_clock: type[Jumping]
+) -> None:
+    """The wait does not notice that its moment has passed; the next change of any run does."""
+    alarm.arm(wall_clock.now(UTC) + timedelta(hours=1))
+    wall_clock.by = timedelta(hours=2)
+    alarm.arm(wall_clock.now(UTC) + timedelta(days=1))
+    await bell.heard()
+    assert bell.rung == 1
+
+
+async def test_a_clock_that_is_put_back_keeps_it_from_nothing(
+    alarm: AlarmClock, bell: Bell, wall_clock: type[Jumping]
+) -> None:
+    alarm.arm(wall_clock.now(UTC) + timedelta(milliseconds=50))
+    wall_clock.by = -timedelta(hours=1)
+    alarm.arm(wall_clock.now(UTC) + timedelta(milliseconds=50))
+    await bell.heard()
+    assert bell.rung == 1

@@ -6,7 +6,9 @@ lanes do not wait for each other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from bot.core.model import Command
 
@@ -29,6 +31,13 @@ class PostForm:
 
 
 @dataclass(frozen=True, slots=True)
+class PostFormNotShown:
+    """Tell the thread, in the place of a form that Slack does not take, where it can be answered."""
+
+    form_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class RefreshForm:
     """Redraw the form's message as the form now stands."""
 
@@ -46,8 +55,25 @@ class PostResult:
 
 
 @dataclass(frozen=True, slots=True)
+class PostResultNotShown:
+    """Tell the thread that Slack does not take the result, and where it is kept."""
+
+
+@dataclass(frozen=True, slots=True)
 class PostStuck:
-    """Tell the thread that Dify took the answer and the run does not move."""
+    """Tell the thread that the run does not move."""
+
+
+@dataclass(frozen=True, slots=True)
+class PostKeyRefused:
+    """Tell the thread that Dify refuses the app's key, so that nothing is heard of the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class PostReminder:
+    """Remind the thread of a form that waits for its answer."""
+
+    form_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +85,11 @@ class TellNotStarted:
 
 @dataclass(frozen=True, slots=True)
 class TellDecided:
-    """Tell somebody privately what became of the form they just answered too late."""
+    """Tell somebody privately what became of the form they answered, and give back what they entered in vain."""
 
     user_id: str
     form_id: str
+    values: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +172,14 @@ SlackEffect = (
     PostRoot
     | RefreshRoot
     | PostForm
+    | PostFormNotShown
     | RefreshForm
     | PostAnswer
     | PostResult
+    | PostResultNotShown
     | PostStuck
+    | PostKeyRefused
+    | PostReminder
     | TellNotStarted
     | TellDecided
     | TellRefused

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from bot.core.model import Form, RunStatus, Submission
@@ -60,6 +61,8 @@ class RunPaused:
     """The run waits; `open_form_ids` are all the forms that Dify holds open."""
 
     open_form_ids: frozenset[str]
+    steps: int | None = None
+    """How many steps Dify has counted by now; None where it did not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +107,25 @@ class AnswerPosted:
 
 
 @dataclass(frozen=True, slots=True)
+class ResultNotShown:
+    """Slack does not take the run's result, or not all of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class StillNotMoving:
-    """A poll found the run where Dify's acceptance of an answer had left it, beyond the grace period."""
+    """A poll found the run where it was, longer than a run can be."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookFailed:
+    """Dify did not say how the run stands; `refused` where it takes neither the key nor any other question of ours."""
+
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LookSucceeded:
+    """Dify says again how the run stands."""
 
 
 # --- a form --------------------------------------------------------------------------------------------------------
@@ -124,6 +144,13 @@ class FormPosted:
 
     form_id: str
     ts: str
+
+
+@dataclass(frozen=True, slots=True)
+class FormNotShown:
+    """Slack does not take the form's message."""
+
+    form_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +184,22 @@ class SubmitUncertain:
 
 
 @dataclass(frozen=True, slots=True)
+class SubmitDelayed:
+    """Dify does not answer: the submission, or the look at what became of it, is tried again later."""
+
+    form_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReminderDue:
+    """It is time to remind people of the form."""
+
+    form_id: str
+    claimed: datetime
+    """The form's `remind_at` since this reminder was claimed, by which two that claimed it are told apart."""
+
+
+@dataclass(frozen=True, slots=True)
 class FormFoundOpen:
     """Reading the form answered 200."""
 
@@ -180,11 +223,13 @@ class FormUnreachable:
 
 @dataclass(frozen=True, slots=True)
 class FormFilled:
-    """A live stream reported an answer; Dify names the node, not the form, and never who answered."""
+    """Dify reported an answer, never who gave it."""
 
     node_id: str
     action_id: str
     values: Mapping[str, Any] = field(default_factory=dict)
+    form_id: str | None = None
+    """None on a live stream, which names the node alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,15 +253,21 @@ RunEvent = (
     | StopRefused
     | AnswerBegan
     | AnswerPosted
+    | ResultNotShown
     | StillNotMoving
+    | LookFailed
+    | LookSucceeded
 )
 FormEvent = (
     FormRequired
     | FormPosted
+    | FormNotShown
     | ActionChosen
     | SubmitAccepted
     | SubmitRefused
     | SubmitUncertain
+    | SubmitDelayed
+    | ReminderDue
     | FormFoundOpen
     | FormFoundClosed
     | FormUnreachable

@@ -8,9 +8,9 @@ and anything that reaches a state that is terminal, changes nothing. A move that
 A person's request that comes too late is neither: it is answered (`TellDecided`, `TellCannotStop`).
 
 Two promises are kept here and nowhere else. A form is sent only out of `CLAIMED`, and the move out of it is taken
-once, so it is never submitted twice without a look at Dify in between. And a form is sent only while the run is
-`PAUSED` and no other form of it is on its way, because two answers 50-120 ms apart leave a real server's run paused
-for good (recording 33).
+once, so it is never submitted twice without a look at Dify in between. And a form is sent only while no other form of
+its run is on its way and the run is `PAUSED`, or was found still paused minutes after the last answer, because two
+answers 50-120 ms apart leave a real server's run paused for good (recording 33).
 """
 
 from __future__ import annotations
@@ -151,6 +151,8 @@ FORM_MOVES: dict[FormStatus, dict[FormMove, FormStatus]] = {
 IN_FLIGHT = frozenset({FormStatus.SUBMITTING, FormStatus.SETTLING})
 """While a form is in one of these, no other form of its run is sent."""
 
+_DECIDED = IN_FLIGHT | {FormStatus.CLAIMED}
+
 _NAMED = frozenset({RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.RESUMING})
 """Dify named the run and it has not ended: here its reports tell something new."""
 
@@ -264,24 +266,36 @@ def _run_resumed(run: Run, event: saw.RunResumed, now: datetime) -> Transition:
 def _run_paused(run: Run, event: saw.RunPaused, now: datetime) -> Transition:
     if run.status not in _NAMED:
         return Transition(run)
+    # Dify lists an expired form until its sweep, up to a minute later, but says so to whoever reads it (recording 14).
+    closed = tuple(
+        do.SettleForm(form.form_id)
+        for form in _undecided(run)
+        if form.form_id not in event.open_form_ids or (form.expires_at is not None and form.expires_at <= now)
+    )
     listed = {form.status for form in run.forms if form.form_id in event.open_form_ids}
     if not listed.isdisjoint((FormStatus.SUBMITTED, FormStatus.ANSWERED_ELSEWHERE)):
         # Dify's snapshot still offers what it already took: the resume job has not begun (recording 25).
-        return Transition(run)
+        return Transition(run, closed)
     if run.status is RunStatus.RUNNING and FormStatus.TIMED_OUT in listed:
         # A snapshot offers an expired form until the run resumes (recording 14): either this run has done so since, or
         # the deadline passed while it executed, and Dify resumes it within a minute (dify-api §11).
         return Transition(run)
-    if run.status is RunStatus.RESUMING and not event.open_form_ids:
-        # Every form is answered and run detail still says paused: likewise not begun, or the race of recording 33.
-        return Transition(run)
+    expired = {form.form_id for form in run.forms if form.status is FormStatus.TIMED_OUT}
+    if run.status is RunStatus.RESUMING and event.open_form_ids <= expired:
+        # Every form is decided and run detail still says paused: likewise not begun, or the race of recording 33.
+        return Transition(run, closed)
     # A stop that was asked for came too late, and what the run does next it does unasked.
-    paused = replace(move_run(run, RunMove.PAUSED, now), told_stuck=False, stop_requested_by=None)
-    closed_elsewhere = tuple(
-        do.SettleForm(form.form_id) for form in _undecided(run) if form.form_id not in event.open_form_ids
+    paused = replace(
+        move_run(run, RunMove.PAUSED, now),
+        # One that waits for nobody is where it was.
+        told_stuck=run.told_stuck and run.status is RunStatus.PAUSED and not run.open_forms,
+        stop_requested_by=None,
+        compared_at=now,
+        compared_steps=event.steps,
     )
     refresh = (do.RefreshRoot(),) if paused.status is not run.status else ()
-    return _send_next(Transition(paused, refresh + closed_elsewhere))
+    told = (do.TellCannotStop(run.stop_requested_by),) if run.stop_requested_by is not None else ()
+    return _send_next(Transition(paused, (*refresh, *told, *closed)))
 
 
 def _run_finished(run: Run, event: saw.RunFinished, now: datetime) -> Transition:
@@ -312,12 +326,16 @@ def _end(run: Run, move: RunMove, now: datetime, **outcome: Any) -> Transition:
         for form in run.open_forms
         if form.status in (FormStatus.REQUIRED, FormStatus.OPEN, FormStatus.CLAIMED)
     )
-    return Transition(ended, (do.RefreshRoot(), do.PostResult(), *left))
+    # It ended by itself before Dify got the stop, or heeded it.
+    unheeded = run.stop_requested_by if ended.status is not RunStatus.STOPPED else None
+    told = (do.TellCannotStop(unheeded),) if unheeded is not None else ()
+    return Transition(ended, (do.RefreshRoot(), do.PostResult(), *told, *left))
 
 
 def _stop_requested(run: Run, event: saw.StopRequested, now: datetime) -> Transition:
-    # A stop sent to a paused run answers success, stops nothing and cuts off a later resume (recordings 12, 27).
-    if run.status is not RunStatus.RUNNING or run.task_id is None:
+    # A stop sent to a paused run answers success, stops nothing and cuts off a later resume (recordings 12, 27); nor
+    # does one stop a run whose worker died (recording 39).
+    if run.status is not RunStatus.RUNNING or run.task_id is None or run.told_stuck:
         return Transition(run, (do.TellCannotStop(event.user_id),))
     return Transition(replace(run, stop_requested_by=event.user_id), (do.StopRun(), do.RefreshRoot()))
 
@@ -339,11 +357,43 @@ def _answer_posted(run: Run, event: saw.AnswerPosted, now: datetime) -> Transiti
     return Transition(replace(run, answer_ts=event.ts))
 
 
+def _result_not_shown(run: Run, event: saw.ResultNotShown, now: datetime) -> Transition:
+    return Transition(run, (do.PostResultNotShown(),))
+
+
 def _still_not_moving(run: Run, event: saw.StillNotMoving, now: datetime) -> Transition:
-    # A run that two answers at once left paused for good may have been seen to execute in between (recording 33).
-    if run.status not in (RunStatus.RUNNING, RunStatus.RESUMING) or run.told_stuck:
+    # A run that two answers at once left paused for good may have been seen to execute, and even to pause, in between
+    # (recording 33); but one that waits for people is where it should be.
+    waits = run.status is RunStatus.PAUSED and bool(run.open_forms)
+    if run.status not in _NAMED or waits:
         return Transition(run)
-    return Transition(replace(run, told_stuck=True), (do.PostStuck(), do.RefreshRoot()))
+    if run.told_stuck:
+        # What was on its way then may have got nowhere, and others may wait behind it.
+        return _send_next(Transition(run))
+    told: tuple[Effect, ...] = (do.PostStuck(), do.RefreshRoot())
+    if run.stop_requested_by is not None:
+        # Dify took the stop, and nobody there heeds it.
+        told = (*told, do.TellCannotStop(run.stop_requested_by))
+    return _send_next(Transition(replace(run, told_stuck=True, stop_requested_by=None), told))
+
+
+def _look_failed(run: Run, event: saw.LookFailed, now: datetime) -> Transition:
+    if run.status not in _NAMED:
+        return Transition(run)
+    failed = replace(run, failed_looks=run.failed_looks + 1)
+    if not event.refused or run.told_refused:
+        return Transition(failed)
+    return Transition(replace(failed, told_refused=True), (do.PostKeyRefused(), do.RefreshRoot(), *_delayed(run)))
+
+
+def _look_succeeded(run: Run, event: saw.LookSucceeded, now: datetime) -> Transition:
+    refresh = (do.RefreshRoot(), *_delayed(run)) if run.told_refused else ()
+    return Transition(replace(run, failed_looks=0, told_refused=False), refresh)
+
+
+def _delayed(run: Run) -> tuple[Effect, ...]:
+    """Redraw the forms that tell what their answers wait for."""
+    return tuple(do.RefreshForm(form.form_id) for form in run.open_forms if form.submission and form.status in _DECIDED)
 
 
 # --- rules of a form -----------------------------------------------------------------------------------------------
@@ -353,7 +403,8 @@ def _form_required(run: Run, event: saw.FormRequired, now: datetime) -> Transiti
     if run.status not in _NAMED or any(form.form_id == event.form.form_id for form in run.forms):
         # After the answer to one of several forms, Dify announces those still open again (recording 07).
         return Transition(run)
-    return Transition(replace(run, forms=(*run.forms, event.form)), (do.PostForm(event.form.form_id),))
+    asked = replace(event.form, asked_at=now)
+    return Transition(replace(run, forms=(*run.forms, asked)), (do.PostForm(asked.form_id),))
 
 
 def _form_posted(run: Run, event: saw.FormPosted, now: datetime) -> Transition:
@@ -364,12 +415,22 @@ def _form_posted(run: Run, event: saw.FormPosted, now: datetime) -> Transition:
     return Transition(_with_form(run, shown), refresh)
 
 
+def _form_not_shown(run: Run, event: saw.FormNotShown, now: datetime) -> Transition:
+    form = run.form(event.form_id)
+    if form.status.closed or form.message_ts is not None or form.not_shown:
+        return Transition(run)
+    hidden = _with_form(run, replace(form, not_shown=True))
+    return Transition(hidden, (do.PostFormNotShown(form.form_id), do.RefreshRoot()))
+
+
 def _action_chosen(run: Run, event: saw.ActionChosen, now: datetime) -> Transition:
     form = run.form(event.form_id)
     if run.status.ended or form.status not in (FormStatus.REQUIRED, FormStatus.OPEN):
-        user_id = event.submission.user_id
-        return Transition(run, (do.TellDecided(user_id, form.form_id),) if user_id else ())
-    claimed = move_form(form, FormMove.CHOSEN, submission=event.submission, refusal=None, lost_responses=0)
+        late = event.submission
+        return Transition(run, (do.TellDecided(late.user_id, form.form_id, late.values),) if late.user_id else ())
+    claimed = move_form(
+        form, FormMove.CHOSEN, submission=event.submission, refusal=None, lost_responses=0, delayed=False
+    )
     return _send_next(Transition(_with_form(run, claimed), (do.RefreshForm(form.form_id), do.RefreshRoot())))
 
 
@@ -400,6 +461,25 @@ def _submit_uncertain(run: Run, event: saw.SubmitUncertain, now: datetime) -> Tr
     return Transition(_with_form(run, unsure), (do.SettleForm(form.form_id),))
 
 
+def _submit_delayed(run: Run, event: saw.SubmitDelayed, now: datetime) -> Transition:
+    form = run.form(event.form_id)
+    if form.delayed or form.status not in IN_FLIGHT:
+        return Transition(run)
+    return Transition(_with_form(run, replace(form, delayed=True)), (do.RefreshForm(form.form_id), do.RefreshRoot()))
+
+
+def _reminder_due(run: Run, event: saw.ReminderDue, now: datetime) -> Transition:
+    form = run.form(event.form_id)
+    if form.remind_at != event.claimed:
+        # Somebody decided, or another process was quicker.
+        return Transition(run)
+    reminded = _with_form(run, replace(form, remind_at=None))
+    passed = form.expires_at is not None and form.expires_at <= now
+    if passed or run.status.ended or form.status not in (FormStatus.REQUIRED, FormStatus.OPEN):
+        return Transition(reminded)
+    return Transition(reminded, (do.PostReminder(form.form_id),))
+
+
 def _form_found_open(run: Run, event: saw.FormFoundOpen, now: datetime) -> Transition:
     form = run.form(event.form_id)
     if run.status.ended and form.status is not FormStatus.SUBMITTING:
@@ -428,7 +508,7 @@ def _form_unreachable(run: Run, event: saw.FormUnreachable, now: datetime) -> Tr
 
 
 def _form_filled(run: Run, event: saw.FormFilled, now: datetime) -> Transition:
-    form = _form_of_node(run, event.node_id)
+    form = run.form(event.form_id) if event.form_id else _form_of_node(run, event.node_id)
     if form is None:
         return Transition(run)
     sent = form.status in IN_FLIGHT or form.status is FormStatus.SUBMITTED
@@ -462,10 +542,14 @@ def _close(run: Run, form: Form, move: FormMove, now: datetime, **changes: Any) 
         # Whoever answered, and however late we learn of it: the run now has something to act upon, so no other
         # answer goes out before it has been seen to pause again.
         moved = move_run(moved, RunMove.ANSWERED, now)
+    if closed.status is FormStatus.SUBMITTED and run.status is RunStatus.RESUMING:
+        # Sent because nothing moved: this answer lets the run go on, and has the same time to do so.
+        moved = replace(moved, since=now, told_stuck=False)
     effects: tuple[Effect, ...] = (do.RefreshForm(form.form_id), do.RefreshRoot())
     decided_here = form.status in (FormStatus.CLAIMED, *IN_FLIGHT, FormStatus.SUBMITTED)
     if decided_here and closed.status is not FormStatus.SUBMITTED and form.submission and form.submission.user_id:
-        effects = (*effects, do.TellDecided(form.submission.user_id, form.form_id))
+        told = do.TellDecided(form.submission.user_id, form.form_id, form.submission.values)
+        effects = (*effects, told)
     return Transition(moved, effects)
 
 
@@ -492,7 +576,9 @@ def _form_of_node(run: Run, node_id: str) -> Form | None:
 def _send_next(transition: Transition) -> Transition:
     """Send the answer that was given first, if the run can take one now."""
     run = transition.run
-    if run.status is not RunStatus.PAUSED or any(form.status in IN_FLIGHT for form in run.forms):
+    # Long after the last answer its resume has got lost or not begun, and that of another answer does for both.
+    takes_one = run.status is RunStatus.PAUSED or (run.status is RunStatus.RESUMING and run.told_stuck)
+    if not takes_one or any(form.status in IN_FLIGHT for form in run.forms):
         return transition
     claimed = [form for form in run.forms if form.status is FormStatus.CLAIMED]
     if not claimed:
@@ -521,13 +607,19 @@ _RULES: dict[type, Callable[[Run, Any, datetime], Transition]] = {
     saw.StopRefused: _stop_refused,
     saw.AnswerBegan: _answer_began,
     saw.AnswerPosted: _answer_posted,
+    saw.ResultNotShown: _result_not_shown,
     saw.StillNotMoving: _still_not_moving,
+    saw.LookFailed: _look_failed,
+    saw.LookSucceeded: _look_succeeded,
     saw.FormRequired: _form_required,
     saw.FormPosted: _form_posted,
+    saw.FormNotShown: _form_not_shown,
     saw.ActionChosen: _action_chosen,
     saw.SubmitAccepted: _submit_accepted,
     saw.SubmitRefused: _submit_refused,
     saw.SubmitUncertain: _submit_uncertain,
+    saw.SubmitDelayed: _submit_delayed,
+    saw.ReminderDue: _reminder_due,
     saw.FormFoundOpen: _form_found_open,
     saw.FormFoundClosed: _form_found_closed,
     saw.FormUnreachable: _form_unreachable,

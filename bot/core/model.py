@@ -188,6 +188,8 @@ class Form:
     user_actions: tuple[UserAction, ...]
     form_token: str | None = field(repr=False)
     """Bearer secret for reading and submitting; None where the form is delivered by e-mail only."""
+    asked_at: datetime | None = None
+    """When the bot first heard of it; Dify may have asked minutes before (recording 34)."""
     expires_at: datetime | None = None
     answerable: bool = True
     """False where the Service API cannot submit it (no web-app delivery)."""
@@ -200,6 +202,12 @@ class Form:
     """Why Dify refused the last answer; cleared by the next one."""
     lost_responses: int = 0
     """How often a submission went out and no response came back."""
+    delayed: bool = False
+    """Dify does not answer, and people were told that the answer waits until it does."""
+    not_shown: bool = False
+    """Slack does not take the form's message; a notice stands in its place, which `message_ts` is then of."""
+    remind_at: datetime | None = None
+    """When people are to be reminded next; None where they are not."""
 
     def user_action(self, action_id: str) -> UserAction | None:
         """Return the action with this id, if the form has one."""
@@ -223,7 +231,7 @@ class Run:
     created_at: datetime
     status: RunStatus = RunStatus.REQUESTED
     since: datetime | None = None
-    """When `status` was reached."""
+    """When `status` was reached; while resuming, when Dify took the last answer given here."""
     query: str = ""
     """The message that starts a Chatflow; empty for a Workflow."""
     response_url: str | None = field(default=None, repr=False)
@@ -243,7 +251,15 @@ class Run:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     told_stuck: bool = False
-    """People were told that the run does not move after an answer."""
+    """People were told that the run does not move."""
+    told_refused: bool = False
+    """People were told that Dify refuses the app's key, and were not told since that it takes it again."""
+    failed_looks: int = 0
+    """Looks at the run that failed one after the other; the more, the longer the next one waits."""
+    compared_at: datetime | None = None
+    """When Dify last told every form that it holds open; None where it has not."""
+    compared_steps: int | None = None
+    """How many steps Dify had counted then: a run that has executed since has more (recordings 06, 07)."""
     poll_at: datetime | None = None
     """When Dify is to be asked next how the run stands; None where nothing is to be learnt by asking."""
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from bot.core.effects import Effect, SlackEffect
-from bot.core.events import StreamEvent
+from bot.core.events import FormFilled, StreamEvent
 from bot.core.lifecycle import Transition
 from bot.core.model import AppMode, Command, Form, Progress, Run, RunStatus, StartInput, Submission
 
@@ -44,6 +44,8 @@ class RunDetail:
     status: RunStatus
     outputs: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
+    steps: int | None = None
+    """How many steps Dify has counted; a run that paused, went on and paused again has more (recordings 06, 07)."""
 
 
 class Dify(Protocol):
@@ -72,6 +74,9 @@ class Dify(Protocol):
             DifyNotFound: Dify does not know it any more.
         """
 
+    async def answer_given(self, run: Run, form: Form) -> FormFilled | None:
+        """Read the answer that closed a form; None where Dify does not tell, as it does of Chatflows alone."""
+
     async def submit(self, run: Run, form: Form, submission: Submission) -> None:
         """Send the answer.
 
@@ -95,11 +100,17 @@ class Slack(Protocol):
         that an earlier try may have posted already: then the thread is searched for it first.
         """
 
+    def forget(self) -> None:
+        """Forget what is known of all runs, and show nothing of it: others have drawn them since."""
+
     async def show_progress(self, run: Run, progress: Progress) -> None:
         """Redraw the root message of a live run."""
 
     async def show_answer(self, run: Run, text: str) -> None:
-        """Redraw the message that carries the streamed text."""
+        """Redraw the message that carries the streamed text, all of which was heard."""
+
+    async def lose_answer(self, run: Run) -> None:
+        """Say where the streamed text ends, once it is over, that a part of it was not heard; a whole one undoes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +124,7 @@ class SavedEffect:
     effect: Effect
     attempts: int
     """How often it has been begun, this time included."""
+    created_at: datetime
 
 
 Decide = Callable[[Run], Transition]
@@ -120,6 +132,9 @@ Decide = Callable[[Run], Transition]
 
 class Store(Protocol):
     """The database: the truth about every run. Every method may raise `bot.errors.StoreError`."""
+
+    shared: bool
+    """Other processes may work on the same database."""
 
     async def save_command(self, command: Command, delivery: str, now: datetime) -> bool:
         """Save a command to be checked; False, and nothing saved, where this delivery was seen before."""
@@ -151,30 +166,101 @@ class Store(Protocol):
     ) -> Transition | None:
         """Load a run, let `decide` say what follows, and save the run with its effects, in one transaction.
 
+        A redrawing takes the place of an earlier one of the same message that has not begun.
         None, and nothing changed, where `delivery` was seen before. The outbox row `done` is finished along with it,
         or given up where there is a `reason`.
 
         Raises:
             UnknownHere: there is no such run.
+            LeaseLost: another process took over the row `done`; nothing was saved.
         """
 
-    async def runs_in(self, statuses: Collection[RunStatus]) -> tuple[str, ...]:
-        """Return the ids of the runs that stand in one of these, the oldest first."""
+    async def catch_up(self, now: datetime, spread: timedelta, longest_wait: timedelta) -> None:
+        """Make up for a time in which nobody worked, and for a clock that was put back.
 
-    async def claim_polls(self, now: datetime, again_at: datetime, limit: int) -> tuple[str, ...]:
-        """Return the ids of the runs whose `poll_at` has come, the longest overdue if more than `limit` are due.
-
-        Their `poll_at` becomes `again_at`, in case nobody moves it.
+        Where no other process lives, each paused run is due to be looked at within `spread` from now. What lies further
+        ahead than anything is ever put off, `longest_wait`, is drawn in: looks over `spread`, effects to now.
         """
+
+    async def claim_polls(
+        self,
+        now: datetime,
+        again_at: datetime,
+        limit: int,
+        *,
+        apps: Collection[str] | None = None,
+        but_for: Collection[str] = (),
+    ) -> tuple[str, ...]:
+        """Return the ids of the runs of these apps, or of all `but_for` some, whose `poll_at` has come.
+
+        If more than `limit` are due: those that move, then those with an open form whose deadline has passed, then
+        the rest; of each the longest overdue. Their `poll_at` becomes `again_at`, in case nobody moves it.
+        """
+
+    async def claim_reminders(self, now: datetime, again_at: datetime, limit: int) -> tuple[tuple[str, str], ...]:
+        """Return the run and the id of each form whose `remind_at` has come, like `claim_polls`."""
 
     async def next_due(self) -> datetime | None:
-        """Return the earliest moment at which a poll or a waiting effect is due; None where nothing is."""
+        """Return the earliest moment at which a poll, a reminder or a waiting effect is due; None where nothing is.
+
+        An effect that another process is to carry out is not counted.
+        """
 
     async def claim_effects(self, now: datetime, limit: int) -> tuple[SavedEffect, ...]:
         """Begin the effects that are due: of each run and lane the first unfinished one, if it is not under way.
 
-        One that cannot be read is given up.
+        Of a run that another living process follows, its root message and its texts are left to that one, which knows
+        what it has shown; so is what stands behind them in the lane. One that cannot be read is given up. A process
+        whose lease lapsed begins nothing.
         """
+
+    # --- several processes: what one has begun is its own until its lease lapses ---
+
+    async def join(self, lease: timedelta) -> None:
+        """Take part in the work as a new process, whose lease ends after this time if `stay` does not renew it.
+
+        Raises:
+            ConfigError: the database is for one process at a time, and another one has it.
+        """
+
+    async def stay(self, lease: timedelta) -> None:
+        """Renew the lease.
+
+        Raises:
+            LeaseLost: another process has taken over what this one had begun.
+        """
+
+    def holds_lease(self) -> bool:
+        """Tell whether surely nobody takes over what was begun here, now or soon: to be asked before anything is sent.
+
+        What is sent then may take a third of a lease until it is carried out.
+        """
+
+    async def check(self) -> None:
+        """Do nothing where the database answers, took the last sign of life of this process, and holds it for alive.
+
+        Raises:
+            StoreError: one of these is not so; a full or locked database may still answer.
+        """
+
+    async def leave(self, now: datetime) -> None:
+        """Take no part any more: what was begun here is free for others at once, and looks at its runs are due."""
+
+    async def take_over(self, now: datetime, under_way: Collection[int] = ()) -> tuple[SavedEffect, ...]:
+        """Take over the work of the processes whose lease lapsed, and what others left behind.
+
+        Returns the effects that were begun and not finished, which this process now owns; among them those that it
+        began itself, but for the rows that are `under_way`. Effects that were held are due again, and so is a look at
+        every run that nobody follows any more.
+        """
+
+    async def follow(self, run_id: str, *, instead_of_others: bool = False) -> bool:
+        """Become the process that reads the run's stream; False where another one that lives does."""
+
+    async def unfollow(self, run_id: str) -> None:
+        """The run's stream is not read here any more."""
+
+    # --- an effect that this process has begun; each of these raises `LeaseLost` where another one took it over ---
 
     async def hold_effect(self, row_id: int) -> None:
         """The effect waits for its turn, and nothing of it has been sent."""
@@ -185,17 +271,22 @@ class Store(Protocol):
     async def finish_effect(self, row_id: int) -> None:
         """The effect is carried out."""
 
-    async def put_back_effect(self, row_id: int, due_at: datetime) -> None:
-        """Try the effect again at this moment; those behind it in its lane wait."""
+    async def put_back_effect(self, row_id: int, due_at: datetime, *, attempts: int | None = None) -> None:
+        """Try the effect again at this moment; those behind it in its lane wait.
+
+        `attempts` is how often it then counts as begun, where that is not how often it was.
+        """
 
     async def give_up_effect(self, row_id: int, reason: str) -> None:
         """The effect cannot be carried out; it is kept with the reason."""
 
-    async def interrupted_effects(self) -> tuple[SavedEffect, ...]:
-        """Return the effects that were begun and not finished by a process that is gone.
-
-        Those that it held are due again.
-        """
+    # --- clean-up ---
 
     async def forget_deliveries(self, before: datetime) -> None:
         """Drop the record of Slack deliveries older than this."""
+
+    async def purge(self, before: datetime, limit: int) -> int:
+        """Delete runs that ended before this moment, with all that belongs to them, and answers given up before it.
+
+        Of each at most `limit`; return how many were deleted. A run with an effect that is still tried stays.
+        """

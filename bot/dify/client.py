@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -17,7 +18,7 @@ from httpx_aiohttp import HttpxAiohttpClient
 from httpx_sse import EventSource, ServerSentEvent, aconnect_sse
 from pydantic import BaseModel, ValidationError
 
-from bot.core.events import FormRequired, StreamEvent
+from bot.core.events import FormFilled, FormRequired, StreamEvent
 from bot.core.model import AppMode, Form, FormStatus, Run, Submission
 from bot.core.ports import AppDescription, RunDetail
 from bot.dify import sansio, schema
@@ -151,7 +152,7 @@ class DifyClient:
     async def open_forms(self, run: Run) -> tuple[Form, ...]:
         """Read the snapshot of a paused run: every form it waits for, with rendered content.
 
-        A form that reading finds closed is left out; one that this run already submitted stays in, unread: while Dify
+        A form that reading finds closed is left out; one that is known to be answered stays in, unread: while Dify
         still offers it, the resume has not begun (recording 25), and the lifecycle has to see that.
 
         Raises:
@@ -162,8 +163,8 @@ class DifyClient:
                 offered = [event.form async for event in events if isinstance(event, FormRequired)]
         except TimeoutError as error:
             raise DifyUnavailable("The run showed no pause in time") from error
-        submitted = {form.form_id for form in run.forms if form.status is FormStatus.SUBMITTED}
-        forms = [form if form.form_id in submitted else await self._rendered(form) for form in offered]
+        answered = {form.form_id for form in run.forms if form.status in _ANSWERED}
+        forms = [form if form.form_id in answered else await self._rendered(form) for form in offered]
         return tuple(form for form in forms if form is not None)
 
     async def _rendered(self, form: Form) -> Form | None:
@@ -201,15 +202,32 @@ class DifyClient:
         """
         await self._read(form)
 
+    async def answer_given(self, run: Run, form: Form) -> FormFilled | None:
+        """Read the answer that closed a form; None where Dify does not tell: a Chatflow alone has a history."""
+        if run.mode is not AppMode.CHATFLOW or run.conversation_id is None:
+            return None
+        for message in await self.messages(run):
+            for asked in message.extra_contents:
+                answer = asked.form_submission_data
+                if asked.form_definition.form_id == form.form_id and answer is not None:
+                    return FormFilled(form.node_id, answer.action_id, answer.submitted_data or {}, form.form_id)
+        return None
+
     async def submit(self, run: Run, form: Form, submission: Submission) -> None:
         """Send the answer.
 
         Raises:
             FormRefused: the values do not fit; the form stays open.
             FormClosed: somebody was first, or the deadline passed.
-            DifyUnavailable: no answer; its `sent` says whether Dify may have taken it.
+            DifyUnavailable: no answer, or no place for it now; its `sent` says whether Dify may have taken it.
         """
-        await self._call(sansio.submit_form(run, _token(form), submission), within=self._deadlines.call)
+        try:
+            await self._call(sansio.submit_form(run, _token(form), submission), within=self._deadlines.call)
+        except DifyRejected as error:
+            if error.status != HTTPStatus.TOO_MANY_REQUESTS:
+                raise
+            # A quota that is used up (dify-api §2.4) says nothing of the answer: it keeps as long as its form is open.
+            raise DifyUnavailable(error.message, status=error.status, code=error.code, sent=False) from error
 
     async def _read(self, form: Form) -> schema.FormDefinition:
         return await self._ask(sansio.read_form(_token(form)), schema.FormDefinition)
@@ -340,6 +358,7 @@ def _parsed(response: httpx.Response, answer: type[_Answer]) -> _Answer:
 
 _JSON = {"Content-Type": "application/json"}
 _MODES = frozenset(AppMode)
+_ANSWERED = frozenset({FormStatus.SUBMITTED, FormStatus.ANSWERED_ELSEWHERE})
 
 _NEVER_SENT = (
     httpx.ConnectError,

@@ -312,6 +312,7 @@ class PauseReason(Wire):
 
 class Pause(Wire):
     reasons: list[PauseReason]
+    total_steps: int | None = None
 
 
 class WorkflowPaused(StreamFrame):
@@ -320,7 +321,8 @@ class WorkflowPaused(StreamFrame):
 
     def to_core(self) -> StreamEvent:
         asking = (reason for reason in self.data.reasons if reason.type == "human_input_required")
-        return saw.RunPaused(frozenset(reason.form_id for reason in asking if reason.form_id is not None))
+        form_ids = frozenset(reason.form_id for reason in asking if reason.form_id is not None)
+        return saw.RunPaused(form_ids, self.data.total_steps)
 
 
 class Outcome(Wire):
@@ -449,9 +451,10 @@ class RunAnswer(Wire):
     status: Literal["running", "paused", "succeeded", "failed", "stopped", "partial-succeeded"]
     outputs: dict[str, Any] | None = None
     error: str | None = None
+    total_steps: int | None = None
 
     def to_core(self) -> RunDetail:
-        return RunDetail(RunStatus(self.status), self.outputs or {}, self.error or None)
+        return RunDetail(RunStatus(self.status), self.outputs or {}, self.error or None, self.total_steps)
 
 
 class FormSubmission(Wire):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -12,27 +12,35 @@ import structlog
 
 from bot.core import effects as do
 from bot.core import events as saw
-from bot.core.effects import DifyEffect, Effect, SlackEffect
+from bot.core.effects import DifyEffect, SlackEffect
 from bot.core.events import LifecycleEvent
 from bot.core.model import FormStatus, Progress, Run, RunStatus
 from bot.core.ports import Alarm, Clock, Dify, SavedEffect, Slack, Store
 from bot.errors import (
-    ChannelUnreachable,
     DifyError,
     DifyNotFound,
-    DifyUnauthorized,
-    DifyUnavailable,
     FormClosed,
+    LeaseLost,
     SlackError,
     SlackRejected,
-    SlackUnauthorized,
     SlackUnavailable,
     StoreError,
 )
 from bot.services.commands import CommandDesk
 from bot.services.limits import Urgency
-from bot.services.recorder import Recorder
-from bot.services.streams import NoPlace, StreamSupervisor
+from bot.services.outcomes import (
+    delayed,
+    given_up,
+    interrupted,
+    is_pointless,
+    is_worth_waiting,
+    pause_before,
+    posted,
+    remedy,
+)
+from bot.services.recorder import STORE_PAUSE, Recorder, once_saved
+from bot.services.settling import closed
+from bot.services.streams import NoPlace, NotSent, StreamSupervisor
 
 log = structlog.get_logger(__name__)
 
@@ -42,20 +50,6 @@ CLAIM_LIMIT = 100
 ACK_FIRST = 0.015
 """Seconds before what was saved is carried out. Bolt looks for an ack every 10 ms (slack-platform §9.1): a click is
 acked before what follows from it takes the loop."""
-
-STORE_PAUSE = timedelta(seconds=2)
-"""Pause before the database is tried again after it failed."""
-
-FEW = 5
-"""Tries of what must not hold up the answers behind it for longer."""
-
-_COURTESIES = do.TellNotStarted | do.TellDecided | do.TellRefused | do.TellInvalid | do.TellCannotStop
-"""What one person is told at once, or not at all."""
-
-
-def pause_before(attempt: int) -> timedelta:
-    """Return how long to wait before the next try: 1 s, doubled each time, at most 5 minutes."""
-    return timedelta(seconds=min(2.0 ** min(attempt - 1, 10), 300.0))
 
 
 class Outbox:
@@ -82,7 +76,10 @@ class Outbox:
         self._clock = clock
         self._alarm = alarm
         self._wake = asyncio.Event()
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: dict[asyncio.Task[None], int | None] = {}
+        """All tasks, with the outbox row that each works on."""
+        self._claiming = asyncio.Lock()
+        """While rows are claimed, nobody can tell which of them are under way."""
         self._held: set[asyncio.Task[None]] = set()
         """Those that wait for a stream, and have sent nothing."""
 
@@ -91,23 +88,28 @@ class Outbox:
         self._wake.set()
 
     async def recover(self) -> None:
-        """Take up what a process that is gone had begun.
+        """Take up what was begun and is not under way: by a process that is gone, or here and lost sight of.
 
         A start may have reached Dify and cannot be asked about, so it is never sent again; a submit is settled by
         reading the form; everything else finds out by itself what it has done already.
+
+        Raises:
+            StoreError: the database refused or could not be reached.
         """
-        for saved in await self._store.interrupted_effects():
-            await self._take_up(saved)
+        async with self._claiming:
+            under_way = {row_id for row_id in self._under_way.values() if row_id is not None}
+            for saved in await self._store.take_over(self._clock.now(), under_way):
+                self._spawn(self._once_saved(self._take_up, saved), f"taken over effect {saved.row_id}", saved.row_id)
         self.wake()
 
     async def _take_up(self, saved: SavedEffect) -> None:
-        event = _interrupted(saved.effect)
+        event = interrupted(saved.effect)
         if event is None or saved.run_id is None:
             await self._store.put_back_effect(saved.row_id, self._clock.now())
             return
         try:
             await self._recorder.record(saved.run_id, event, done=saved.row_id)
-        except StoreError:
+        except (StoreError, LeaseLost):
             raise
         except Exception as exc:
             # Neither the other effects nor the next start may fail because of this one.
@@ -121,7 +123,7 @@ class Outbox:
             await asyncio.sleep(ACK_FIRST)
             self._wake.clear()
             # Whoever cancels this must not leave effects behind that are marked as begun and that nobody carries out.
-            await asyncio.shield(self._spawn(self._begin_due(), "outbox"))
+            await asyncio.wait({self._spawn(self._begin_due(), "outbox")})
 
     async def drain(self, grace: float) -> None:
         """Wait up to `grace` seconds for the effects under way; what is left stands in the store."""
@@ -136,34 +138,41 @@ class Outbox:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
 
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str, row_id: int | None = None) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)
-        self._under_way.add(task)
+        self._under_way[task] = row_id
         task.add_done_callback(self._ended)
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
+        del self._under_way[task]
         if not task.cancelled() and (exc := task.exception()) is not None:
             log.error("work on the outbox died", task=task.get_name(), exc_info=exc)
 
     async def _begin_due(self) -> None:
-        try:
-            begun = await self._store.claim_effects(self._clock.now(), CLAIM_LIMIT)
-        except StoreError:
-            log.exception("the outbox cannot be read")
-            self._alarm.arm(self._clock.now() + STORE_PAUSE)
-            return
-        for saved in begun:
-            self._spawn(self._carry_out(saved), f"effect {saved.row_id}")
+        async with self._claiming:
+            try:
+                begun = await self._store.claim_effects(self._clock.now(), CLAIM_LIMIT)
+            except StoreError:
+                log.exception("the outbox cannot be read")
+                self._alarm.arm(self._clock.now() + STORE_PAUSE)
+                return
+            for saved in begun:
+                self._spawn(self._carry_out(saved), f"effect {saved.row_id}", saved.row_id)
 
     async def _carry_out(self, saved: SavedEffect) -> None:
         log.debug("effect begun", effect=type(saved.effect).__name__, run=saved.run_id, attempt=saved.attempts)
         try:
             await self._attempt(saved)
+        except LeaseLost:
+            log.warning("another process took over an effect", effect=type(saved.effect).__name__, run=saved.run_id)
+        except NotSent as exc:
+            log.warning("effect not sent", effect=type(saved.effect).__name__, run=saved.run_id, error=str(exc))
+            await self._once_saved(self._begin_anew, saved)
         except StoreError:
             log.exception("what became of an effect is not saved", effect=type(saved.effect).__name__, run=saved.run_id)
-            await self._take_up_once_saved(saved)
+            await asyncio.sleep(STORE_PAUSE.total_seconds())
+            await self._once_saved(self._take_up, saved)
         # The next effect of this lane can begin.
         self.wake()
 
@@ -173,10 +182,10 @@ class Outbox:
                 await self._ask_dify(saved, saved.effect)
             else:
                 await self._tell_slack(saved, saved.effect)
-        except StoreError:
+        except (StoreError, LeaseLost, NotSent):
             raise
         except (SlackError, DifyError) as exc:
-            if _is_worth_waiting(saved, exc):
+            if is_worth_waiting(saved, exc, self._clock.now()):
                 await self._put_back(saved, exc)
             else:
                 await self._give_up(saved, exc)
@@ -190,14 +199,20 @@ class Outbox:
             effect=type(saved.effect).__name__,
             run=saved.run_id,
             error=str(exc),
-            remedy=_remedy(exc),
+            remedy=remedy(exc),
         )
-        wish = exc.retry_after if isinstance(exc, SlackUnavailable) else None
-        await self._postpone(saved, pause_before(saved.attempts) if wish is None else timedelta(seconds=wish))
+        if isinstance(exc, SlackUnavailable) and exc.retry_after is not None:
+            # Not a failure that would lengthen the pauses; and what Slack surely has nothing of need not be looked for.
+            attempts = max(saved.attempts - 1, 1 if exc.sent else 0)
+            await self._postpone(saved, timedelta(seconds=exc.retry_after), attempts=attempts)
+        else:
+            await self._postpone(saved, pause_before(saved.attempts, exc))
+        if saved.run_id is not None and (event := delayed(saved.effect, exc)) is not None:
+            await self._recorder.record(saved.run_id, event)
 
-    async def _postpone(self, saved: SavedEffect, pause: timedelta) -> None:
+    async def _postpone(self, saved: SavedEffect, pause: timedelta, attempts: int | None = None) -> None:
         due_at = self._clock.now() + pause
-        await self._store.put_back_effect(saved.row_id, due_at)
+        await self._store.put_back_effect(saved.row_id, due_at, attempts=attempts)
         self._alarm.arm(due_at)
 
     async def _give_up(self, saved: SavedEffect, exc: Exception) -> None:
@@ -207,29 +222,34 @@ class Outbox:
         try:
             if isinstance(saved.effect, do.CheckCommand):
                 await self._commands.give_up(saved.effect.command, reason, done=saved.row_id)
-            elif saved.run_id is not None and (event := _given_up(saved.effect, exc)) is not None:
+            elif saved.run_id is not None and (event := given_up(saved.effect, exc)) is not None:
                 await self._recorder.record(saved.run_id, event, done=saved.row_id, reason=reason)
             else:
                 await self._store.give_up_effect(saved.row_id, reason)
-        except StoreError:
+        except (StoreError, LeaseLost):
             raise
         except Exception:
             log.exception("what it means for the run is not saved", run=saved.run_id)
             await self._store.give_up_effect(saved.row_id, reason)
 
-    async def _take_up_once_saved(self, saved: SavedEffect) -> None:
-        """Treat the effect as one that a crash interrupted, as soon as the database takes that down."""
-        while True:
-            await asyncio.sleep(STORE_PAUSE.total_seconds())
-            with contextlib.suppress(StoreError):
-                await self._take_up(saved)
-                return
+    async def _begin_anew(self, saved: SavedEffect) -> None:
+        await self._postpone(saved, STORE_PAUSE)
+
+    async def _once_saved(self, save: Callable[[SavedEffect], Awaitable[None]], saved: SavedEffect) -> None:
+        """Save what became of an effect as soon as the database takes it down."""
+        try:
+            await once_saved(lambda: save(saved))
+        except LeaseLost:
+            # It was saved after all, or another process has it.
+            log.info("effect is in other hands", effect=type(saved.effect).__name__, run=saved.run_id)
+        # It, or the next effect of its lane, can begin.
+        self.wake()
 
     # --- Slack -------------------------------------------------------------------------------------------------------
 
     async def _tell_slack(self, saved: SavedEffect, effect: SlackEffect) -> None:
         run = await self._store.run(saved.run_id) if saved.run_id else None
-        if run is not None and _is_pointless(effect, run):
+        if run is not None and is_pointless(effect, run, self._clock.now(), again=saved.attempts > 1):
             await self._store.finish_effect(saved.row_id)
             return
         try:
@@ -240,7 +260,10 @@ class Outbox:
             # The starter is told at once, and can try again.
             event: LifecycleEvent | None = saw.RootRefused(exc.code or "unknown_error")
         else:
-            event = _posted(effect, ts)
+            event = posted(effect, ts)
+        if run is not None and run.status.ended:
+            # One that was opened too late hears nothing of the end, and keeps its place for long (recording 05).
+            self._streams.leave(run.run_id)
         if run is None or event is None:
             await self._store.finish_effect(saved.row_id)
         else:
@@ -253,7 +276,8 @@ class Outbox:
             await self._commands.check(effect.command, done=saved.row_id)
             return
         assert saved.run_id is not None, "every other effect of the Dify lane belongs to a run"
-        run = await self._store.run(saved.run_id)
+        with _before_anything_is_sent():
+            run = await self._store.run(saved.run_id)
         try:
             await self._ask_about_run(saved, effect, run)
         except NoPlace:
@@ -262,12 +286,14 @@ class Outbox:
     async def _ask_in_turn(self, saved: SavedEffect, effect: DifyEffect, run: Run) -> None:
         """Wait until the run's server can spare a stream, then begin anew: the run may be another one by then."""
         urgency = Urgency.START if isinstance(effect, do.StartRun) else Urgency.ANSWER
-        await self._store.hold_effect(saved.row_id)
+        with _before_anything_is_sent():
+            await self._store.hold_effect(saved.row_id)
         await self._slack.show_progress(run, Progress(waiting_for_dify=True))
         async with contextlib.AsyncExitStack() as stack:
             with self._holding():
                 await stack.enter_async_context(self._streams.place(run, urgency))
-            await self._store.begin_effect(saved.row_id)
+            with _before_anything_is_sent():
+                await self._store.begin_effect(saved.row_id)
             await self._ask_dify(saved, effect)
 
     @contextlib.contextmanager
@@ -290,6 +316,9 @@ class Outbox:
                 event = await self._settled(run, form_id)
                 await self._recorder.record(run.run_id, event, done=saved.row_id)
             case do.StopRun():
+                if not self._store.holds_lease():
+                    # Once the run pauses, a stop cuts off its resume (recording 27).
+                    raise NotSent("the lease may have lapsed: another process may send the stop")
                 if run.status is RunStatus.RUNNING:
                     await self._dify_of(run.app).stop(run)
                 await self._store.finish_effect(saved.row_id)
@@ -298,7 +327,7 @@ class Outbox:
         await self._streams.start(run)
         run = await self._store.run(run.run_id)
         if run.status is RunStatus.STARTING:
-            # The reader could not save what it read.
+            # The reader died of a mistake of ours.
             await self._recorder.record(run.run_id, saw.StartUnconfirmed(), done=saved.row_id)
         else:
             await self._store.finish_effect(saved.row_id)
@@ -328,92 +357,24 @@ class Outbox:
             # Its token reads nothing (recording 17): the clock is all there is to tell by.
             passed = form.expires_at is not None and form.expires_at <= self._clock.now()
             return saw.FormFoundClosed(form_id, expired=passed)
+        dify = self._dify_of(run.app)
         try:
-            await self._dify_of(run.app).check_open(form)
+            await dify.check_open(form)
         except FormClosed as exc:
-            return saw.FormFoundClosed(form_id, exc.expired)
+            return await closed(dify, run, form, exc)
         except DifyNotFound:
             return saw.FormUnreachable(form_id)
         return saw.FormFoundOpen(form_id)
-
-
-def _is_worth_waiting(saved: SavedEffect, exc: SlackError | DifyError) -> bool:
-    """Tell whether an effect may work later: a key, a token or a membership can be put right by a person."""
-    match exc:
-        case SlackUnavailable():
-            return True
-        case SlackUnauthorized() | ChannelUnreachable():
-            return saved.run_id is not None and not isinstance(saved.effect, _COURTESIES)
-        case DifyUnavailable() | DifyUnauthorized():
-            return not isinstance(saved.effect, do.StopRun) or saved.attempts < FEW
-        case _:
-            # Dify refuses to read a form, perhaps because of a quota.
-            return isinstance(saved.effect, do.SettleForm) and isinstance(exc, DifyError) and saved.attempts < FEW
-
-
-def _remedy(exc: SlackError | DifyError) -> str | None:
-    """Tell who runs the bot what it takes for the effect to be carried out."""
-    match exc:
-        case SlackUnauthorized():
-            return "give the bot a valid SLACK_BOT_TOKEN with the scopes of its manifest, and start it again"
-        case ChannelUnreachable():
-            return "invite the app into the channel, or let it write there"
-        case DifyUnauthorized():
-            return "give the bot a valid API key of the app, and start it again"
-        case _:
-            return None
 
 
 def _reason(exc: Exception) -> str:
     return str(exc) or type(exc).__name__
 
 
-def _interrupted(effect: Effect) -> LifecycleEvent | None:
-    """Name what it means that an effect was begun and nobody knows what came of it; None where it may be repeated."""
-    match effect:
-        case do.StartRun():
-            return saw.StartUnconfirmed()
-        case do.SubmitForm(form_id=form_id):
-            return saw.SubmitUncertain(form_id)
-        case _:
-            return None
-
-
-def _given_up(effect: Effect, exc: Exception) -> LifecycleEvent | None:
-    """Name what it means for the run that an effect is not carried out; None where nothing waits for it."""
-    match effect:
-        case do.PostRoot():
-            return saw.RootRefused("unknown_error")
-        case do.StopRun():
-            return saw.StopRefused()
-        case do.SettleForm(form_id=form_id) if isinstance(exc, DifyError):
-            return saw.FormUnreachable(form_id)
-        case _:
-            return _interrupted(effect)
-
-
-def _posted(effect: SlackEffect, ts: str | None) -> LifecycleEvent | None:
-    """Name what happened when a message was posted; None where nobody waits for it."""
-    if ts is None:
-        return None
-    match effect:
-        case do.PostRoot():
-            return saw.RootPosted(ts)
-        case do.PostForm(form_id=form_id) | do.RefreshForm(form_id=form_id):
-            # A form whose message somebody deleted is posted anew when it is redrawn.
-            return saw.FormPosted(form_id, ts)
-        case do.PostAnswer():
-            return saw.AnswerPosted(ts)
-        case _:
-            return None
-
-
-def _is_pointless(effect: SlackEffect, run: Run) -> bool:
-    """Tell whether nobody would see the effect: the message it draws is not there, or is drawn by a later one."""
-    match effect:
-        case do.PostAnswer():
-            return run.status is not RunStatus.RUNNING or run.answer_ts is not None
-        case do.RefreshForm(form_id=form_id):
-            return run.form(form_id).message_ts is None
-        case _:
-            return False
+@contextlib.contextmanager
+def _before_anything_is_sent() -> Iterator[None]:
+    """Let a failure of the database not look as if something might have been sent."""
+    try:
+        yield
+    except StoreError as exc:
+        raise NotSent(str(exc)) from exc

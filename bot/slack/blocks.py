@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from bot.core import effects as do
 from bot.core.effects import SlackEffect
@@ -55,7 +56,7 @@ class Reply:
 Rendered = Post | Redraw | Tell | Reply
 
 
-def render(effect: SlackEffect, run: Run | None, progress: Progress | None = None) -> Rendered:
+def render(effect: SlackEffect, run: Run | None, now: datetime, progress: Progress | None = None) -> Rendered:
     """Render an effect for the run as it stands, doing what `progress` says; the answers to commands have no run."""
     if isinstance(effect, do.TellNotStartable):
         return Reply(effect.response_url, notices.not_startable(effect.problems, effect.corrected))
@@ -69,19 +70,28 @@ def render(effect: SlackEffect, run: Run | None, progress: Progress | None = Non
             return Redraw(run.thread_ts, root_message(run, progress))
         case do.PostForm(form_id):
             return Post(form_messages(run, run.form(form_id)))
+        case do.PostFormNotShown(form_id):
+            return Post((notices.form_not_shown(run, run.form(form_id)),))
         case do.RefreshForm(form_id):
             form = run.form(form_id)
-            return Redraw(form.message_ts, form_message(run, form), anew=True)
+            draw = notices.form_not_shown if form.not_shown else form_message
+            return Redraw(form.message_ts, draw(run, form), anew=True)
         case do.PostAnswer():
             return Post((answer_message(""),))
         case do.PostResult():
             return Post(result_messages(run), into=run.answer_ts if replaces_answer(run) else None)
+        case do.PostResultNotShown():
+            return Post((notices.result_not_shown(run),))
         case do.PostStuck():
-            return Post((notices.stuck(run),))
+            return Post((notices.stuck(run, now),))
+        case do.PostKeyRefused():
+            return Post((notices.key_refused(run),))
+        case do.PostReminder(form_id):
+            return Post((notices.reminder(run, run.form(form_id), now),))
         case do.TellNotStarted(code):
             return Reply(run.response_url, notices.not_started(run, code), user_id=run.starter_id)
-        case do.TellDecided(user_id, form_id):
-            return Tell(user_id, notices.decided(run, run.form(form_id), user_id))
+        case do.TellDecided(user_id, form_id, values):
+            return Tell(user_id, notices.decided(run, run.form(form_id), user_id, values))
         case do.TellRefused(user_id, form_id, message):
             return Tell(user_id, notices.refused(run.form(form_id), message))
         case do.TellInvalid(user_id, form_id, problems):

@@ -1,14 +1,13 @@
-"""How often messages are redrawn: Slack takes 50 updates a minute from the whole workspace (slack-platform §8.1).
+"""How often progress is drawn: Slack takes 50 updates a minute from the whole workspace (slack-platform §8.1).
 
-Updates that matter always go, and count. Progress takes what is left, evenly spread: one writer draws the newest state
-of one message after the other, in the order they asked, so each waits longer the more runs there are.
+Progress takes what updates that matter leave, evenly spread: one writer draws the newest state of one message after the
+other, in the order they asked, so each waits longer the more runs there are.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -19,54 +18,23 @@ Drawing = TypeVar("Drawing")
 MessageKey = tuple[str, str]
 """Channel and `ts` of a message."""
 
-_WINDOW = 60.0  # seconds
-
 
 @dataclass(frozen=True, slots=True)
 class Pace:
     """The limits progress keeps to."""
 
-    per_minute: int = 50
-    """Updates Slack takes (`chat.update`, Tier 3)."""
     reserve: int = 15
-    """Of these, kept free for updates that matter."""
+    """Updates a minute that are left to what matters."""
+    between: float = 60 / 35
+    """Seconds between two progress updates: the rest of the minute's 50 (`chat.update`, Tier 3), evenly spread."""
     per_message: float = 3.0
     """Seconds between two progress updates of one message (slack-platform §3.5)."""
 
-
-class UpdateBudget:
-    """Counts the updates of the last minute; `now` is a monotonic clock in seconds."""
-
-    def __init__(self, pace: Pace, now: Callable[[], float]) -> None:
-        self._share = pace.per_minute - pace.reserve
-        self._now = now
-        self._sent: deque[float] = deque()
-        self._next_progress = 0.0
-
-    def count(self) -> None:
-        """Note an update that is being sent."""
-        self._forget()
-        self._sent.append(self._now())
-
-    def count_progress(self) -> None:
-        """Note a progress update that is being sent."""
-        self.count()
-        self._next_progress = max(self._next_progress, self._now() + _WINDOW / self._share)
-
-    def hold(self, seconds: float) -> None:
-        """Send no progress for this long: Slack asked for it."""
-        self._next_progress = max(self._next_progress, self._now() + seconds)
-
-    def wait(self) -> float:
-        """Return the seconds until progress may be sent; 0 where it may now."""
-        self._forget()
-        full = len(self._sent) >= self._share
-        free_at = self._sent[-self._share] + _WINDOW if full else 0.0
-        return max(free_at - self._now(), self._next_progress - self._now(), 0.0)
-
-    def _forget(self) -> None:
-        while self._sent and self._sent[0] <= self._now() - _WINDOW:
-            self._sent.popleft()
+    @classmethod
+    def times(cls, rate_factor: float) -> Pace:
+        """Return the pace for a workspace that allows so many times as much."""
+        once = cls()
+        return cls(round(once.reserve * rate_factor), once.between / rate_factor, once.per_message / rate_factor)
 
 
 class ProgressBoard(Generic[Drawing]):
@@ -77,11 +45,15 @@ class ProgressBoard(Generic[Drawing]):
         draw: Callable[[MessageKey, Drawing], Awaitable[None]],
         pace: Pace | None = None,
         now: Callable[[], float] = time.monotonic,
+        held: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        """`held` tells the seconds for which updates that matter, or Slack, keep progress waiting."""
         pace = pace or Pace()
-        self.budget = UpdateBudget(pace, now)
         self._draw = draw
+        self._held = held
         self._per_message = pace.per_message
+        self._between = pace.between
+        self._next_at = now()
         self._now = now
         self._pending: dict[MessageKey, Drawing] = {}
         self._drawn_at: dict[MessageKey, float] = {}
@@ -95,13 +67,21 @@ class ProgressBoard(Generic[Drawing]):
             self._noted.set()
         self._pending[key] = drawing
 
+    def note_unless_newer(self, key: MessageKey, drawing: Drawing) -> None:
+        """Have a state drawn that could not be drawn, unless a newer one waits by now."""
+        if key not in self._pending:
+            self.note(key, drawing)
+
+    def forget(self) -> None:
+        """Draw nothing of what waits to be drawn."""
+        self._pending.clear()
+
     @asynccontextmanager
     async def important(self, key: MessageKey) -> AsyncIterator[None]:
         """Hold a message while an update of it that matters is sent: progress that is older is not drawn over it."""
         lock = self._lock(key)
         async with lock:
             self._pending.pop(key, None)
-            self.budget.count()
             yield
 
     def next_due(self) -> tuple[MessageKey | None, float]:
@@ -114,7 +94,7 @@ class ProgressBoard(Generic[Drawing]):
         if not waits:
             return None, 0.0
         key = min(waits, key=waits.__getitem__)  # the first of equals: who has been waiting longest
-        return key, max(waits[key], self.budget.wait())
+        return key, max(waits[key], self._next_at - now, self._held())
 
     async def draw_forever(self) -> None:
         """Draw until cancelled."""
@@ -135,8 +115,8 @@ class ProgressBoard(Generic[Drawing]):
             drawing = self._pending.pop(key, None)
             if drawing is None:
                 return  # something that matters was drawn meanwhile
-            self.budget.count_progress()
             self._drawn_at[key] = self._now()
+            self._next_at = self._now() + self._between
             await self._draw(key, drawing)
 
     def _lock(self, key: MessageKey) -> asyncio.Lock:

@@ -39,9 +39,14 @@ def hint_room(form: Form) -> int:
 def value_room(form: Form, text_size: int, sizes: Iterable[int]) -> int:
     """Return how long each value may be once all of them, of these sizes, take the places of their fields.
 
-    A note on what is missing takes the place of a hint. What short values leave goes to the long ones.
+    A note on what is missing takes the place of a hint.
     """
     room = _MESSAGE_SHARE - _AROUND_SHARE - text_size - len(form.inputs) * (label_room(form) + hint_room(form))
+    return shared_room(room, sizes)
+
+
+def shared_room(room: int, sizes: Iterable[int]) -> int:
+    """Return how long each of several texts of these sizes may be to share a room; short ones leave some to others."""
     waiting = sorted(sizes, reverse=True)
     while len(waiting) > 1 and waiting[-1] <= room // len(waiting):
         room -= waiting.pop()

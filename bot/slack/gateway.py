@@ -6,8 +6,8 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any
 
@@ -25,8 +25,9 @@ from bot.slack import mrkdwn
 from bot.slack.blocks import Post, Redraw, Reply, Tell, render
 from bot.slack.budget import MessageKey, Pace, ProgressBoard
 from bot.slack.failures import CONTENT_REFUSED, MESSAGE_GONE, PERSON_ABSENT, error_of, refusal_details, slack_error
+from bot.slack.limits import Gate, Importance
 from bot.slack.message import Message, section
-from bot.slack.result import answer_message
+from bot.slack.result import answer_message, cut_answer, replaces_answer
 from bot.slack.root import root_message
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 POST_EVENT = "dify_slack_bot_post"
 """`event_type` of the metadata of everything that is posted; its payload holds `post_id` and `part`."""
 
+_POST, _UPDATE = "chat.postMessage", "chat.update"
 _TIMEOUT = aiohttp.ClientTimeout(total=30)  # seconds
 _PAGE = 200
 _CLOCKS_APART = timedelta(minutes=5)
@@ -45,6 +47,23 @@ Draw = Callable[[], Message]
 _Call = Callable[..., Awaitable[AsyncSlackResponse]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Errand:
+    """What is being carried out, as far as every call on the way needs to know."""
+
+    post_id: str
+    again: bool
+    importance: Importance
+
+
+@dataclass(slots=True)
+class _Search:
+    """What was found of a post so far, and where to go on."""
+
+    posted: dict[int, str] = field(default_factory=dict)
+    cursor: str | None = None
+
+
 @dataclass(slots=True)
 class _Answer:
     """The streamed text of one segment of a run: the newest text, and the message once it is posted."""
@@ -52,6 +71,8 @@ class _Answer:
     since: datetime | None
     text: str = ""
     ts: str | None = None
+    cut: bool = False
+    """A part of it was not heard."""
 
 
 @dataclass(slots=True)
@@ -63,6 +84,8 @@ class _Followed:
     progress: tuple[datetime, Progress] | None = None
     """What it was last seen doing, and since when it had been in the state it did it in."""
     answer: _Answer | None = None
+    over: str | None = None
+    """The `ts` of the text that was last seen to be over."""
     ended: bool = False
     """It ended, so whatever is still heard of it is late."""
 
@@ -74,15 +97,37 @@ class SlackGateway:
     outbox tries again, and looks into the thread first.
     """
 
-    def __init__(self, client: AsyncWebClient, pace: Pace | None = None) -> None:
+    def __init__(
+        self,
+        client: AsyncWebClient,
+        rate_factor: float = 1.0,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        may_send: Callable[[], bool] = lambda: True,
+        *,
+        shared: bool = False,
+    ) -> None:
+        """`rate_factor` is how many times its published limits Slack is taken to allow; `now` tells what time it is.
+
+        `may_send` is asked right before each call; where it says no, another process may be sending the same.
+        `shared` says that another one may try between two tries of this one: what was known of a post then is not.
+        """
         self._client = client
+        self._may_send = may_send
+        self._shared = shared
+        self._now = now
         self._session: aiohttp.ClientSession | None = None
         self._web = client
-        self._board: ProgressBoard[Draw] = ProgressBoard(self._draw_progress, pace)
+        self._gate = Gate(rate_factor)
+        pace = Pace.times(rate_factor)
+        self._board: ProgressBoard[Draw] = ProgressBoard(
+            self._draw_progress, pace, held=lambda: self._gate.wait(_UPDATE, pace.reserve)
+        )
         self._followed: dict[str, _Followed] = {}
         """By `run_id`."""
         self._posted: dict[str, dict[int, str]] = {}
         """By `post_id`, of posts that Slack surely left unfinished: the `ts` of the parts that are there."""
+        self._searched: dict[str, _Search] = {}
+        """By `post_id`, of searches that Slack interrupted."""
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> SlackGateway:
@@ -114,81 +159,89 @@ class SlackGateway:
         A message that somebody deleted may be posted anew instead of redrawn: its `ts` is the new one.
 
         Raises:
-            SlackUnavailable: no answer, 5xx or 429.
+            SlackUnavailable: no answer, 5xx or 429. Its `sent` is False only if nothing of the effect is posted.
             ChannelUnreachable: the bot cannot write there.
             SlackRejected: any other refusal.
         """
+        errand = _Errand(post_id, again, _importance(effect))
+        if isinstance(effect, do.RefreshRoot) and run is not None:
+            await self._end_answer(run, errand)
         if isinstance(effect, do.PostAnswer) and run is not None:
-            return await self._post_answer(run, post_id, again=again)
+            return await self._post_answer(run, errand)
         # Rendering a long text takes its time: not in the loop that acks.
-        rendered = await asyncio.to_thread(render, effect, run, self._progress_of(run) if run else None)
+        rendered = await asyncio.to_thread(render, effect, run, self._now(), self._progress_of(run) if run else None)
         if isinstance(rendered, Reply):
-            await self._reply(rendered)
+            await self._reply(rendered, errand)
             return None
         assert run is not None, "only a reply belongs to no run"
         match rendered:
             case Post():
-                return await self._post(run, rendered, post_id, again=again)
+                return await self._post(run, rendered, errand)
             case Redraw():
                 if isinstance(effect, do.RefreshRoot):
                     self._follow(run).drawn = None if run.status.ended else run
-                return await self._redraw(run, rendered, post_id, again=again)
+                return await self._redraw(run, rendered, errand)
             case Tell():
-                return await self._tell(run, rendered, post_id, again=again)
+                return await self._tell(run, rendered, errand)
 
-    async def _post(self, run: Run, post: Post, post_id: str, *, again: bool) -> str:
+    async def _post(self, run: Run, post: Post, errand: _Errand) -> str:
         """Post every part that is not there yet, and return the `ts` of the last one."""
-        posted = self._posted.pop(post_id, None)
+        posted = self._posted.pop(errand.post_id, None)
         if posted is None:
-            posted = await self._find_posted(run, post_id) if again else {}
+            posted = await self._find_posted(run, errand) if errand.again else {}
         ts = ""
         for part, message in enumerate(post.messages):
             try:
-                ts = posted.get(part) or await self._post_part(run, message, post_id, part, post.into)
+                ts = posted.get(part) or await self._post_part(run, message, errand, part, post.into)
             except SlackUnavailable as error:
-                if not error.sent:
-                    _remember(self._posted, post_id, posted)
+                if not error.sent and not self._shared:
+                    _remember(self._posted, errand.post_id, posted)
+                error.sent = error.sent or bool(posted)
                 raise
             posted[part] = ts
         return ts
 
-    async def _post_part(self, run: Run, message: Message, post_id: str, part: int, into: str | None) -> str:
+    async def _post_part(self, run: Run, message: Message, errand: _Errand, part: int, into: str | None) -> str:
         if part == 0 and into is not None:
             try:
-                await self._update((run.channel_id, into), message)
+                await self._update((run.channel_id, into), message, errand)
             except SlackRejected as error:
                 if error.code not in MESSAGE_GONE:
                     raise
             else:
                 return into
-        return await self._post_message(run.channel_id, run.thread_ts, message, post_id, part)
+        return await self._post_message(run.channel_id, run.thread_ts, message, errand, part)
 
-    async def _post_answer(self, run: Run, post_id: str, *, again: bool) -> str:
+    async def _post_answer(self, run: Run, errand: _Errand) -> str | None:
+        """Post the text that is streamed; once none is any more, only look for what an earlier try posted."""
+        if run.status is not RunStatus.RUNNING:
+            return (await self._find_posted(run, errand)).get(0)
         answer = self._answer_of(run)
         shown = answer.text
         message = await asyncio.to_thread(answer_message, shown)
-        answer.ts = await self._post(run, Post((message,)), post_id, again=again)
-        if answer.text != shown or again:
+        answer.ts = await self._post(run, Post((message,)), errand)
+        if answer.text != shown or errand.again:
             self._note_answer(run, answer.ts, answer)
         return answer.ts
 
-    async def _redraw(self, run: Run, redraw: Redraw, post_id: str, *, again: bool) -> str | None:
+    async def _redraw(self, run: Run, redraw: Redraw, errand: _Errand) -> str | None:
         if redraw.ts is None:
             return None
         try:
-            await self._update((run.channel_id, redraw.ts), redraw.message)
+            await self._update((run.channel_id, redraw.ts), redraw.message, errand)
         except SlackRejected as error:
             if not (redraw.anew and error.code in MESSAGE_GONE):
                 raise
         else:
             return None
-        return await self._post(run, Post((redraw.message,)), post_id, again=again)
+        return await self._post(run, Post((redraw.message,)), errand)
 
-    async def _tell(self, run: Run, tell: Tell, post_id: str, *, again: bool) -> str | None:
+    async def _tell(self, run: Run, tell: Tell, errand: _Errand) -> str | None:
         try:
             await self._write(
-                self._web.chat_postEphemeral,
+                "chat.postEphemeral",
                 tell.message,
+                errand,
                 channel=run.channel_id,
                 user=tell.user_id,
                 thread_ts=run.thread_ts,
@@ -200,9 +253,9 @@ class SlackGateway:
             return None
         name = mrkdwn.mention(tell.user_id)
         named = Message(f"{name} {tell.message.text}", (section(name), *tell.message.blocks))
-        return await self._post(run, Post((named,)), post_id, again=again)
+        return await self._post(run, Post((named,)), errand)
 
-    async def _reply(self, reply: Reply) -> None:
+    async def _reply(self, reply: Reply, errand: _Errand) -> None:
         """Answer through the `response_url`, which works in channels the bot is not in and lives for 30 minutes."""
         error = SlackRejected("there is no response_url to answer to")
         if reply.response_url:
@@ -214,7 +267,13 @@ class SlackGateway:
                 return
         if reply.user_id is None:
             raise error
-        await self._write(self._web.chat_postMessage, reply.message, channel=reply.user_id, **_QUIET)
+        await self._write(_POST, reply.message, errand, channel=reply.user_id, **_QUIET)
+
+    def forget(self) -> None:
+        """Forget all runs, and what waits to be drawn of them."""
+        self._board.forget()
+        for memory in (self._followed, self._posted, self._searched):
+            memory.clear()
 
     # --- progress ----------------------------------------------------------------------------------------------------
 
@@ -240,12 +299,54 @@ class SlackGateway:
         if self._follow(run).ended:
             return
         answer = self._answer_of(run)
-        answer.text = text
+        answer.text, answer.cut = text, False
         if ts := run.answer_ts or answer.ts:
+            answer.ts = ts
             self._note_answer(run, ts, answer)
+
+    async def lose_answer(self, run: Run) -> None:
+        """Have the text of the present segment end with a note that it may not be complete."""
+        if not self._follow(run).ended:
+            self._answer_of(run).cut = True
 
     def _note_answer(self, run: Run, ts: str, answer: _Answer) -> None:
         self._board.note((run.channel_id, ts), lambda: answer_message(answer.text))
+
+    async def _end_answer(self, run: Run, errand: _Errand) -> None:
+        """Let the text of a segment that is over not look as if more of it were to come."""
+        followed = self._followed.get(run.run_id) or _Followed()
+        answer = followed.answer
+        if replaces_answer(run):
+            return
+        # Whoever only posted the message for another process has heard no text.
+        if answer is not None and answer.ts is not None and answer.text and answer.since != run.since:
+            message = await asyncio.to_thread(answer_message, answer.text, writing=False, cut=answer.cut)
+            await self._redraw_answer(run, answer.ts, message, errand)
+            followed.answer = None
+            followed.over = answer.ts
+        elif run.answer_ts not in (None, followed.over) and (run.status is RunStatus.PAUSED or run.status.ended):
+            await self._cut_answer(run, run.answer_ts, errand)
+            self._follow(run).over = run.answer_ts
+
+    async def _cut_answer(self, run: Run, ts: str, errand: _Errand) -> None:
+        """Mark a text that was not heard to its end by this process, perhaps because another one died."""
+        where = {"ts": run.thread_ts, "oldest": ts, "latest": ts, "inclusive": True, "limit": 1}
+        await self._gate.turn("conversations.replies", None, errand.importance, errand.post_id)
+        try:
+            page = await self._ask("conversations.replies", channel=run.channel_id, **where)
+        except SlackRejected as error:
+            log.info("whether a text was cut off is not known: %s", error)
+            return
+        shown: dict[str, Any] = next((message for message in page["messages"] if message.get("ts") == ts), {})
+        if (message := cut_answer(shown)) is not None:
+            await self._redraw_answer(run, ts, message, errand)
+
+    async def _redraw_answer(self, run: Run, ts: str, message: Message, errand: _Errand) -> None:
+        try:
+            await self._update((run.channel_id, ts), message, errand)
+        except SlackRejected as error:
+            # Somebody deleted it, for example. The root message matters more.
+            log.info("the end of a text not shown: %s", error)
 
     def _answer_of(self, run: Run) -> _Answer:
         """Return the text of the present segment; each resumption begins a new one."""
@@ -258,17 +359,22 @@ class SlackGateway:
         """Return what is known of a run; of one that ended, that it did and nothing else."""
         followed = self._followed.get(run.run_id) or _Followed()
         if run.status.ended:
-            followed = _Followed(ended=True)
+            followed = _Followed(over=followed.over, ended=True)
         _remember(self._followed, run.run_id, followed)
         return followed
 
     async def _draw_progress(self, key: MessageKey, draw: Draw) -> None:
         """Draw one state; whatever goes wrong, only this state is lost, and a newer one follows."""
+        if not self._may_send():
+            return
         try:
             message = await asyncio.to_thread(draw)
-            await self._write(self._web.chat_update, message, channel=key[0], ts=key[1])
+            self._gate.count(_UPDATE)
+            await self._call(_UPDATE, message, channel=key[0], ts=key[1])
         except SlackUnavailable as error:
-            self._board.budget.hold(error.retry_after or 0.0)
+            if not error.sent:
+                # It may be the last word on this message for long.
+                self._board.note_unless_newer(key, draw)
             log.info("progress not shown: %s", error)
         except SlackRejected as error:
             log.info("progress not shown: %s", error)
@@ -277,43 +383,55 @@ class SlackGateway:
 
     # --- calls -------------------------------------------------------------------------------------------------------
 
-    async def _update(self, key: MessageKey, message: Message) -> None:
+    async def _update(self, key: MessageKey, message: Message, errand: _Errand) -> None:
+        await self._gate.turn(_UPDATE, None, errand.importance, errand.post_id)
         async with self._board.important(key):
-            try:
-                await self._write(self._web.chat_update, message, channel=key[0], ts=key[1])
-            except SlackUnavailable as error:
-                self._board.budget.hold(error.retry_after or 0.0)
-                raise
+            await self._call(_UPDATE, message, channel=key[0], ts=key[1])
 
     async def _post_message(
-        self, channel: str, thread_ts: str | None, message: Message, post_id: str, part: int
+        self, channel: str, thread_ts: str | None, message: Message, errand: _Errand, part: int
     ) -> str:
-        metadata = {"event_type": POST_EVENT, "event_payload": {"post_id": post_id, "part": part}}
+        metadata = {"event_type": POST_EVENT, "event_payload": {"post_id": errand.post_id, "part": part}}
         response = await self._write(
-            self._web.chat_postMessage, message, channel=channel, thread_ts=thread_ts, metadata=metadata, **_QUIET
+            _POST, message, errand, channel=channel, thread_ts=thread_ts, metadata=metadata, **_QUIET
         )
         return str(response["ts"])
 
-    async def _write(self, method: _Call, message: Message, **where: Any) -> AsyncSlackResponse:
+    async def _write(self, method: str, message: Message, errand: _Errand, **where: Any) -> AsyncSlackResponse:
+        """Send a message in its turn."""
+        channel = where["channel"] if method == _POST else None
+        await self._gate.turn(method, channel, errand.importance, errand.post_id)
+        return await self._call(method, message, **where)
+
+    async def _call(self, method: str, message: Message, **where: Any) -> AsyncSlackResponse:
         """Send a message; one whose blocks Slack refuses goes once more as plain text."""
         try:
-            return await method(text=message.text, blocks=_wire(message), parse="none", **where)
-        except SlackApiError as refused:
-            error = slack_error(refused)
-            if error.code not in CONTENT_REFUSED:
-                raise error from refused
-            log.error("Slack refused a message: %s %s", error.code, refusal_details(refused))
-        except (aiohttp.ClientError, TimeoutError) as failure:
-            raise slack_error(failure) from failure
+            return await self._ask(method, text=message.text, blocks=_wire(message), parse="none", **where)
+        except SlackRejected as refused:
+            if refused.code not in CONTENT_REFUSED:
+                raise
+        self._gate.count(method)
         return await self._ask(method, text=message.plain, parse="none", **where)
 
-    async def _ask(self, method: _Call, **arguments: Any) -> AsyncSlackResponse:
+    async def _ask(self, method: str, **arguments: Any) -> AsyncSlackResponse:
+        self._check_may_send()
+        call: _Call = getattr(self._web, method.replace(".", "_"))
         try:
-            return await method(**arguments)
+            return await call(**arguments)
         except (SlackApiError, aiohttp.ClientError, TimeoutError) as failure:
-            raise slack_error(failure) from failure
+            error = slack_error(failure)
+            if isinstance(error, SlackUnavailable) and error.retry_after is not None:
+                self._gate.hold(method, error.retry_after)
+            if error.code in CONTENT_REFUSED and isinstance(failure, SlackApiError):
+                log.error("Slack refused a message: %s %s", error.code, refusal_details(failure))
+            raise error from failure
+
+    def _check_may_send(self) -> None:
+        if not self._may_send():
+            raise SlackUnavailable("another process may be sending the same by now", sent=False)
 
     async def _respond(self, response_url: str, message: Message) -> None:
+        self._check_may_send()
         webhook = AsyncWebhookClient(response_url, session=self._session, retry_handlers=[])
         try:
             answer = await webhook.send(
@@ -324,28 +442,62 @@ class SlackGateway:
         if answer.status_code != 200:
             raise error_of(answer.status_code, answer.body[:100] or "no_answer", answer.headers.get("Retry-After"))
 
-    async def _find_posted(self, run: Run, post_id: str) -> dict[int, str]:
-        """Look for what an earlier try posted: the `ts` of each part that is there (slack-platform §8.3)."""
-        method: _Call = self._web.conversations_history
+    async def _find_posted(self, run: Run, errand: _Errand) -> dict[int, str]:
+        """Look for what an earlier try posted: the `ts` of each part that is there (slack-platform §8.3).
+
+        Some apps get one page of 15 messages a minute (slack-platform §8.1), so a search that Slack interrupts is gone
+        on with, not begun anew.
+        """
+        method = "conversations.history"
         where: dict[str, Any] = {"oldest": f"{(run.created_at - _CLOCKS_APART).timestamp():.6f}"}
         if run.thread_ts is not None:
-            method, where = self._web.conversations_replies, {"ts": run.thread_ts}
-        posted: dict[int, str] = {}
-        cursor: str | None = None
-        while cursor != "":
-            page = await self._ask(
-                method, channel=run.channel_id, include_all_metadata=True, limit=_PAGE, cursor=cursor, **where
-            )
+            method, where = "conversations.replies", {"ts": run.thread_ts}
+        search = self._searched.pop(errand.post_id, None) or _Search()
+        while search.cursor != "":
+            try:
+                await self._gate.turn(method, None, errand.importance, errand.post_id)
+                page = await self._ask(
+                    method,
+                    channel=run.channel_id,
+                    include_all_metadata=True,
+                    limit=_PAGE,
+                    cursor=search.cursor,
+                    **where,
+                )
+            except SlackUnavailable:
+                # A thread is read from its beginning, a channel from its end: a later post is on a page that is behind.
+                if run.thread_ts is not None or not self._shared:
+                    _remember(self._searched, errand.post_id, search)
+                raise
             for message in page["messages"]:
-                part = _part_of(message, post_id)
+                part = _part_of(message, errand.post_id)
                 if part is not None:
-                    posted[part] = str(message["ts"])
-            cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
-        return posted
+                    search.posted[part] = str(message["ts"])
+            search.cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
+        return search.posted
 
 
 # An unfurl is a fetch of an address that a model may have chosen (slack-platform §6.1).
 _QUIET: dict[str, Any] = {"unfurl_links": False, "unfurl_media": False}
+
+
+def _importance(effect: SlackEffect) -> Importance:
+    match effect:
+        case (
+            do.PostRoot()
+            | do.PostForm()
+            | do.PostFormNotShown()
+            | do.PostAnswer()
+            | do.PostResult()
+            | do.PostResultNotShown()
+        ):
+            return Importance.DECISION
+        case do.RefreshForm() | do.RefreshRoot() | do.PostStuck() | do.PostKeyRefused():
+            return Importance.REFRESH
+        case do.PostReminder():
+            return Importance.REMINDER
+        case _:
+            return Importance.COURTESY
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

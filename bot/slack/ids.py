@@ -15,6 +15,8 @@ STOP_RUN = "run.stop"
 """action_id of the root message's Stop button; its value is the `run_id`."""
 FIELD = "form.field"
 """action_id of every field of a form; its block_id says which one it is."""
+WRITING = "answer.writing"
+"""block_id of the line that says that more text is coming."""
 CHOOSE_ACTION = re.compile(r"form\.act\.\d+")
 """action_ids of a form's buttons. Slack wants them unique within a block, hence the number."""
 

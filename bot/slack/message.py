@@ -67,9 +67,9 @@ def section(text: str) -> SectionBlock:
     return SectionBlock(text=MarkdownTextObject(text=text[:MAX_SECTION], verbatim=True))
 
 
-def context(text: str) -> ContextBlock:
+def context(text: str, block_id: str | None = None) -> ContextBlock:
     """Return a line of mrkdwn in small print."""
-    return ContextBlock(elements=[MarkdownTextObject(text=text[:MAX_SECTION], verbatim=True)])
+    return ContextBlock(elements=[MarkdownTextObject(text=text[:MAX_SECTION], verbatim=True)], block_id=block_id)
 
 
 def markdown(text: str) -> MarkdownBlock:

@@ -70,6 +70,15 @@ def duration(span: timedelta) -> str:
     return " ".join(part for part in parts[first : first + 2] if part == parts[first] or not part.startswith("0 "))
 
 
+def roughly(span: timedelta) -> str:
+    """Return a span of time in words, to the minute and in its two largest units: “1 day and 12 hours”."""
+    minutes = max(round(span.total_seconds() / 60), 0)
+    counts = {"day": minutes // 1440, "hour": minutes // 60 % 24, "minute": minutes % 60}
+    words = [f"{count} {unit}{'' if count == 1 else 's'}" for unit, count in counts.items() if count]
+    # Nobody wants to know the minutes of days.
+    return " and ".join(words[: 2 if not counts["day"] or counts["hour"] else 1]) or "less than a minute"
+
+
 def readable(name: str) -> str:
     """Return a variable's name as words: `main_file` is “Main file”."""
     words = " ".join(clean(name).replace("_", " ").split())

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
 
 from slack_sdk.models.blocks import Block
 
 from bot.core.command import has_placeholder
-from bot.core.model import Form, FormStatus, Run, RunStatus
+from bot.core.model import Form, FormStatus, Paragraph, Run, RunStatus
 from bot.slack import mrkdwn
 from bot.slack.form_layout import labels
-from bot.slack.message import MAX_SECTION, Message, section, verbatim
-from bot.slack.outcome import action_title, outcome
+from bot.slack.form_room import shared_room
+from bot.slack.message import MAX_SECTION, Message, quote, section, verbatim
+from bot.slack.outcome import action_title, is_delayed, outcome, resumes_unanswered
 
 _MAX_PROBLEM = 500
+_MOMENTS = timedelta(minutes=5)
+_MAX_GIVEN_BACK = 40  # blocks; slack-platform §2.1 allows 50
+_GIVEN_BACK_SHARE = 8_000
+"""Characters of a message for what somebody gets back."""
 
 USAGE = (
     '`{command} key=value other="with spaces"` starts {app} and follows it in a thread. '
@@ -58,6 +65,7 @@ STANDING = {
     FormStatus.SUBMITTED: "Dify took it.",
 }
 """How an answer given here stands."""
+WAITS_FOR_DIFY = "It will be sent when Dify takes it."
 DID_NOT_COUNT = "Your answer to {title} did not count: {outcome}"
 STILL_OPEN = "{title} can no longer be answered: its run has ended. Your answer was not sent."
 REFUSED = (
@@ -75,12 +83,48 @@ CANNOT_STOP_PAUSED = (
 )
 CANNOT_STOP_YET = "{app} is only being started: try again in a moment."
 CANNOT_STOP_REFUSED = "Dify did not take the stop of {app}, which goes on: try again in a moment."
+CANNOT_STOP_STUCK = "Stop does nothing to {app}, which does not move. The thread says what to do."
 CANNOT_STOP_RESUMING = "Dify has not gone on with {app} yet: try again once it runs."
 
+LEFT_OUT = "and {count:,} more characters, which I did not keep"
+GIVEN_BACK = "This is what you had entered, in case you still need it:"
+
+FORM_NOT_SHOWN = "⚠️ {starter} is asked to decide: {title}. Slack does not take the form, so it cannot be answered here."
+IN_WEB_APP = (
+    "Answer it on its page in this app's web app in Dify; whoever looks after the app there can help. "
+    "The run goes on by itself then."
+)
+WHERE_DELIVERED = "Answer it where Dify delivered it, for example in the e-mail. The run goes on by itself then."
+RESULT_NOT_SHOWN = (
+    "⚠️ Slack does not take what I have to say of the end of {app}, or not all of it. "
+    "Look at Dify's log of this run: everything is kept there."
+)
+
+REMINDER = "⏰ {starter}, {title} still waits for an answer.{until} {where}"
+FORM_ABOVE = "The form was posted above in this thread."
+NOTICE_ABOVE = "It cannot be answered here; the notice above in this thread says where it can."
+REMINDER_UNTIL = " It can be answered until {at}: {left} left."
+
+KEY_REFUSED = (
+    "🔑 Dify refuses the API key of {app}: it was revoked, or the API of the app was switched off. So I cannot see how "
+    "this run stands. Its forms, and answers given to them here, are kept. I keep looking and go on by myself as soon "
+    "as Dify takes a key of this app again; answers are sent then. An admin has to give this bot a valid key of the "
+    "app, or switch the API of the app on again in Dify."
+)
 STUCK = (
     "⚠️ Dify took the answer, but {app} has not moved since. The answer is kept in Dify; answering again is not "
     "possible. I keep looking and go on here as soon as it moves. If it does not, ask whoever runs your Dify server "
     "to look at this run: its worker may be down, or the run may be stuck."
+)
+STUCK_EXPIRED = (
+    "⚠️ A form of {app} was not answered in time, and the run has not moved since. The form cannot be answered any "
+    "more. I keep looking and go on here as soon as the run moves. If it does not, ask whoever runs your Dify server "
+    "to look at this run: its worker or its scheduler may be down."
+)
+RUNS_TOO_LONG = (
+    "⚠️ Dify still says that {app} runs, since {since} and without an end. That is longer than a run may take: its "
+    "worker was probably killed. What Dify has of it is kept there. I keep looking and go on here as soon as it moves. "
+    "If it does not, ask whoever runs your Dify server to look at this run; it may have to be started again."
 )
 
 
@@ -126,13 +170,44 @@ def _offer(command: str | None) -> Iterator[Block]:
         yield verbatim(mrkdwn.clean(command))
 
 
-def decided(run: Run, form: Form, user_id: str) -> Message:
-    """Tell somebody what became of a form they answered too late, or whose answer did not count."""
+def decided(run: Run, form: Form, user_id: str, values: Mapping[str, Any]) -> Message:
+    """Tell somebody what became of a form they answered too late, or whose answer did not count.
+
+    `values` are what they entered in vain: they get them back.
+    """
+    said = _decided(run, form, user_id)
+    answer = form.submission
+    counts = form.status in STANDING and answer and answer.user_id == user_id and answer.values == values
+    if not (entered := {} if counts else _entered(form, values)):
+        return said
+    room = shared_room(_GIVEN_BACK_SHARE, (len(mrkdwn.escape(text)) for text in entered.values()))
+    given = [
+        quote(name, beginning, "" if beginning == text else LEFT_OUT.format(count=len(text) - len(beginning) + 1))
+        for name, text in entered.items()
+        for beginning in [mrkdwn.shorten(text, room)]
+    ]
+    return Message(said.text, (*said.blocks, section(GIVEN_BACK), *given))
+
+
+def _entered(form: Form, values: Mapping[str, Any]) -> dict[str, str]:
+    """Return by label what somebody entered; what was left empty or as it was is nothing of theirs."""
+    defaults = {field.name: field.default for field in form.inputs if isinstance(field, Paragraph)}
+    return {
+        label: text
+        for name, label in list(labels(form).items())[:_MAX_GIVEN_BACK]
+        if isinstance(value := values.get(name), str)
+        and value != defaults.get(name)
+        and (text := mrkdwn.clean(value).strip())
+    }
+
+
+def _decided(run: Run, form: Form, user_id: str) -> Message:
     title, answer = mrkdwn.bold(form.node_title), form.submission
     if form.status in (FormStatus.REQUIRED, FormStatus.OPEN):
         return _message(STILL_OPEN.format(title=title))
     if answer is None or answer.user_id is None or form.status not in STANDING:
         return _message(DID_NOT_COUNT.format(title=title, outcome=outcome(run, form)))
+    sent = form.status in (FormStatus.SETTLING, FormStatus.SUBMITTED)
     sentence = ALREADY_YOURS if answer.user_id == user_id else TOO_LATE
     return _message(
         sentence.format(
@@ -140,7 +215,7 @@ def decided(run: Run, form: Form, user_id: str) -> Message:
             action=action_title(form, answer.action_id),
             title=title,
             at=mrkdwn.date(answer.at),
-            standing=STANDING[form.status],
+            standing=WAITS_FOR_DIFY if is_delayed(run, form) and not sent else STANDING[form.status],
         )
     )
 
@@ -164,6 +239,8 @@ def cannot_stop(run: Run) -> Message:
         text = CANNOT_STOP_ENDED
     elif run.status is RunStatus.PAUSED:
         text = CANNOT_STOP_PAUSED
+    elif run.told_stuck:
+        text = CANNOT_STOP_STUCK
     elif run.status is RunStatus.RESUMING:
         text = CANNOT_STOP_RESUMING
     elif run.status is RunStatus.RUNNING and run.task_id is not None:
@@ -173,9 +250,45 @@ def cannot_stop(run: Run) -> Message:
     return _message(text.format(app=mrkdwn.bold(run.app)))
 
 
-def stuck(run: Run) -> Message:
+def stuck(run: Run, now: datetime) -> Message:
     """Tell the thread that the run does not move."""
-    return _message(STUCK.format(app=mrkdwn.bold(run.app)))
+    # One that two answers at once left paused was seen to execute in between, moments ago (recording 33).
+    if run.status is RunStatus.RUNNING and now - (run.since or run.created_at) > _MOMENTS:
+        since = mrkdwn.date(run.since or run.created_at)
+        return _message(RUNS_TOO_LONG.format(app=mrkdwn.bold(run.app), since=since))
+    text = STUCK_EXPIRED if resumes_unanswered(run) else STUCK
+    return _message(text.format(app=mrkdwn.bold(run.app)))
+
+
+def key_refused(run: Run) -> Message:
+    """Tell the thread that Dify refuses the app's key, so that nothing is heard of the run."""
+    return _message(KEY_REFUSED.format(app=mrkdwn.bold(run.app)))
+
+
+def reminder(run: Run, form: Form, now: datetime) -> Message:
+    """Remind those who were asked of a form that waits."""
+    until = ""
+    if form.expires_at is not None and form.expires_at > now:
+        left = mrkdwn.roughly(form.expires_at - now)
+        until = REMINDER_UNTIL.format(at=mrkdwn.date(form.expires_at), left=left)
+    starter, title = mrkdwn.mention(run.starter_id), mrkdwn.bold(form.node_title)
+    where = NOTICE_ABOVE if form.not_shown else FORM_ABOVE
+    return _message(REMINDER.format(starter=starter, title=title, until=until, where=where))
+
+
+def form_not_shown(run: Run, form: Form) -> Message:
+    """Stand in the place of a form that Slack does not take: where it can be answered, or what became of it."""
+    title = mrkdwn.bold(form.node_title)
+    if form.status.closed:
+        return _message(f"{title}\n{outcome(run, form)}")
+    asked = FORM_NOT_SHOWN.format(starter=mrkdwn.mention(run.starter_id), title=title)
+    where = IN_WEB_APP if form.answerable else WHERE_DELIVERED
+    return _message(f"{asked} {where}")
+
+
+def result_not_shown(run: Run) -> Message:
+    """Tell the thread that the end of the run could not be shown."""
+    return _message(RESULT_NOT_SHOWN.format(app=mrkdwn.bold(run.app)))
 
 
 def _listed(title: str, lines: Iterable[str]) -> str:

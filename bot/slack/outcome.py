@@ -5,21 +5,30 @@ from __future__ import annotations
 from bot.core.model import Form, FormStatus, Run, RunStatus
 from bot.slack import mrkdwn
 
+_GLOBAL_LIMIT = "Human input global timeout"
 _MAX_TITLE = 75  # slack-platform §2.2: as much as a button shows of it
 
 SENDING = "⏳ Sending {action} · {who}"
 WAITS_ITS_TURN = "⏳ {action} · {who} · waits its turn to be sent"
+WAITS_FOR_DIFY = "⏳ {action} · {who} · Dify cannot take it now; this will be sent when Dify answers"
+WAITS_FOR_KEY = "⏳ {action} · {who} · Dify refuses this app's key; this is sent once Dify takes one again"
 CHECKING = "⏳ {action} · {who} · sent, but Dify's confirmation was lost: checking"
+CHECKING_LATER = "⏳ {action} · {who} · sent, but Dify's confirmation was lost; this is checked when Dify answers"
+CHECKING_WITH_KEY = (
+    "⏳ {action} · {who} · sent, but Dify's confirmation was lost, and Dify refuses this app's key; "
+    "this is checked once Dify takes one again"
+)
 ANSWERED = "✅ {action} · {who} · {at}"
 ANSWERED_IN_DIFY = "✅ {action} · answered in Dify · {at}"
 ANSWERED_ELSEWHERE = "✅ Answered outside of Slack. Dify does not tell how."
 EXPIRED = "⌛ Expired: nobody answered in time."
 EXPIRED_AT = "⌛ Expired {at}: nobody answered in time."
+EXPIRED_GLOBALLY = "⌛ Dify's overall time limit for unanswered forms passed before anybody answered."
 EXPIRED_UNSENT = "⌛ Expired before {action} · {who} could be sent."
 RUN_ENDED = {
     RunStatus.STOPPED: "⏹️ The run was stopped before this form was answered.",
     RunStatus.FAILED: "⏹️ The run failed before this form was answered.",
-    RunStatus.LOST: "⏹️ Dify no longer knows the run of this form.",
+    RunStatus.LOST: "⏹️ The run of this form was lost. The thread says more.",
 }
 RUN_ENDED_OTHERWISE = "⏹️ The run ended without this form."
 GONE = "⏹️ Dify no longer offers this form."
@@ -32,10 +41,14 @@ def outcome(run: Run, form: Form) -> str:
     who = mrkdwn.mention(answer.user_id) if answer and answer.user_id else ""
     at = mrkdwn.date(answer.at) if answer else ""
     match form.status:
+        case FormStatus.CLAIMED | FormStatus.SUBMITTING if is_delayed(run, form):
+            return (WAITS_FOR_KEY if run.told_refused else WAITS_FOR_DIFY).format(action=action, who=who)
         case FormStatus.CLAIMED:
             return WAITS_ITS_TURN.format(action=action, who=who)
         case FormStatus.SUBMITTING:
             return SENDING.format(action=action, who=who)
+        case FormStatus.SETTLING if form.delayed:
+            return (CHECKING_WITH_KEY if run.told_refused else CHECKING_LATER).format(action=action, who=who)
         case FormStatus.SETTLING:
             return CHECKING.format(action=action, who=who)
         case FormStatus.SUBMITTED if who:
@@ -44,10 +57,36 @@ def outcome(run: Run, form: Form) -> str:
             return ANSWERED_IN_DIFY.format(action=action, at=at) if answer and not who else ANSWERED_ELSEWHERE
         case FormStatus.TIMED_OUT if who:
             return EXPIRED_UNSENT.format(action=action, who=who)
+        case FormStatus.TIMED_OUT if hit_global_limit(run):
+            return EXPIRED_GLOBALLY
         case FormStatus.TIMED_OUT:
             return EXPIRED_AT.format(at=mrkdwn.date(form.expires_at)) if form.expires_at else EXPIRED
         case _:
             return RUN_ENDED.get(run.status, RUN_ENDED_OTHERWISE if run.status.ended else GONE)
+
+
+def is_delayed(run: Run, form: Form) -> bool:
+    """Tell whether a form's answer is sent only once Dify answers again; of several forms one goes after the other."""
+    ahead = form.status is FormStatus.CLAIMED and any(
+        other.delayed and other.status in (FormStatus.SUBMITTING, FormStatus.SETTLING) for other in run.forms
+    )
+    return form.delayed or ahead
+
+
+def resumes_unanswered(run: Run) -> bool:
+    """Tell whether what a resuming run goes on from is a deadline that passed, as far as its newest form tells."""
+    closed = [form.status for form in run.forms if form.status.closed]
+    return closed[-1:] == [FormStatus.TIMED_OUT]
+
+
+def hit_global_limit(run: Run) -> bool:
+    """Tell whether Dify ended the run because a form waited longer than any may (dify-api §11, recording 14)."""
+    return run.status is RunStatus.STOPPED and (run.error or "").startswith(_GLOBAL_LIMIT)
+
+
+def is_gone(run: Run) -> bool:
+    """Tell whether a lost run is one that Dify says it does not know, rather than one that we gave up on."""
+    return run.status is RunStatus.LOST and "not found" in (run.error or "").casefold()
 
 
 def action_title(form: Form, action_id: str) -> str:

@@ -8,41 +8,73 @@ from typing import Any
 
 from slack_sdk.models.blocks import Block
 
-from bot.core.model import AppMode, Run, RunStatus
-from bot.slack import mrkdwn
+from bot.core.model import AppMode, Form, FormStatus, Run, RunStatus
+from bot.slack import ids, mrkdwn
 from bot.slack.markdown import code, headed, is_bare, packed, pieces, safe_pieces, safe_tail, words
 from bot.slack.message import BELOW_TITLE, PART, Message, context, markdown, markdown_messages, section, verbatim
+from bot.slack.outcome import hit_global_limit, is_gone
 
 _MAX_ERROR = 2_500
 _MAX_LINE = 200
+_MAX_NAMES = 5
 
 WRITING = "✍️ …"
-EARLIER = "… The beginning is left out while the text is being written."
+EARLIER = "… The beginning is left out here."
+MAY_BE_CUT = "✂️ This text may not be complete: I did not hear its end. The whole of it is in Dify's log of this run."
 RESULT = "Result of {app}"
 NO_OUTPUTS = "✅ {app} is done. It has no outputs."
 FILE = "📎 {name}"
 PARTLY = "⚠️ Some steps of {app} failed and their outputs may be missing. Dify's log of the run tells which."
 FAILED = "❌ {app} failed. What it did before is kept in Dify's log of the run. Dify says:"
 FAILED_AT = "❌ {app} failed at {step}. What it did before is kept in Dify's log of the run. Dify says:"
-NOT_STARTED = "❌ Dify did not start {app}. Nothing has been run. Dify says:"
+NOT_STARTED = "❌ Dify did not start {app}. Nothing has been run. The reason:"
+NOT_ANSWERED = "⌛ {app} is done. It has no outputs: {forms} not answered in time."
+GLOBAL_LIMIT = (
+    "⌛ Dify ended {app}: a form waited longer for its answer than any form may on this Dify server. What the run did "
+    "before is kept in Dify's log; if you still need it, start a new run. The limit is an admin's setting of the "
+    "server, HUMAN_INPUT_GLOBAL_TIMEOUT_SECONDS. Dify says:"
+)
 STOPPED_BY = "⏹️ {app} was stopped by {who}. What it did before is kept in Dify's log of the run."
 STOPPED = "⏹️ {app} was stopped in Dify. What it did before is kept in Dify's log of the run."
 UNCONFIRMED = (
     "❔ Dify did not confirm that {app} was started: it may be running or not. "
     "Look at Dify's log before you start it again, or its work may be done twice."
 )
-LOST = "❔ Dify no longer knows this run of {app}, so its result cannot be shown here. Look at Dify's log."
+GONE = (
+    "❔ Dify no longer knows this run of {app}: it was deleted there, perhaps by a clean-up of old runs. Its result "
+    "cannot be shown here and its forms cannot be answered any more. If you still need it, start a new run. Dify says:"
+)
+LOST = (
+    "❔ I lost sight of this run of {app} and do not look for it any more. Look at Dify's log before you start it "
+    "again, or its work may be done twice. The reason:"
+)
 
 _DIFY_FILE = "__dify__file__"
 
 
-def answer_message(text: str) -> Message:
-    """Render the text of a run that is still writing; of a long one the end."""
+def answer_message(text: str, *, writing: bool = True, cut: bool = False) -> Message:
+    """Render the text that a run writes between two forms, of a long one the end.
+
+    `writing` while more is to come; `cut` where a part of one that is over was not heard.
+    """
     written = safe_tail(text, PART)
+    ending: list[Block] = [context(WRITING, ids.WRITING)] if writing or not written.strip() else []
+    if cut:
+        ending.append(context(MAY_BE_CUT))
     if not written.strip():
-        return Message(WRITING, (context(WRITING),))
+        return Message(WRITING, tuple(ending))
     missing: list[Block] = [context(EARLIER)] if len(text) > PART else []
-    return Message(mrkdwn.one_line(text[-_MAX_ERROR:]), (*missing, markdown(written)))
+    return Message(mrkdwn.one_line(text[-_MAX_ERROR:]), (*missing, markdown(written), *ending))
+
+
+def cut_answer(shown: Mapping[str, Any]) -> Message | None:
+    """Render an `answer_message`, as Slack gives it back, once nobody writes it any more; None where it is done."""
+    blocks = shown.get("blocks") or []
+    left = [block for block in blocks if block.get("block_id") != ids.WRITING]
+    if len(left) == len(blocks):
+        return None
+    summary = str(shown.get("text") or "") if left else ""
+    return Message(summary or MAY_BE_CUT, (*Block.parse_all(left), context(MAY_BE_CUT)))
 
 
 def replaces_answer(run: Run) -> bool:
@@ -67,15 +99,26 @@ def result_messages(run: Run) -> tuple[Message, ...]:
                 else FAILED.format(app=app)
             )
             return (_notice(text, run.error),)
+        case RunStatus.STOPPED if hit_global_limit(run):
+            return (_notice(GLOBAL_LIMIT.format(app=app), run.error),)
         case RunStatus.STOPPED if run.stop_requested_by:
             return (_notice(STOPPED_BY.format(app=app, who=mrkdwn.mention(run.stop_requested_by))),)
         case RunStatus.STOPPED:
             return (_notice(STOPPED.format(app=app), run.error),)
         case RunStatus.LOST:
-            lost = LOST if run.workflow_run_id else UNCONFIRMED
+            lost = UNCONFIRMED if run.workflow_run_id is None else GONE if is_gone(run) else LOST
             return (_notice(lost.format(app=app), run.error),)
+        case _ if names := [mrkdwn.bold(form.node_title) for form in run.forms if _expired(run, form)]:
+            forms = f"{', '.join(names[:_MAX_NAMES])} {'was' if len(names) == 1 else 'were'}"
+            return (_notice(NOT_ANSWERED.format(app=app, forms=forms)),)
         case _:
             return (_notice(NO_OUTPUTS.format(app=app)),)
+
+
+def _expired(run: Run, form: Form) -> bool:
+    """Tell whether a form's deadline passed before the run ended; what became of it may not be known yet."""
+    passed = form.expires_at is not None and run.ended_at is not None and form.expires_at <= run.ended_at
+    return form.status is FormStatus.TIMED_OUT or (passed and not form.status.closed)
 
 
 def _notice(text: str, error: str | None = None) -> Message:

@@ -8,9 +8,10 @@ from typing import Any
 
 from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement, ConfirmObject
 
-from bot.core.model import FormStatus, Progress, Run, RunStatus
+from bot.core.model import Form, FormStatus, Progress, Run, RunStatus
 from bot.slack import ids, mrkdwn
 from bot.slack.message import Message, label, section
+from bot.slack.outcome import hit_global_limit, is_delayed, is_gone, resumes_unanswered
 
 _MAX_INPUTS = 10
 _MAX_INPUT = 200
@@ -25,20 +26,36 @@ STEPS_DONE = {0: "", 1: " · 1 step done"}
 MANY_STEPS_DONE = " · {done} steps done"
 STOPPING = "⏹️ Stopping, as {who} asked"
 WAITING_FOR = "⏸️ Waiting for {who}: {title}"
+WAITING_ELSEWHERE = "⏸️ Waiting for {title} to be answered in Dify: Slack does not take it. The thread says what to do."
 UNTIL = " · until {at}"
 BEING_SENT = "⏳ {title}: answered by {who}, on its way to Dify"
+WAITING_FOR_ANSWER = "⏳ {title}: answered by {who}. Dify cannot take it now; it will be sent when Dify answers."
+WAITING_FOR_KEY = "⏳ {title}: answered by {who}. It is sent once Dify takes a key of this app again."
+CHECKED_LATER = (
+    "⏳ {title}: answered by {who} and sent, but Dify's confirmation was lost; it is checked when Dify answers."
+)
+CHECKED_WITH_KEY = (
+    "⏳ {title}: answered by {who} and sent, but Dify's confirmation was lost; "
+    "it is checked once Dify takes a key of this app again."
+)
 WAITING_TO_BE_SENT = "⏳ {title}: answered by {who}. Waiting for a free connection to Dify; it is sent by itself."
 PAUSED = "⏸️ Paused in Dify"
 RESUMING = "⏳ Answered; waiting for Dify to go on"
+RESUMING_EXPIRED = "⌛ A form was not answered in time; waiting for Dify to go on"
 STUCK = "⚠️ Dify took the answer, but the run has not moved since. The thread says what to do."
+STUCK_EXPIRED = "⚠️ A form was not answered in time, and the run has not moved since. The thread says what to do."
+NOT_MOVING = "⚠️ The run does not move. The thread says what to do."
+KEY_REFUSED = "🔑 Dify refuses the key of this app, so I cannot see how the run stands. The thread says what to do."
 DONE = "✅ Done"
 PARTLY_DONE = "✅ Done, but some steps failed,"
 FAILED = "❌ Failed"
 AT_STEP = " at {step}"
 STOPPED_BY = "⏹️ Stopped by {who}"
 STOPPED = "⏹️ Stopped in Dify"
+GLOBAL_LIMIT = "⌛ Ended by Dify{taken}: a form waited longer than any form may"
 UNCONFIRMED = "❔ Not confirmed: Dify did not say whether the run exists. The thread says what to do."
-LOST = "❔ Dify no longer knows this run. The thread says what to do."
+GONE = "❔ Dify no longer knows this run. The thread says what to do."
+LOST = "❔ Lost sight of this run. The thread says what to do."
 IN_TIME = " in {time}"
 AFTER_TIME = " after {time}"
 
@@ -64,18 +81,22 @@ def root_message(run: Run, progress: Progress | None = None) -> Message:
 def run_state(run: Run, progress: Progress) -> str:
     """Return in mrkdwn how a run stands."""
     match run.status:
+        case status if run.told_refused and not status.ended:
+            return "\n".join((KEY_REFUSED, *_waiting(run, progress)))
         case RunStatus.REQUESTED | RunStatus.STARTING:
             return WAITING_FOR_DIFY if progress.waiting_for_dify else STARTING
+        case RunStatus.RUNNING if run.told_stuck:
+            return NOT_MOVING
         case RunStatus.RUNNING if run.stop_requested_by:
             return STOPPING.format(who=mrkdwn.mention(run.stop_requested_by))
-        case RunStatus.RUNNING | RunStatus.RESUMING if run.told_stuck:
-            return STUCK
+        case RunStatus.RESUMING if run.told_stuck:
+            return STUCK_EXPIRED if resumes_unanswered(run) else STUCK
         case RunStatus.RUNNING:
             return RUNNING + _steps(progress)
         case RunStatus.PAUSED:
             return "\n".join(_waiting(run, progress)) or PAUSED
         case RunStatus.RESUMING:
-            return RESUMING
+            return RESUMING_EXPIRED if resumes_unanswered(run) else RESUMING
         case _:
             return _ending(run)
 
@@ -91,11 +112,20 @@ def _waiting(run: Run, progress: Progress) -> Iterator[str]:
         title = mrkdwn.bold(form.node_title)
         if form.status in (FormStatus.REQUIRED, FormStatus.OPEN):
             until = UNTIL.format(at=mrkdwn.date(form.expires_at)) if form.expires_at else ""
-            yield WAITING_FOR.format(who=mrkdwn.mention(run.starter_id), title=title) + until
+            waiting = WAITING_ELSEWHERE if form.not_shown else WAITING_FOR
+            yield waiting.format(who=mrkdwn.mention(run.starter_id), title=title) + until
         elif form.submission and form.submission.user_id:
-            waits = progress.waiting_for_dify and form.status is FormStatus.SUBMITTING
-            answered = WAITING_TO_BE_SENT if waits else BEING_SENT
-            yield answered.format(title=title, who=mrkdwn.mention(form.submission.user_id))
+            yield _on_its_way(run, form, progress).format(title=title, who=mrkdwn.mention(form.submission.user_id))
+
+
+def _on_its_way(run: Run, form: Form, progress: Progress) -> str:
+    if form.status is FormStatus.SETTLING:
+        later = CHECKED_WITH_KEY if run.told_refused else CHECKED_LATER
+        return later if form.delayed else BEING_SENT
+    if is_delayed(run, form):
+        return WAITING_FOR_KEY if run.told_refused else WAITING_FOR_ANSWER
+    waits = progress.waiting_for_dify and form.status is FormStatus.SUBMITTING
+    return WAITING_TO_BE_SENT if waits else BEING_SENT
 
 
 def _ending(run: Run) -> str:
@@ -108,12 +138,16 @@ def _ending(run: Run) -> str:
             step = AT_STEP.format(step=mrkdwn.bold(run.failed_step)) if run.failed_step else ""
             error = f": {mrkdwn.one_line(run.error, 300)}" if run.error else ""
             return FAILED + step + _taken(run, AFTER_TIME) + error
+        case RunStatus.STOPPED if hit_global_limit(run):
+            return GLOBAL_LIMIT.format(taken=_taken(run, AFTER_TIME))
         case RunStatus.STOPPED:
             stopper = run.stop_requested_by
             stopped = STOPPED_BY.format(who=mrkdwn.mention(stopper)) if stopper else STOPPED
             return stopped + _taken(run, AFTER_TIME)
         case _:
-            return LOST if run.workflow_run_id else UNCONFIRMED
+            if run.workflow_run_id is None:
+                return UNCONFIRMED
+            return GONE if is_gone(run) else LOST
 
 
 def _taken(run: Run, text: str) -> str:
@@ -132,7 +166,8 @@ def _inputs(run: Run) -> Iterator[str]:
 
 
 def _can_stop(run: Run) -> bool:
-    return run.status is RunStatus.RUNNING and run.task_id is not None and run.stop_requested_by is None
+    heeds_it = not run.told_stuck and run.stop_requested_by is None
+    return run.status is RunStatus.RUNNING and run.task_id is not None and heeds_it
 
 
 def _stop_button(run: Run) -> ActionsBlock:

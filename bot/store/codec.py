@@ -25,6 +25,8 @@ Row = dict[str, Any]
 _CLASSES: dict[str, type] = {kind.__name__: kind for kind in (*get_args(Effect), *get_args(FormInput))}
 _SLACK_EFFECTS = get_args(SlackEffect)
 
+SLACK_LANE, DIFY_LANE = "slack", "dify"
+
 
 @cache
 def _adapter(kind: Any) -> TypeAdapter[Any]:
@@ -57,10 +59,11 @@ def effect_row(effect: Effect, run_id: str | None, now: datetime) -> Row:
     return {
         "post_id": secrets.token_hex(16),
         "run_id": run_id,
-        "lane": "slack" if isinstance(effect, _SLACK_EFFECTS) else "dify",
+        "lane": SLACK_LANE if isinstance(effect, _SLACK_EFFECTS) else DIFY_LANE,
         "kind": type(effect).__name__,
         "payload": _plain(effect, type(effect)),
         "state": OutboxState.PENDING,
+        "owner": None,
         "attempts": 0,
         "due_at": now,
         "reason": None,
@@ -89,4 +92,5 @@ def saved_effect_of(row: Row) -> SavedEffect:
         run_id=row["run_id"],
         effect=_adapter(_CLASSES[row["kind"]]).validate_python(row["payload"]),
         attempts=row["attempts"],
+        created_at=row["created_at"],
     )

@@ -2,39 +2,58 @@
 
 from __future__ import annotations
 
+import math
+import secrets
+import time
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any
 
 import structlog
 from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
     Connection,
     Executable,
     Row,
+    Select,
+    Update,
     and_,
     bindparam,
+    case,
     delete,
     exists,
     func,
     insert,
+    or_,
     select,
+    true,
+    type_coerce,
+    union,
     union_all,
     update,
 )
+from sqlalchemy.sql.dml import ReturningUpdate
 
-from bot.core.effects import CheckCommand, Effect
+from bot.core.effects import CheckCommand, Effect, PostAnswer, PostResult, RefreshForm, RefreshRoot
 from bot.core.lifecycle import Transition
 from bot.core.model import Command, Form, Run, RunStatus
 from bot.core.ports import Decide, SavedEffect, Store
-from bot.errors import UnknownHere
-from bot.store.codec import effect_row, form_row, run_of, run_row, saved_effect_of
-from bot.store.database import Database, connect
+from bot.errors import LeaseLost, StoreError, UnknownHere
+from bot.store.codec import SLACK_LANE, effect_row, form_row, run_of, run_row, saved_effect_of
+from bot.store.database import Database, Work, connect
 from bot.store.migrations import migrate
-from bot.store.tables import OutboxState, forms, inbox, outbox, runs
+from bot.store.tables import UNDECIDED, Moment, OutboxState, follows, forms, inbox, outbox, processes, runs
 
 log = structlog.get_logger(__name__)
+
+_ROOM_TO_SEND = 1 / 3
+"""Of a lease, the part that has to be left for what is sent: an answer to it may take long."""
+
+# Linux stops the monotonic clock while the machine sleeps, others do not.
+_BOOT_CLOCK: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 # --- statements: built once, since building them anew takes longer than SQLite does --------------------------------
 
@@ -45,24 +64,66 @@ _RUN = (
     .where(runs.c.run_id == bindparam("key"))
     .order_by(forms.c.position)
 )
-_RUNS_IN = (
-    select(runs.c.run_id)
-    .where(runs.c.status.in_(bindparam("statuses", expanding=True)))
-    .order_by(runs.c.created_at, runs.c.run_id)
+_moves = runs.c.status.in_((RunStatus.RUNNING, RunStatus.RESUMING))
+_past_deadline = runs.c.run_id.in_(select(forms.c.run_id).where(forms.c.expires_at <= bindparam("now"), UNDECIDED))
+_apps: BindParameter[str] = bindparam("apps", expanding=True)
+
+
+def _claiming_polls(of_apps: ColumnElement[bool]) -> tuple[ReturningUpdate[Any], ...]:
+    """Return the statements that claim the polls of these apps, the most urgent first."""
+    due = select(runs.c.run_id).where(runs.c.poll_at <= bindparam("now"), of_apps)
+    return tuple(
+        update(runs)
+        .where(
+            runs.c.run_id.in_(
+                select(
+                    due.where(urgent)
+                    .order_by(runs.c.poll_at)
+                    .limit(bindparam("limit"))
+                    .with_for_update(of=runs, skip_locked=True)
+                    .cte("due_runs")
+                )
+            )
+        )
+        .values(poll_at=bindparam("again_at"))
+        .returning(runs.c.run_id)
+        for urgent in (_moves, _past_deadline, true())
+    )
+
+
+_DIGITS = "0123456789abcdef"
+_poll_anew = update(runs).values(
+    poll_at=case(
+        *(
+            (func.substr(runs.c.run_id, func.length(runs.c.run_id)) == digit, bindparam(f"at_{digit}", type_=Moment))
+            for digit in _DIGITS[1:]
+        ),
+        else_=bindparam("at_0", type_=Moment),
+    )
 )
-_due_runs = (
-    select(runs.c.run_id)
-    .where(runs.c.poll_at <= bindparam("now"))
-    .order_by(runs.c.poll_at)
+"""By the last digit of a run's id, so that they are not due all at once."""
+_POLL_ALL_SOON = _poll_anew.where(runs.c.status == RunStatus.PAUSED, runs.c.poll_at > bindparam("at_f", type_=Moment))
+_POLL_STRAY_SOON = _poll_anew.where(runs.c.poll_at > bindparam("latest", type_=Moment))
+_STRAY_EFFECTS_NOW = (
+    update(outbox)
+    .where(outbox.c.state == OutboxState.PENDING, outbox.c.due_at > bindparam("latest", type_=Moment))
+    .values(due_at=bindparam("now", type_=Moment))
+)
+_CLAIM_POLLS = _claiming_polls(runs.c.app.in_(_apps))
+_CLAIM_OTHER_POLLS = _claiming_polls(runs.c.app.not_in(_apps))
+_due_forms = (
+    select(forms.c.form_id)
+    .where(forms.c.remind_at <= bindparam("now"))
+    .order_by(forms.c.remind_at)
     .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
-    .cte("due_runs")
+    .cte("due_forms")
 )
-_CLAIM_POLLS = (
-    update(runs)
-    .where(runs.c.run_id.in_(select(_due_runs.c.run_id)))
-    .values(poll_at=bindparam("again_at"))
-    .returning(runs.c.run_id)
+_CLAIM_REMINDERS = (
+    update(forms)
+    .where(forms.c.form_id.in_(select(_due_forms.c.form_id)))
+    .values(remind_at=bindparam("again_at"))
+    .returning(forms.c.run_id, forms.c.form_id)
 )
 _RUN_COLUMNS = runs.c.keys()
 _FORM_COLUMNS = forms.c.keys()
@@ -85,32 +146,97 @@ _behind_another = (
 )
 # The first of its lane, and not begun. An effect without a run is behind nobody.
 _may_begin = and_(outbox.c.state == OutboxState.PENDING, ~_behind_another)
-_due = (
-    select(outbox.c.id)
-    .where(_may_begin, outbox.c.due_at <= bindparam("now"))
-    .order_by(outbox.c.id)
-    .limit(bindparam("limit"))
-    .with_for_update(of=outbox, skip_locked=True)
-    .cte("due")
-)
-_BEGIN_EFFECTS = (
-    update(outbox)
-    .where(outbox.c.id.in_(select(_due.c.id)))
-    .values(state=OutboxState.SENDING, attempts=outbox.c.attempts + 1)
-    .returning(outbox)
-)
-_RELEASE_EFFECTS = update(outbox).where(outbox.c.state == OutboxState.HELD).values(state=OutboxState.PENDING)
-_BEGUN_EFFECTS = select(outbox).where(outbox.c.state == OutboxState.SENDING).order_by(outbox.c.id)
 _ADD_EFFECT = insert(outbox)
-_CHANGE_EFFECT = update(outbox).where(outbox.c.id == bindparam("key"))
-_FINISH_EFFECT = delete(outbox).where(outbox.c.id == bindparam("key"))
+_TAKE_ITS_PLACE = (
+    delete(outbox)
+    .where(
+        outbox.c.run_id == bindparam("of_run"),
+        outbox.c.lane == SLACK_LANE,
+        outbox.c.state == OutboxState.PENDING,
+        outbox.c.kind == bindparam("same"),
+    )
+    .returning(outbox.c.post_id, outbox.c.attempts)
+)
+_TAKE_ITS_PLACE_BY = {
+    RefreshRoot: _TAKE_ITS_PLACE,
+    RefreshForm: _TAKE_ITS_PLACE.where(outbox.c.payload["form_id"].as_string() == bindparam("form_id")),
+}
+"""Of a redrawing that has not begun, by the one that will show the same and more: it holds up nothing any more."""
+_DRAWN_BY_FOLLOWER = tuple(kind.__name__ for kind in (RefreshRoot, PostAnswer, PostResult))
+_begun_here = and_(outbox.c.id == bindparam("key"), outbox.c.owner == bindparam("me"))
+_CHANGE_EFFECT = update(outbox).where(_begun_here)
+_FINISH_EFFECT = delete(outbox).where(_begun_here)
 
-_moments = union_all(
-    select(func.min(runs.c.poll_at).label("at")), select(func.min(outbox.c.due_at)).where(_may_begin)
-).subquery()
-_NEXT_DUE = select(func.min(_moments.c.at))
+# --- several processes; rows are locked in the order processes, follows, runs, outbox: nobody waits in a ring ------
+
+_CLOCK = select(type_coerce(func.now(), Moment))
+_JOIN = insert(processes)
+_STAY = update(processes).where(processes.c.process_id == bindparam("me")).values(lease_until=bindparam("until"))
+_LEAVE = delete(processes).where(processes.c.process_id == bindparam("me"))
+_living = select(processes.c.process_id)
+# By name: a row that a quicker process takes over meanwhile has another one's by the time it is locked.
+_DEAD = union(
+    select(outbox.c.owner).where(
+        outbox.c.state.in_((OutboxState.SENDING, OutboxState.HELD)), outbox.c.owner.not_in(_living)
+    ),
+    select(follows.c.process_id).where(follows.c.process_id.not_in(_living)),
+)
+_the_dead: BindParameter[str] = bindparam("dead", expanding=True)
+_UNFOLLOW_THEIRS = (
+    delete(follows)
+    .where(
+        follows.c.run_id.in_(
+            select(follows.c.run_id).where(follows.c.process_id.in_(_the_dead)).with_for_update(skip_locked=True)
+        )
+    )
+    .returning(follows.c.run_id)
+)
+_LOOK_AT = (
+    update(runs)
+    .where(runs.c.run_id.in_(bindparam("run_ids", expanding=True)), runs.c.ended_at.is_(None))
+    .values(poll_at=bindparam("now"))
+)
+
+
+_forgotten = and_(
+    outbox.c.owner == bindparam("me"), outbox.c.id.not_in(bindparam("under_way", expanding=True, value=()))
+)
+
+
+def _left_behind(state: OutboxState) -> ColumnElement[bool]:
+    rows = select(outbox.c.id).where(outbox.c.state == state, or_(outbox.c.owner.in_(_the_dead), _forgotten))
+    return outbox.c.id.in_(rows.with_for_update(skip_locked=True))
+
+
+_RELEASE_EFFECTS = update(outbox).where(_left_behind(OutboxState.HELD)).values(state=OutboxState.PENDING, owner=None)
+_TAKE_OVER_EFFECTS = (
+    update(outbox).where(_left_behind(OutboxState.SENDING)).values(owner=bindparam("me")).returning(outbox)
+)
+_UNFOLLOW = delete(follows).where(follows.c.run_id == bindparam("key"), follows.c.process_id == bindparam("me"))
+
+# --- what is due, and what is past ---------------------------------------------------------------------------------
 
 _FORGET = delete(inbox).where(inbox.c.received_at < bindparam("before"))
+_PAST_RUNS = (
+    select(runs.c.run_id)
+    .where(
+        runs.c.ended_at < bindparam("before"),
+        ~exists().where(outbox.c.run_id == runs.c.run_id, outbox.c.state != OutboxState.FAILED).correlate(runs),
+    )
+    .order_by(runs.c.ended_at)
+    .limit(bindparam("limit"))
+    .with_for_update(skip_locked=True)
+)
+_past_ids: BindParameter[str] = bindparam("run_ids", expanding=True)
+_PURGE_RUNS = tuple(delete(table).where(table.c.run_id.in_(_past_ids)) for table in (follows, forms, outbox, runs))
+_past_answers = (
+    select(outbox.c.id)
+    .where(outbox.c.run_id.is_(None), outbox.c.state == OutboxState.FAILED, outbox.c.created_at < bindparam("before"))
+    .limit(bindparam("limit"))
+    .with_for_update(skip_locked=True)
+    .cte("past_answers")
+)
+_PURGE_ANSWERS = delete(outbox).where(outbox.c.id.in_(select(_past_answers.c.id))).returning(outbox.c.id)
 
 
 @asynccontextmanager
@@ -137,8 +263,35 @@ class SqlStore(Store):
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.shared = database.many_writers
+        self._process_id = _new_process_id()
         self._add_run: Executable = database.insert(runs).on_conflict_do_nothing()
         self._add_delivery: Executable = database.insert(inbox).on_conflict_do_nothing()
+        self._alive = select(processes.c.process_id).where(processes.c.process_id == bindparam("me"), ~database.lapsed)
+        self._others = select(processes.c.process_id).where(processes.c.process_id != bindparam("me"), ~database.lapsed)
+        self._sends_until = -math.inf
+        self._refuses_signs_of_life = False
+        may_begin_here = and_(_may_begin, ~_drawn_by_another(database))
+        self._begin_effects = _begin(may_begin_here).where(exists(self._alive))
+        self._next_due = _earliest(may_begin_here)
+        # Whoever may occupy a database that is for one process is alone in it.
+        self._leave_before_joining = _LEAVE if database.many_writers else delete(processes)
+        self._bury = delete(processes).where(
+            processes.c.process_id.in_(
+                select(processes.c.process_id)
+                .where(processes.c.process_id != bindparam("me"), database.lapsed)
+                .with_for_update(skip_locked=True)
+            )
+        )
+        follow = database.insert(follows)
+        self._follow_instead = follow.on_conflict_do_update(
+            index_elements=["run_id"], set_={"process_id": follow.excluded.process_id}
+        )
+        self._follow = follow.on_conflict_do_update(
+            index_elements=["run_id"],
+            set_={"process_id": follow.excluded.process_id},
+            where=or_(follows.c.process_id == follow.excluded.process_id, follows.c.process_id.not_in(_living)),
+        )
 
     async def save_command(self, command: Command, delivery: str, now: datetime) -> bool:
         def work(connection: Connection) -> bool:
@@ -147,14 +300,14 @@ class SqlStore(Store):
             _add_effects(connection, [CheckCommand(command)], None, now)
             return True
 
-        return await self._database.write(work)
+        return await self._database.write(work, before_ack=True)
 
     async def add_run(self, run: Run, effects: Sequence[Effect], now: datetime, *, done: int | None = None) -> None:
         def work(connection: Connection) -> None:
             if connection.execute(self._add_run, run_row(run)).rowcount:
                 _save_forms(connection, run, ())
                 _add_effects(connection, effects, run.run_id, now)
-            _finish(connection, done)
+            self._finish(connection, done)
 
         await self._database.write(work)
 
@@ -163,7 +316,7 @@ class SqlStore(Store):
     ) -> None:
         def work(connection: Connection) -> None:
             _add_effects(connection, [effect], None, now)
-            _finish(connection, done, reason)
+            self._finish(connection, done, reason)
 
         await self._database.write(work)
 
@@ -190,58 +343,256 @@ class SqlStore(Store):
             transition = decide(run)
             _save_changes(connection, run, transition.run)
             _add_effects(connection, transition.effects, run_id, now)
-            _finish(connection, done, reason)
+            self._finish(connection, done, reason)
             return transition
 
+        return await self._database.write(work, before_ack=delivery is not None)
+
+    async def catch_up(self, now: datetime, spread: timedelta, longest_wait: timedelta) -> None:
+        step = spread / len(_DIGITS)
+        anew = {f"at_{digit}": now + step * number for number, digit in enumerate(_DIGITS, 1)}
+        latest = now + longest_wait
+
+        def work(connection: Connection) -> None:
+            if connection.execute(self._others, {"me": self._process_id}).first() is None:
+                connection.execute(_POLL_ALL_SOON, anew)
+            connection.execute(_POLL_STRAY_SOON, {**anew, "latest": latest})
+            connection.execute(_STRAY_EFFECTS_NOW, {"now": now, "latest": latest})
+
+        await self._database.write(work)
+
+    async def claim_polls(
+        self,
+        now: datetime,
+        again_at: datetime,
+        limit: int,
+        *,
+        apps: Collection[str] | None = None,
+        but_for: Collection[str] = (),
+    ) -> tuple[str, ...]:
+        statements = _CLAIM_OTHER_POLLS if apps is None else _CLAIM_POLLS
+        due = {"now": now, "again_at": again_at, "apps": list(but_for if apps is None else apps)}
+
+        def work(connection: Connection) -> tuple[str, ...]:
+            claimed: list[str] = []
+            for statement in statements:
+                if len(claimed) < limit:
+                    claimed += connection.scalars(statement, {**due, "limit": limit - len(claimed)})
+            return tuple(claimed)
+
         return await self._database.write(work)
 
-    async def runs_in(self, statuses: Collection[RunStatus]) -> tuple[str, ...]:
-        found = {"statuses": list(statuses)}
-        return await self._database.read(lambda connection: tuple(connection.scalars(_RUNS_IN, found)))
-
-    async def claim_polls(self, now: datetime, again_at: datetime, limit: int) -> tuple[str, ...]:
+    async def claim_reminders(self, now: datetime, again_at: datetime, limit: int) -> tuple[tuple[str, str], ...]:
         due = {"now": now, "again_at": again_at, "limit": limit}
-        return await self._database.write(lambda connection: tuple(connection.scalars(_CLAIM_POLLS, due)))
+        return await self._database.write(
+            lambda connection: tuple((run_id, form_id) for run_id, form_id in connection.execute(_CLAIM_REMINDERS, due))
+        )
 
     async def next_due(self) -> datetime | None:
-        return await self._database.read(lambda connection: connection.scalar(_NEXT_DUE))
+        me = {"me": self._process_id}
+        return await self._database.read(lambda connection: connection.scalar(self._next_due, me))
 
     async def claim_effects(self, now: datetime, limit: int) -> tuple[SavedEffect, ...]:
-        begun = await self._database.write(
-            lambda connection: _load_effects(connection, _BEGIN_EFFECTS, {"now": now, "limit": limit})
-        )
-        return tuple(sorted(begun, key=attrgetter("row_id")))
+        due = {"now": now, "limit": limit, "me": self._process_id}
+        return await self._database.write(lambda connection: self._effects(connection, self._begin_effects, due))
 
-    async def hold_effect(self, row_id: int) -> None:
-        changes = {"key": row_id, "state": OutboxState.HELD}
-        await self._database.write(lambda connection: connection.execute(_CHANGE_EFFECT, changes))
+    async def join(self, lease: timedelta) -> None:
+        await self._database.occupy()
+        former, self._process_id = self._process_id, _new_process_id()
 
-    async def begin_effect(self, row_id: int) -> None:
-        changes = {"key": row_id, "state": OutboxState.SENDING}
-        await self._database.write(lambda connection: connection.execute(_CHANGE_EFFECT, changes))
+        def work(connection: Connection) -> None:
+            connection.execute(self._leave_before_joining, {"me": former})
+            lease_until = _now(connection) + lease
+            connection.execute(_JOIN, {"process_id": self._process_id, "lease_until": lease_until})
 
-    async def finish_effect(self, row_id: int) -> None:
-        await self._database.write(lambda connection: _finish(connection, row_id))
+        await self._hold_lease(lease, work)
 
-    async def put_back_effect(self, row_id: int, due_at: datetime) -> None:
-        changes = {"key": row_id, "state": OutboxState.PENDING, "due_at": due_at}
-        await self._database.write(lambda connection: connection.execute(_CHANGE_EFFECT, changes))
+    async def stay(self, lease: timedelta) -> None:
+        def work(connection: Connection) -> None:
+            renewed = {"me": self._process_id, "until": _now(connection) + lease}
+            if not connection.execute(_STAY, renewed).rowcount:
+                raise LeaseLost("another process took this one for dead")
 
-    async def give_up_effect(self, row_id: int, reason: str) -> None:
-        await self._database.write(lambda connection: _finish(connection, row_id, reason))
+        await self._hold_lease(lease, work)
 
-    async def interrupted_effects(self) -> tuple[SavedEffect, ...]:
+    def holds_lease(self) -> bool:
+        return not self.shared or _seconds() < self._sends_until
+
+    async def check(self) -> None:
+        await self.next_due()
+        if self._refuses_signs_of_life:
+            raise StoreError("the database answers, but did not take the last sign of life")
+        if not self.holds_lease():
+            raise StoreError("the lease has lapsed")
+
+    async def _hold_lease(self, lease: timedelta, work: Work[None]) -> None:
+        # From before the statement is sent: the database counts from when it gets it.
+        asked_at = _seconds()
+        try:
+            await self._database.write(work)
+        except LeaseLost:
+            self._sends_until = -math.inf
+            raise
+        except StoreError:
+            self._refuses_signs_of_life = True
+            raise
+        self._sends_until = asked_at + lease.total_seconds() * (1 - _ROOM_TO_SEND)
+        self._refuses_signs_of_life = False
+
+    async def leave(self, now: datetime) -> None:
+        def work(connection: Connection) -> None:
+            connection.execute(_LEAVE, {"me": self._process_id})
+            _free(connection, {"dead": [self._process_id], "me": None, "under_way": ()}, now)
+
+        self._sends_until = -math.inf
+        try:
+            await self._database.write(work)
+        finally:
+            await self._database.vacate()
+
+    async def take_over(self, now: datetime, under_way: Collection[int] = ()) -> tuple[SavedEffect, ...]:
+        me = {"me": self._process_id}
+
         def work(connection: Connection) -> tuple[SavedEffect, ...]:
-            connection.execute(_RELEASE_EFFECTS)
-            return _load_effects(connection, _BEGUN_EFFECTS, {})
+            if connection.execute(self._alive, me).first() is None:
+                return ()
+            connection.execute(self._bury, me)
+            theirs = {**me, "dead": list(connection.scalars(_DEAD)), "under_way": list(under_way)}
+            _free(connection, theirs, now)
+            return self._effects(connection, _TAKE_OVER_EFFECTS, theirs)
 
         return await self._database.write(work)
+
+    async def follow(self, run_id: str, *, instead_of_others: bool = False) -> bool:
+        statement = self._follow_instead if instead_of_others else self._follow
+        row = {"run_id": run_id, "process_id": self._process_id}
+        return await self._database.write(lambda connection: connection.execute(statement, row).rowcount == 1)
+
+    async def unfollow(self, run_id: str) -> None:
+        ours = {"key": run_id, "me": self._process_id}
+        await self._database.write(lambda connection: connection.execute(_UNFOLLOW, ours))
+
+    async def hold_effect(self, row_id: int) -> None:
+        await self._change_effect(row_id, state=OutboxState.HELD)
+
+    async def begin_effect(self, row_id: int) -> None:
+        await self._change_effect(row_id, state=OutboxState.SENDING)
+
+    async def finish_effect(self, row_id: int) -> None:
+        await self._database.write(lambda connection: self._finish(connection, row_id))
+
+    async def put_back_effect(self, row_id: int, due_at: datetime, *, attempts: int | None = None) -> None:
+        counted = {} if attempts is None else {"attempts": attempts}
+        await self._change_effect(row_id, state=OutboxState.PENDING, due_at=due_at, owner=None, **counted)
+
+    async def give_up_effect(self, row_id: int, reason: str) -> None:
+        await self._database.write(lambda connection: self._finish(connection, row_id, reason))
 
     async def forget_deliveries(self, before: datetime) -> None:
         await self._database.write(lambda connection: connection.execute(_FORGET, {"before": before}))
 
+    async def purge(self, before: datetime, limit: int) -> int:
+        past = {"before": before, "limit": limit}
+
+        def work(connection: Connection) -> int:
+            run_ids = list(connection.scalars(_PAST_RUNS, past))
+            for statement in _PURGE_RUNS if run_ids else ():
+                connection.execute(statement, {"run_ids": run_ids})
+            return len(run_ids) + len(connection.scalars(_PURGE_ANSWERS, past).all())
+
+        return await self._database.write(work)
+
+    async def _change_effect(self, row_id: int, **changes: Any) -> None:
+        await self._database.write(lambda connection: self._change_begun(connection, row_id, changes))
+
+    def _change_begun(self, connection: Connection, row_id: int, changes: dict[str, Any] | None) -> None:
+        """Change an effect that was begun here, or delete it."""
+        statement = _FINISH_EFFECT if changes is None else _CHANGE_EFFECT
+        ours = {"key": row_id, "me": self._process_id}
+        if not connection.execute(statement, {**ours, **(changes or {})}).rowcount:
+            raise LeaseLost(f"effect {row_id} is not this process's any more")
+
+    def _finish(self, connection: Connection, row_id: int | None, reason: str | None = None) -> None:
+        if row_id is not None:
+            given_up = {"state": OutboxState.FAILED, "reason": reason, "owner": None}
+            self._change_begun(connection, row_id, None if reason is None else given_up)
+
+    def _effects(
+        self, connection: Connection, query: Executable, parameters: dict[str, Any]
+    ) -> tuple[SavedEffect, ...]:
+        """Return the effects of these rows, in order. One that cannot be read is given up: it would stop all others."""
+        saved: list[SavedEffect] = []
+        for row in connection.execute(query, parameters).mappings().all():
+            try:
+                saved.append(saved_effect_of(dict(row)))
+            except (LookupError, TypeError, ValueError) as exc:
+                # Not the text of the error: it repeats what the row holds.
+                reason = f"the row cannot be read: {type(exc).__name__}"
+                log.error("effect given up", effect=row["kind"], run=row["run_id"], reason=reason)
+                self._finish(connection, row["id"], reason)
+        return tuple(sorted(saved, key=attrgetter("row_id")))
+
     def _is_first(self, connection: Connection, delivery: str, now: datetime) -> bool:
         return connection.execute(self._add_delivery, {"delivery": delivery, "received_at": now}).rowcount == 1
+
+
+def _drawn_by_another(database: Database) -> ColumnElement[bool]:
+    """Tell of a row whether Slack is to see it from another process: the one that lives and follows the run.
+
+    That is what goes into messages that it draws by what it hears; the rest anybody may say, in the order of its lane.
+    """
+    follower = follows.join(processes, processes.c.process_id == follows.c.process_id)
+    follows_it = (
+        exists()
+        .select_from(follower)
+        .where(follows.c.run_id == outbox.c.run_id, follows.c.process_id != bindparam("me"), ~database.lapsed)
+        .correlate(outbox)
+    )
+    return and_(outbox.c.kind.in_(_DRAWN_BY_FOLLOWER), follows_it)
+
+
+def _begin(may_begin: ColumnElement[bool]) -> Update:
+    due = (
+        select(outbox.c.id)
+        .where(may_begin, outbox.c.due_at <= bindparam("now"))
+        .order_by(outbox.c.id)
+        .limit(bindparam("limit"))
+        .with_for_update(of=outbox, skip_locked=True)
+        .cte("due")
+    )
+    begun = {"state": OutboxState.SENDING, "attempts": outbox.c.attempts + 1, "owner": bindparam("me")}
+    return update(outbox).where(outbox.c.id.in_(select(due.c.id))).values(begun).returning(outbox)
+
+
+def _earliest(may_begin: ColumnElement[bool]) -> Select[Any]:
+    moments = union_all(
+        select(func.min(runs.c.poll_at).label("at")),
+        select(func.min(forms.c.remind_at)),
+        select(func.min(outbox.c.due_at)).where(may_begin),
+    ).subquery()
+    return select(func.min(moments.c.at))
+
+
+def _new_process_id() -> str:
+    return secrets.token_hex(8)
+
+
+def _seconds() -> float:
+    """Return the seconds of a clock that nobody sets, and that goes on while the machine sleeps."""
+    return time.clock_gettime(_BOOT_CLOCK)
+
+
+def _now(connection: Connection) -> datetime:
+    """Return the present moment by the database's clock, which all processes share."""
+    now: datetime = connection.execute(_CLOCK).scalar_one()
+    return now
+
+
+def _free(connection: Connection, left: dict[str, Any], now: datetime) -> None:
+    """Make due what the dead followed, and what was held and is left behind."""
+    if run_ids := list(connection.scalars(_UNFOLLOW_THEIRS, {"dead": left["dead"]})):
+        connection.execute(_LOOK_AT, {"run_ids": run_ids, "now": now})
+    connection.execute(_RELEASE_EFFECTS, left)
 
 
 def _load(connection: Connection, run_id: str) -> Run:
@@ -255,20 +606,6 @@ def _run_of_joined(joined: Sequence[Row[Any]]) -> Run:
     width = len(_RUN_COLUMNS)
     form_rows = [dict(zip(_FORM_COLUMNS, row[width:], strict=True)) for row in joined]
     return run_of(dict(zip(_RUN_COLUMNS, joined[0][:width], strict=True)), [row for row in form_rows if row["form_id"]])
-
-
-def _load_effects(connection: Connection, query: Executable, parameters: dict[str, Any]) -> tuple[SavedEffect, ...]:
-    """Return the effects of these rows. One that cannot be read is given up: it would stop all the others for ever."""
-    saved: list[SavedEffect] = []
-    for row in connection.execute(query, parameters).mappings().all():
-        try:
-            saved.append(saved_effect_of(dict(row)))
-        except (LookupError, TypeError, ValueError) as exc:
-            # Not the text of the error: it repeats what the row holds.
-            reason = f"the row cannot be read: {type(exc).__name__}"
-            log.error("effect given up", effect=row["kind"], run=row["run_id"], reason=reason)
-            _finish(connection, row["id"], reason)
-    return tuple(saved)
 
 
 def _save_changes(connection: Connection, before: Run, run: Run) -> None:
@@ -289,12 +626,12 @@ def _save_forms(connection: Connection, run: Run, before: Iterable[Form]) -> Non
 
 
 def _add_effects(connection: Connection, effects: Sequence[Effect], run_id: str | None, now: datetime) -> None:
-    if effects:
-        connection.execute(_ADD_EFFECT, [effect_row(effect, run_id, now) for effect in effects])
-
-
-def _finish(connection: Connection, row_id: int | None, reason: str | None = None) -> None:
-    if row_id is not None and reason is None:
-        connection.execute(_FINISH_EFFECT, {"key": row_id})
-    elif row_id is not None:
-        connection.execute(_CHANGE_EFFECT, {"key": row_id, "state": OutboxState.FAILED, "reason": reason})
+    rows = [effect_row(effect, run_id, now) for effect in effects]
+    for effect, row in zip(effects, rows, strict=True):
+        if (take_its_place := _TAKE_ITS_PLACE_BY.get(type(effect))) is not None:
+            same = {"of_run": run_id, "same": row["kind"], **row["payload"]}
+            for earlier in connection.execute(take_its_place, same).mappings():
+                # An earlier try may have posted a message that somebody had deleted: it is to be found.
+                row.update(earlier)
+    if rows:
+        connection.execute(_ADD_EFFECT, rows)

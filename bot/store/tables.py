@@ -19,6 +19,8 @@ from sqlalchemy import (
     String,
     Table,
     TypeDecorator,
+    false,
+    text,
 )
 from sqlalchemy import Text as SqlText
 
@@ -71,6 +73,10 @@ metadata = MetaData(
     }
 )
 
+_ENDED = text("ended_at IS NOT NULL")
+UNDECIDED = text("status IN ('required', 'open')")
+"""Of a row of `forms`; in these words, since SQLite uses an index with a condition for the same words alone."""
+
 runs = Table(
     "runs",
     metadata,
@@ -99,7 +105,15 @@ runs = Table(
     Column("started_at", Moment),
     Column("ended_at", Moment),
     Column("told_stuck", Boolean, nullable=False),
-    Column("poll_at", Moment, index=True),
+    Column("told_refused", Boolean, nullable=False, server_default=false()),
+    Column("failed_looks", Integer, nullable=False, server_default="0"),
+    Column("compared_at", Moment),
+    Column("compared_steps", Integer),
+    Column("poll_at", Moment),
+    # Whoever asks for the runs of one server must not read all those of another that hangs.
+    Index(None, "poll_at", "app"),
+    # Without those that go on: they may be many, and who asks for some of them must not be led through all.
+    Index(None, "ended_at", sqlite_where=_ENDED, postgresql_where=_ENDED),
 )
 
 forms = Table(
@@ -114,6 +128,7 @@ forms = Table(
     Column("inputs", JSON, nullable=False),
     Column("user_actions", JSON, nullable=False),
     Column("form_token", String),
+    Column("asked_at", Moment),
     Column("expires_at", Moment),
     Column("answerable", Boolean, nullable=False),
     Column("status", String, nullable=False),
@@ -122,7 +137,12 @@ forms = Table(
     Column("submission", JSON(none_as_null=True)),
     Column("refusal", Text),
     Column("lost_responses", Integer, nullable=False),
+    Column("delayed", Boolean, nullable=False, server_default=false()),
+    Column("not_shown", Boolean, nullable=False, server_default=false()),
+    Column("remind_at", Moment, index=True),
     Index(None, "run_id", "position", unique=True),
+    # Without those that are decided: what Dify has not closed soon after its deadline are few.
+    Index(None, "expires_at", "run_id", sqlite_where=UNDECIDED, postgresql_where=UNDECIDED),
 )
 
 outbox = Table(
@@ -136,6 +156,8 @@ outbox = Table(
     Column("kind", String, nullable=False),
     Column("payload", JSON, nullable=False),
     Column("state", String, nullable=False),
+    # The process that began it; only `processes` tells whether that one is alive.
+    Column("owner", String),
     Column("attempts", Integer, nullable=False),
     Column("due_at", Moment, nullable=False),
     Column("reason", Text),
@@ -151,3 +173,19 @@ inbox = Table(
     Column("delivery", String, primary_key=True),
     Column("received_at", Moment, nullable=False, index=True),
 )
+
+processes = Table(
+    "processes",
+    metadata,
+    Column("process_id", String, primary_key=True),
+    Column("lease_until", Moment, nullable=False),
+)
+"""The processes that share the database. Whose lease lapsed is taken for dead: its row goes, its work is taken over."""
+
+follows = Table(
+    "follows",
+    metadata,
+    Column("run_id", ForeignKey(runs.c.run_id), primary_key=True),
+    Column("process_id", String, nullable=False),
+)
+"""Which process reads the stream of a run; of a process that is gone, the run may be followed by anybody."""

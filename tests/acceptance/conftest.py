@@ -10,9 +10,13 @@ import pytest_asyncio
 
 from bot.playground.dify import App
 from bot.playground.dify.apps import all_apps
+from bot.playground.dify.graph import End, HumanInput, Llm, action
 from bot.playground.scenarios import Scene, scenario_apps
 from bot.playground.slack import Channel, RateLimits
 from bot.playground.stage import Stage, Transport, open_stage
+from tests.store.conftest import postgres_url
+
+__all__ = ["postgres_url"]
 
 SPEED = 20.0
 """How much faster than a real one the simulated Dify is."""
@@ -21,6 +25,22 @@ SPEED = 20.0
 def apps() -> dict[str, App]:
     """Every sample app under the name people type."""
     return scenario_apps() | {app.name: app for app in all_apps() if app.name not in ("content_review", "pick")}
+
+
+STORY = " ".join(f"word{number}" for number in range(1, 61))
+
+
+def story(seconds: float) -> App:
+    """A form, and after it `STORY`, written for so long (of a real server)."""
+    return App(
+        name="story",
+        nodes=(
+            HumanInput("ask", "Begin", content="Shall we?", actions=(action("go", "Go", "primary"),)),
+            Llm("write", "Write", STORY, seconds=seconds),
+            End("end", "End", {"story": ("write", "text")}),
+        ),
+        edges=("start -> ask", "ask.go -> write -> end"),
+    )
 
 
 @pytest.fixture(scope="module", params=["socket", "http"])
@@ -69,7 +89,8 @@ def new_scene(stage: Stage, channel: str) -> Callable[[], Scene]:
 
 @pytest.fixture
 def scene(new_scene: Callable[[], Scene]) -> Iterator[Scene]:
-    """A scene in which nothing may go wrong: nobody pinged by accident, no call refused, no error logged."""
+    """A scene in which nothing may go wrong: no post twice, nobody pinged by accident, no call refused, no error."""
     scene = new_scene()
     yield scene
+    scene.check_posts()
     scene.check_manners()

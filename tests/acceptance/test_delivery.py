@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bot.playground.scenarios import DONE, Scene
-from bot.playground.slack.faults import Duplicate
+from bot.playground.slack.faults import Duplicate, Overtaken
 from bot.playground.stage import Stage
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.asyncio(loop_scope="module")]
@@ -39,3 +39,41 @@ async def test_lost_connections_come_back(stage: Stage, scene: Scene) -> None:
         await scene.reads(form, "✅ OK", "@ben")
     await scene.reads(root, DONE)
     scene.check_answers(2)
+
+
+async def test_reordered_clicks_count_as_they_arrive(stage: Stage, scene: Scene) -> None:
+    """Ben is first to click and last to arrive: cleo's answer counts, and ben is told."""
+    root = await scene.start("ann", "/dify two_forms topic=tea")
+    form = await scene.form(root, "No")
+    asked = scene.asked
+    stage.workspace.faults.add("interactive", Overtaken(2.0))
+    await scene.click_at_once(form, ben="OK", cleo="No")
+    await scene.reads(form, "✅ No", "@cleo")
+    await scene.told("ben", "@cleo", "No")
+    await scene.reads(root, DONE)
+    assert asked.answered is not None
+    assert asked.answered.action["id"] == "no"
+    scene.check_answers(1)
+    scene.check_posts()
+
+
+async def test_delivery_that_comes_again_after_a_crash_counts_once(stage: Stage, scene: Scene) -> None:
+    """What was taken in before the bot was killed is known to the next one."""
+    root = await scene.start("ann", "/dify two_forms topic=tea")
+    command = stage.workspace.deliveries[-1]
+    form = await scene.form(root, "No")
+    await scene.click("ben", form, "No")
+    click = stage.workspace.deliveries[-1]
+    await scene.reads(form, "✅ No", "@ben")
+    await scene.result(root, "first")
+    await stage.bot.kill()
+    await stage.bot.start()
+    for delivery in (command, click):
+        again = await stage.workspace.courier.ask(delivery.kind, delivery.payload)
+        assert again.acked is not None
+    other = await scene.start("ann", "/dify quick topic=coffee")
+    await scene.reads(other, DONE)
+    assert len(stage.workspace.channel(scene.channel).roots) == len(scene.starts) == 2
+    assert scene.notes("ben") == []
+    scene.check_answers(1)
+    scene.check_posts()

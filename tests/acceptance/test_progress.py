@@ -6,15 +6,12 @@ import pytest
 
 from bot.playground.dify import App
 from bot.playground.dify.apps import slow
-from bot.playground.dify.graph import End, HumanInput, Llm, action
 from bot.playground.dify.runs import RunStatus
 from bot.playground.scenarios import DONE, Scene
 from bot.playground.stage import Stage, Transport
-from tests.acceptance.conftest import SPEED, apps
+from tests.acceptance.conftest import SPEED, STORY, apps, story
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.asyncio(loop_scope="module")]
-
-WORDS = " ".join(f"word{number}" for number in range(1, 61))
 
 
 @pytest.fixture(scope="module")
@@ -26,16 +23,7 @@ def transport() -> Transport:
 @pytest.fixture(scope="module")
 def sample_apps() -> dict[str, App]:
     """The sample apps, one with steps and one with a text that take their time even at this speed."""
-    story = App(
-        name="story",
-        nodes=(
-            HumanInput("ask", "Begin", content="Shall we?", actions=(action("go", "Go", "primary"),)),
-            Llm("write", "Write", WORDS, seconds=4 * SPEED),
-            End("end", "End", {"story": ("write", "text")}),
-        ),
-        edges=("start -> ask", "ask.go -> write -> end"),
-    )
-    return apps() | {"slow": slow(steps=20, seconds=SPEED), "story": story}
+    return apps() | {"slow": slow(steps=20, seconds=SPEED), "story": story(4 * SPEED)}
 
 
 async def test_steps_are_shown_and_stop_stops(scene: Scene) -> None:
@@ -71,7 +59,7 @@ async def test_resumed_text_appears_while_it_is_written(scene: Scene) -> None:
     )
     assert "word60" not in answer.shown
     assert list(scene.dify.runs.values())[-1].status is RunStatus.RUNNING
-    await scene.reads(answer, WORDS)
+    await scene.reads(answer, STORY)
     await scene.reads(root, DONE)
     assert len(scene.workspace.channel(scene.channel).replies(root.ts)) == 2
 

@@ -10,7 +10,7 @@ from bot.playground.stage import SCOPES, Stage
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.asyncio(loop_scope="module")]
 
-COMMANDS = {"approve", "edit", "regenerate", "race", "elsewhere", "expired", "invalid"}
+COMMANDS = {"approve", "edit", "regenerate", "race", "elsewhere", "expired", "crash", "invalid"}
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -201,6 +201,7 @@ class TestStart:
             saw.RunFinished(RunStatus.SUCCEEDED),
             saw.RunGone("not found"),
             saw.StillNotMoving(),
+            saw.LookFailed(refused=True),
             saw.AnswerBegan(),
             saw.FormRequired(form_in(FormStatus.REQUIRED)),
         ],
@@ -221,13 +222,20 @@ class TestPauseAndResume:
         assert transition.run.status is RunStatus.PAUSED
         assert transition.effects == (do.RefreshRoot(),)
 
-    def test_hearing_of_a_pause_again_changes_nothing(self) -> None:
-        assert is_absorbed(run_in(RunStatus.PAUSED, form_in(FormStatus.OPEN)), saw.RunPaused(frozenset({"form-1"})))
+    def test_hearing_of_a_pause_again_is_noted_and_changes_nothing(self) -> None:
+        run = run_in(RunStatus.PAUSED, form_in(FormStatus.OPEN))
+        compared = replace(run, compared_at=LATER, compared_steps=2)
+        assert after(run, saw.RunPaused(frozenset({"form-1"}), steps=2)) == Transition(compared)
+
+    def test_a_stale_report_of_a_pause_is_no_comparison(self) -> None:
+        run = run_in(RunStatus.PAUSED, form_in(FormStatus.SUBMITTED))
+        assert is_absorbed(run, saw.RunPaused(frozenset({"form-1"}), steps=2))
 
     @pytest.mark.parametrize("status", UNDECIDED)
     def test_a_form_that_dify_no_longer_lists_is_read(self, status: FormStatus) -> None:
         run = run_in(RunStatus.PAUSED, form_in(status), form_in(FormStatus.OPEN, "form-2"))
-        assert after(run, saw.RunPaused(frozenset({"form-2"}))) == Transition(run, (do.SettleForm("form-1"),))
+        transition = after(run, saw.RunPaused(frozenset({"form-2"})))
+        assert transition == Transition(replace(run, compared_at=LATER), (do.SettleForm("form-1"),))
 
     @pytest.mark.parametrize("status", NAMED)
     @pytest.mark.parametrize("answered", [FormStatus.SUBMITTED, FormStatus.ANSWERED_ELSEWHERE])
@@ -250,6 +258,20 @@ class TestPauseAndResume:
     def test_a_pause_without_forms_tells_nothing_of_a_run_that_is_to_resume(self) -> None:
         """Not begun to resume, or the race of recording 33."""
         assert is_absorbed(run_in(RunStatus.RESUMING, form_in(FormStatus.SUBMITTED)), saw.RunPaused(frozenset()))
+
+    def test_nor_does_one_that_lists_expired_forms_alone(self) -> None:
+        """Else the run would be called paused until Dify's sweep, with nothing to answer."""
+        run = run_in(RunStatus.RESUMING, form_in(FormStatus.TIMED_OUT))
+        assert is_absorbed(run, saw.RunPaused(frozenset({"form-1"})))
+
+    @pytest.mark.parametrize("status", UNDECIDED)
+    @pytest.mark.parametrize(("left", "read"), [(timedelta(0), True), (timedelta(seconds=1), False)])
+    def test_a_form_that_is_listed_past_its_deadline_is_read(
+        self, status: FormStatus, left: timedelta, read: bool
+    ) -> None:
+        """Dify says `expired` at once, and lists it until its sweep (recording 14)."""
+        run = run_in(RunStatus.PAUSED, form_in(status, expires_at=LATER + left))
+        assert after(run, saw.RunPaused(frozenset({"form-1"}))).effects == (do.SettleForm("form-1"),) * read
 
     @pytest.mark.parametrize("status", [RunStatus.PAUSED, RunStatus.RESUMING])
     def test_a_resumed_run_writes_into_a_new_message(self, status: RunStatus) -> None:
@@ -283,14 +305,61 @@ class TestPauseAndResume:
     def test_a_running_run_is_not_resumed(self) -> None:
         assert is_absorbed(run_in(RunStatus.RUNNING, answer_ts="1.2"), saw.RunResumed())
 
-    @pytest.mark.parametrize("status", [RunStatus.RUNNING, RunStatus.RESUMING])
+    @pytest.mark.parametrize("status", NAMED)
     def test_people_are_told_once_that_a_run_does_not_move(self, status: RunStatus) -> None:
-        told = after(run_in(status), saw.StillNotMoving())
+        """Be it paused with nothing left to answer (recording 33), or executing for ever (recording 39)."""
+        told = after(run_in(status, form_in(FormStatus.ANSWERED_ELSEWHERE)), saw.StillNotMoving())
         assert told.effects == (do.PostStuck(), do.RefreshRoot())
         assert is_absorbed(told.run, saw.StillNotMoving())
 
     def test_a_run_that_waits_for_people_is_not_stuck(self) -> None:
-        assert is_absorbed(run_in(RunStatus.PAUSED), saw.StillNotMoving())
+        run = run_in(RunStatus.PAUSED, form_in(FormStatus.SUBMITTED), form_in(FormStatus.OPEN, "form-2"))
+        assert is_absorbed(run, saw.StillNotMoving())
+
+    def test_an_answer_that_waits_goes_out_once_the_run_is_known_not_to_move(self) -> None:
+        """The resume of the answer before it got lost, and only another answer makes up for that."""
+        run = run_in(RunStatus.RESUMING, form_in(FormStatus.SUBMITTED), form_in(FormStatus.CLAIMED, "form-2"))
+        told = after(run, saw.StillNotMoving())
+        assert told.effects == (do.PostStuck(), do.RefreshRoot(), do.SubmitForm("form-2"))
+
+    def test_so_does_the_next_where_the_one_before_it_got_nowhere(self) -> None:
+        forms = (form_in(FormStatus.ANSWERED_ELSEWHERE), form_in(FormStatus.CLAIMED, "form-2"))
+        again = after(run_in(RunStatus.RESUMING, *forms, told_stuck=True), saw.StillNotMoving())
+        assert again.effects == (do.SubmitForm("form-2"),)
+
+    def test_who_asked_for_a_stop_is_told_that_a_run_that_does_not_move_heeds_none(self) -> None:
+        """Dify answers success and nothing happens (recording 39)."""
+        told = after(run_in(RunStatus.RUNNING, stop_requested_by="U2", task_id="task-1"), saw.StillNotMoving())
+        assert told.effects == (do.PostStuck(), do.RefreshRoot(), do.TellCannotStop("U2"))
+        assert told.run.stop_requested_by is None
+        assert after(told.run, saw.StopRequested("U3")) == Transition(told.run, (do.TellCannotStop("U3"),))
+
+    def test_a_run_that_is_paused_and_waits_for_nobody_is_told_of_once(self) -> None:
+        """Its one form was answered elsewhere before the bot heard of it, and the resume got lost."""
+        told = after(run_in(RunStatus.PAUSED), saw.StillNotMoving()).run
+        looked_at = after(told, saw.RunPaused(frozenset())).run
+        assert is_absorbed(looked_at, saw.StillNotMoving())
+
+    def test_a_click_on_a_form_of_a_run_that_does_not_move_goes_out_at_once(self) -> None:
+        forms = (form_in(FormStatus.SUBMITTED), form_in(FormStatus.OPEN, "form-2"))
+        clicked = after(
+            run_in(RunStatus.RESUMING, *forms, told_stuck=True), saw.ActionChosen("form-2", make_submission())
+        )
+        assert do.SubmitForm("form-2") in clicked.effects
+
+    def test_what_was_sent_then_gets_the_same_time_to_move_the_run(self) -> None:
+        """So that a third answer does not follow within milliseconds (recording 33)."""
+        forms = [form_in(status, f"form-{n}") for n, status in enumerate((FormStatus.SUBMITTED, FormStatus.SUBMITTING))]
+        run = run_in(RunStatus.RESUMING, *forms, form_in(FormStatus.CLAIMED, "third"), told_stuck=True)
+        taken = after(run, saw.SubmitAccepted("form-1"))
+        assert (taken.run.told_stuck, taken.run.since) == (False, LATER)
+        assert do.SubmitForm("third") not in taken.effects
+
+    def test_a_form_that_was_answered_elsewhere_shows_it_while_the_run_does_not_move(self) -> None:
+        """Dify's snapshot still offers the answered one, and leaves out what cannot be read as open."""
+        run = run_in(RunStatus.RESUMING, form_in(FormStatus.SUBMITTED), form_in(FormStatus.OPEN, "form-2"))
+        assert after(run, saw.RunPaused(frozenset({"form-1"}))).effects == (do.SettleForm("form-2"),)
+        assert after(run, saw.RunPaused(frozenset({"form-1", "form-2"}))).effects == ()
 
     @pytest.mark.parametrize("event", [saw.RunResumed(), saw.RunPaused(frozenset({"form-2"}))])
     def test_a_run_that_moved_may_be_found_stuck_once_more(self, event: LifecycleEvent) -> None:
@@ -396,7 +465,7 @@ class TestEnd:
     def test_who_decided_in_vain_is_told(self, status: FormStatus) -> None:
         form, effects = form_after(run_in(RunStatus.FAILED, form_in(status)), saw.FormFoundOpen("form-1"))
         assert form.status is FormStatus.VOID
-        assert effects == (do.RefreshForm("form-1"), do.RefreshRoot(), do.TellDecided("U2", "form-1"))
+        assert effects == (do.RefreshForm("form-1"), do.RefreshRoot(), do.TellDecided("U2", "form-1", CLAIM.values))
 
     def test_an_answer_under_way_at_the_end_says_itself_what_becomes_of_it(self) -> None:
         run = run_in(RunStatus.FAILED, form_in(FormStatus.SUBMITTING))
@@ -408,7 +477,7 @@ class TestEnd:
         run = run_in(RunStatus.FAILED, form_in(FormStatus.SUBMITTING))
         form, effects = form_after(run, saw.SubmitRefused("form-1", "no such action"))
         assert form.status is FormStatus.VOID
-        assert effects == (do.RefreshForm("form-1"), do.RefreshRoot(), do.TellDecided("U2", "form-1"))
+        assert effects == (do.RefreshForm("form-1"), do.RefreshRoot(), do.TellDecided("U2", "form-1", CLAIM.values))
 
 
 class TestStop:
@@ -440,8 +509,16 @@ class TestStop:
     def test_a_stop_that_comes_too_late_is_forgotten_at_the_pause(self) -> None:
         """Else the run would be called stopping, and its end be taken for the stop's, after the next answer."""
         run = run_in(RunStatus.RUNNING, form_in(FormStatus.OPEN), task_id="task-1", stop_requested_by="U3")
-        paused = after(run, saw.RunPaused(frozenset({"form-1"}))).run
-        assert (paused.status, paused.stop_requested_by) == (RunStatus.PAUSED, None)
+        paused = after(run, saw.RunPaused(frozenset({"form-1"})))
+        assert (paused.run.status, paused.run.stop_requested_by) == (RunStatus.PAUSED, None)
+        assert do.TellCannotStop("U3") in paused.effects
+
+    @pytest.mark.parametrize("ending", ENDED)
+    def test_who_asked_for_a_stop_is_told_where_the_run_ended_otherwise(self, ending: RunStatus) -> None:
+        run = run_in(RunStatus.RUNNING, task_id="task-1", stop_requested_by="U3")
+        event = saw.RunGone("purged") if ending is RunStatus.LOST else saw.RunFinished(ending)
+        told = do.TellCannotStop("U3") in after(run, event).effects
+        assert told == (ending is not RunStatus.STOPPED)
 
     @pytest.mark.parametrize("listed", [frozenset({"form-1"}), frozenset({"form-1", "form-2"})])
     def test_an_old_report_of_a_pause_forgets_no_stop(self, listed: frozenset[str]) -> None:
@@ -458,9 +535,10 @@ class TestFormShown:
 
     @pytest.mark.parametrize("status", NAMED)
     def test_a_new_form_is_posted(self, status: RunStatus) -> None:
-        form = form_in(FormStatus.REQUIRED)
         run = run_in(status)
-        assert after(run, saw.FormRequired(form)) == Transition(replace(run, forms=(form,)), (do.PostForm("form-1"),))
+        transition = after(run, saw.FormRequired(form_in(FormStatus.REQUIRED)))
+        asked = form_in(FormStatus.REQUIRED, asked_at=LATER)
+        assert transition == Transition(replace(run, forms=(asked,)), (do.PostForm("form-1"),))
 
     @pytest.mark.parametrize("status", FormStatus)
     def test_a_form_announced_again_is_not(self, status: FormStatus) -> None:
@@ -485,15 +563,41 @@ class TestFormShown:
         assert form_after(run, saw.FormPosted("form-1", "1.2"))[1] == (do.RefreshForm("form-1"),)
 
 
+class TestFormNotShown:
+    """Slack does not take a form's message."""
+
+    @pytest.mark.parametrize("status", UNDECIDED)
+    def test_people_are_told_once(self, status: FormStatus) -> None:
+        run = run_in(RunStatus.PAUSED, form_in(status))
+        told = after(run, saw.FormNotShown("form-1"))
+        assert told.run.forms == (form_in(status, not_shown=True),)
+        assert told.effects == (do.PostFormNotShown("form-1"), do.RefreshRoot())
+        assert is_absorbed(told.run, saw.FormNotShown("form-1"))
+
+    def test_the_notice_stands_in_the_forms_place(self) -> None:
+        run = run_in(RunStatus.PAUSED, form_in(FormStatus.REQUIRED, not_shown=True))
+        opened = form_in(FormStatus.OPEN, message_ts="1.2", not_shown=True)
+        assert form_after(run, saw.FormPosted("form-1", "1.2")) == (opened, ())
+
+    @pytest.mark.parametrize("changes", [{"status": FormStatus.VOID}, {"status": FormStatus.OPEN, "message_ts": "1.2"}])
+    def test_what_is_over_or_shown_needs_no_notice(self, changes: dict[str, Any]) -> None:
+        run = run_in(RunStatus.PAUSED, form_in(**changes))
+        assert is_absorbed(run, saw.FormNotShown("form-1"))
+
+    def test_a_result_that_is_not_shown_is_told(self) -> None:
+        run = run_in(RunStatus.SUCCEEDED)
+        assert after(run, saw.ResultNotShown()) == Transition(run, (do.PostResultNotShown(),))
+
+
 class TestClaim:
     """The first click counts."""
 
     @pytest.mark.parametrize("status", UNDECIDED)
     @pytest.mark.parametrize("run_status", [RunStatus.RUNNING, RunStatus.RESUMING])
     def test_a_click_claims_the_form(self, status: FormStatus, run_status: RunStatus) -> None:
-        run = run_in(run_status, form_in(status, refusal="too long", lost_responses=2))
+        run = run_in(run_status, form_in(status, refusal="too long", lost_responses=2, delayed=True))
         assert form_after(run, saw.ActionChosen("form-1", OTHER)) == (
-            form_in(FormStatus.CLAIMED, submission=OTHER, refusal=None, lost_responses=0),
+            form_in(FormStatus.CLAIMED, submission=OTHER, refusal=None, lost_responses=0, delayed=False),
             (do.RefreshForm("form-1"), do.RefreshRoot()),
         )
 
@@ -507,12 +611,16 @@ class TestClaim:
     @pytest.mark.parametrize("status", [*DECIDED, *CLOSED])
     def test_a_second_click_changes_nothing_and_is_answered(self, status: FormStatus) -> None:
         run = run_in(RunStatus.PAUSED, form_in(status))
-        assert after(run, saw.ActionChosen("form-1", OTHER)) == Transition(run, (do.TellDecided("U3", "form-1"),))
+        assert after(run, saw.ActionChosen("form-1", OTHER)) == Transition(
+            run, (do.TellDecided("U3", "form-1", OTHER.values),)
+        )
 
     @pytest.mark.parametrize("status", ENDED)
     def test_a_click_after_the_end_of_the_run_is_answered(self, status: RunStatus) -> None:
         run = run_in(status, form_in(FormStatus.OPEN))
-        assert after(run, saw.ActionChosen("form-1", OTHER)) == Transition(run, (do.TellDecided("U3", "form-1"),))
+        assert after(run, saw.ActionChosen("form-1", OTHER)) == Transition(
+            run, (do.TellDecided("U3", "form-1", OTHER.values),)
+        )
 
     def test_an_answer_of_nobody_in_slack_is_answered_to_nobody(self) -> None:
         run = run_in(RunStatus.PAUSED, form_in(FormStatus.CLAIMED))
@@ -602,6 +710,18 @@ class TestSubmitted:
             (do.SettleForm("form-1"),),
         )
 
+    @pytest.mark.parametrize("status", [FormStatus.SUBMITTING, FormStatus.SETTLING])
+    def test_people_are_told_once_that_an_answer_waits_for_dify(self, status: FormStatus) -> None:
+        run = run_in(RunStatus.PAUSED, form_in(status))
+        told = after(run, saw.SubmitDelayed("form-1"))
+        assert told.run.form("form-1") == form_in(status, delayed=True)
+        assert told.effects == (do.RefreshForm("form-1"), do.RefreshRoot())
+        assert is_absorbed(told.run, saw.SubmitDelayed("form-1"))
+
+    @pytest.mark.parametrize("status", [*UNDECIDED, FormStatus.CLAIMED, *CLOSED])
+    def test_an_answer_that_is_not_on_its_way_is_not_delayed(self, status: FormStatus) -> None:
+        assert is_absorbed(run_in(RunStatus.PAUSED, form_in(status)), saw.SubmitDelayed("form-1"))
+
     @pytest.mark.parametrize("status", CLOSED)
     @pytest.mark.parametrize(
         "event",
@@ -675,7 +795,7 @@ class TestSettled:
         run = run_in(RunStatus.PAUSED, form_in(status))
         assert form_after(run, saw.FormFoundClosed("form-1", expired=False)) == (
             form_in(FormStatus.ANSWERED_ELSEWHERE),
-            (do.RefreshForm("form-1"), do.RefreshRoot(), do.TellDecided("U2", "form-1")),
+            (do.RefreshForm("form-1"), do.RefreshRoot(), do.TellDecided("U2", "form-1", CLAIM.values)),
         )
 
     @pytest.mark.parametrize("status", [*UNDECIDED, *DECIDED])
@@ -688,7 +808,7 @@ class TestSettled:
         transition = after(run_in(RunStatus.PAUSED, form_in(status)), event)
         assert transition.run.form("form-1").status is FormStatus.TIMED_OUT
         assert transition.run.status is RunStatus.RESUMING
-        told = (do.TellDecided("U2", "form-1"),) if status in DECIDED else ()
+        told = (do.TellDecided("U2", "form-1", CLAIM.values),) if status in DECIDED else ()
         assert transition.effects == (do.RefreshForm("form-1"), do.RefreshRoot(), *told)
 
     @pytest.mark.parametrize("status", [*UNDECIDED, *DECIDED])
@@ -742,7 +862,7 @@ class TestFilled:
         elsewhere = make_submission(action_id=action_id, values={"feedback": "fine"}, user_id=None, at=LATER)
         form, effects = form_after(run, replace(self.FILLED, action_id=action_id))
         assert form == form_in(FormStatus.ANSWERED_ELSEWHERE, submission=elsewhere)
-        assert effects == (do.RefreshForm("form-1"), do.RefreshRoot(), do.TellDecided("U2", "form-1"))
+        assert effects == (do.RefreshForm("form-1"), do.RefreshRoot(), do.TellDecided("U2", "form-1", CLAIM.values))
 
     def test_the_refusal_of_the_answer_that_came_second_changes_nothing_more(self) -> None:
         run = run_in(RunStatus.RUNNING, form_in(FormStatus.SUBMITTING))
@@ -770,6 +890,16 @@ class TestFilled:
     def test_an_unknown_node_is_no_news(self, event: LifecycleEvent) -> None:
         assert is_absorbed(run_in(RunStatus.RUNNING, form_in(FormStatus.OPEN)), event)
 
+    def test_an_answer_that_was_read_names_its_form(self) -> None:
+        """A node in a loop asks again, and the older form's answer is read later than that."""
+        run = run_in(
+            RunStatus.PAUSED,
+            form_in(FormStatus.OPEN, node_id="node-review"),
+            form_in(FormStatus.OPEN, "form-2", node_id="node-review"),
+        )
+        forms = after(run, saw.FormFilled("node-review", "approve", form_id="form-1")).run.forms
+        assert [form.status for form in forms] == [FormStatus.ANSWERED_ELSEWHERE, FormStatus.OPEN]
+
     def test_a_node_that_asked_twice_speaks_of_its_newest_form(self) -> None:
         run = run_in(
             RunStatus.RUNNING,
@@ -778,3 +908,66 @@ class TestFilled:
         )
         forms = after(run, saw.FormTimedOut("node-review")).run.forms
         assert [form.status for form in forms] == [FormStatus.SUBMITTED, FormStatus.TIMED_OUT]
+
+
+class TestLooks:
+    """Whether Dify says how a run stands."""
+
+    @pytest.mark.parametrize("status", NAMED)
+    def test_failed_looks_are_counted_until_one_succeeds(self, status: RunStatus) -> None:
+        run = run_in(status)
+        failed = after(after(run, saw.LookFailed()).run, saw.LookFailed())
+        assert failed == Transition(replace(run, failed_looks=2))
+        assert after(failed.run, saw.LookSucceeded()) == Transition(run)
+
+    def test_people_are_told_once_that_the_key_is_refused(self) -> None:
+        told = after(run_in(RunStatus.PAUSED), saw.LookFailed(refused=True))
+        assert told.run == run_in(RunStatus.PAUSED, failed_looks=1, told_refused=True)
+        assert told.effects == (do.PostKeyRefused(), do.RefreshRoot())
+        assert after(told.run, saw.LookFailed(refused=True)).effects == ()
+
+    def test_a_server_that_is_away_is_no_refusal(self) -> None:
+        run = run_in(RunStatus.PAUSED, told_refused=True, failed_looks=1)
+        assert after(run, saw.LookFailed()) == Transition(replace(run, failed_looks=2))
+
+    def test_a_key_that_was_put_right_is_shown_and_may_be_refused_once_more(self) -> None:
+        refused = after(run_in(RunStatus.PAUSED), saw.LookFailed(refused=True)).run
+        assert after(refused, saw.LookSucceeded()) == Transition(run_in(RunStatus.PAUSED), (do.RefreshRoot(),))
+
+    @pytest.mark.parametrize("status", [FormStatus.CLAIMED, FormStatus.SUBMITTING, FormStatus.SETTLING])
+    def test_a_form_whose_answer_waits_says_what_it_waits_for(self, status: FormStatus) -> None:
+        run = run_in(RunStatus.PAUSED, form_in(status, submission=make_submission()))
+        refused = after(run, saw.LookFailed(refused=True))
+        assert refused.effects == (do.PostKeyRefused(), do.RefreshRoot(), do.RefreshForm("form-1"))
+        assert after(refused.run, saw.LookSucceeded()).effects == (do.RefreshRoot(), do.RefreshForm("form-1"))
+
+
+class TestReminder:
+    """People are reminded of what still waits for them."""
+
+    DUE = saw.ReminderDue("form-1", claimed=LATER)
+
+    @pytest.mark.parametrize("status", UNDECIDED)
+    def test_a_reminder_is_posted_once(self, status: FormStatus) -> None:
+        run = run_in(RunStatus.PAUSED, form_in(status, remind_at=LATER, expires_at=LATER + timedelta(hours=1)))
+        reminded = after(run, self.DUE)
+        assert reminded.run.form("form-1").remind_at is None
+        assert reminded.effects == (do.PostReminder("form-1"),)
+        assert is_absorbed(reminded.run, self.DUE)
+
+    def test_one_that_another_process_claimed_since_is_that_one_s_to_post(self) -> None:
+        run = run_in(RunStatus.PAUSED, form_in(FormStatus.OPEN, remind_at=LATER + timedelta(minutes=1)))
+        assert is_absorbed(run, self.DUE)
+
+    @pytest.mark.parametrize(
+        "run",
+        [
+            *(run_in(RunStatus.PAUSED, form_in(status, remind_at=LATER)) for status in (*DECIDED, *CLOSED)),
+            *(run_in(status, form_in(FormStatus.OPEN, remind_at=LATER)) for status in ENDED),
+            run_in(RunStatus.PAUSED, form_in(FormStatus.OPEN, remind_at=LATER, expires_at=LATER)),
+        ],
+        ids=lambda run: f"{run.status}-{run.forms[0].status}",
+    )
+    def test_nobody_is_reminded_of_what_is_decided_or_over(self, run: Run) -> None:
+        reminded = after(run, self.DUE)
+        assert (reminded.run.form("form-1").remind_at, reminded.effects) == (None, ())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import Enum, auto
 from typing import TypeVar
@@ -33,8 +33,10 @@ OURS = frozenset({FormStatus.CLAIMED, *IN_FLIGHT, FormStatus.SUBMITTED})
 
 
 def asked(form_id: str) -> Form:
-    """Return a form as Dify's stream announces it."""
-    return make_form(form_id=form_id, node_id=f"node of {form_id}", status=FormStatus.REQUIRED, message_ts=None)
+    """Return a form as Dify's stream announces it, with one reminder that is due."""
+    return make_form(
+        form_id=form_id, node_id=f"node of {form_id}", status=FormStatus.REQUIRED, message_ts=None, remind_at=NOW
+    )
 
 
 class Witness:
@@ -66,7 +68,9 @@ class Witness:
         for effect in transition.effects:
             if isinstance(effect, do.SubmitForm):
                 self._may_be_sent(effect.form_id)
-            if isinstance(effect, do.StartRun | do.PostForm | do.PostResult | do.TellNotStarted):
+            if isinstance(effect, do.PostReminder):
+                assert self.run.form(effect.form_id).status in (FormStatus.REQUIRED, FormStatus.OPEN)
+            if isinstance(effect, do.StartRun | do.PostForm | do.PostReminder | do.PostResult | do.TellNotStarted):
                 assert effect not in self.asked_once
                 self.asked_once.add(effect)
         return transition.effects
@@ -98,7 +102,8 @@ class Witness:
                     assert event.values in ({}, form.submission.values)
 
     def _may_be_sent(self, form_id: str) -> None:
-        assert self.run.status is RunStatus.PAUSED
+        after_a_grace = self.run.status is RunStatus.RESUMING and self.run.told_stuck
+        assert self.run.status is RunStatus.PAUSED or after_a_grace
         assert [form.form_id for form in self.run.forms if form.status in IN_FLIGHT] == [form_id]
         assert self.run.form(form_id).status is FormStatus.SUBMITTING
         assert self.sent.get(form_id, True), "sent twice without a look in between"
@@ -131,13 +136,19 @@ _events: st.SearchStrategy[LifecycleEvent] = st.one_of(
     st.builds(saw.StopRefused),
     st.builds(saw.AnswerBegan),
     st.builds(saw.AnswerPosted, _texts),
+    st.builds(saw.ResultNotShown),
     st.builds(saw.StillNotMoving),
+    st.builds(saw.LookFailed, st.booleans()),
+    st.builds(saw.LookSucceeded),
     st.builds(saw.FormRequired, _form_ids.map(asked)),
     st.builds(saw.FormPosted, _form_ids, _texts),
+    st.builds(saw.FormNotShown, _form_ids),
     st.builds(saw.ActionChosen, _form_ids, _submissions),
     st.builds(saw.SubmitAccepted, _form_ids),
     st.builds(saw.SubmitRefused, _form_ids, _texts),
     st.builds(saw.SubmitUncertain, _form_ids),
+    st.builds(saw.SubmitDelayed, _form_ids),
+    st.builds(saw.ReminderDue, _form_ids, st.just(NOW)),
     st.builds(saw.FormFoundOpen, _form_ids),
     st.builds(saw.FormFoundClosed, _form_ids, st.booleans()),
     st.builds(saw.FormUnreachable, _form_ids),
@@ -205,6 +216,8 @@ class DifyModel:
     forms: dict[str, AskedForm] = field(default_factory=dict)
     stuck: bool = False
     """Two answers within a tenth of a second (recording 33)."""
+    resume_lost: bool = False
+    """The answers so far resume nothing; another one does (dify-api §10.5)."""
     reported: list[LifecycleEvent] = field(default_factory=list)
 
     @property
@@ -221,15 +234,16 @@ class DifyModel:
             self.forms[form.form_id] = AskedForm(form)
         self.truth = Truth.PAUSED
         self.stuck = not self.answerable
-        self.reported += self.snapshot()
+        self.reported += self.announced(self.listed)
 
-    def snapshot(self) -> list[LifecycleEvent]:
-        announced: list[LifecycleEvent] = [saw.FormRequired(each.form) for each in self.listed]
-        return [*announced, saw.RunPaused(frozenset(each.form.form_id for each in self.listed))]
+    def announced(self, forms: list[AskedForm]) -> list[LifecycleEvent]:
+        announced: list[LifecycleEvent] = [saw.FormRequired(each.form) for each in forms]
+        return [*announced, saw.RunPaused(frozenset(each.form.form_id for each in forms))]
 
     @property
     def can_resume(self) -> bool:
-        return self.truth is Truth.PAUSED and not self.stuck and any(not each.open for each in self.listed)
+        answered = any(not each.open for each in self.listed)
+        return self.truth is Truth.PAUSED and not self.stuck and not self.resume_lost and answered
 
     def resume(self) -> None:
         self.truth = Truth.RUNNING
@@ -254,23 +268,33 @@ class DifyModel:
         if not each.open:
             return saw.FormFoundClosed(form_id, expired=each.expired)
         each.answer = answer
+        self.resume_lost = False
         return saw.SubmitAccepted(form_id)
 
     def read(self, form_id: str) -> LifecycleEvent:
         each = self.forms[form_id]
         return saw.FormFoundOpen(form_id) if each.open else saw.FormFoundClosed(form_id, expired=each.expired)
 
-    def look(self) -> list[LifecycleEvent]:
-        """What reconciliation finds: run detail, and where the run is paused its snapshot."""
+    def look(self, run: Run) -> list[LifecycleEvent]:
+        """What reconciliation finds: run detail, and where the run is paused its snapshot.
+
+        Each form of it is read, but for those that we know to be answered; a closed one is left out.
+        """
         match self.truth:
             case Truth.RUNNING:
                 return [saw.RunResumed()]
             case Truth.PAUSED:
-                return self.snapshot()
+                known = _known_to_be_answered(run)
+                return self.announced([each for each in self.listed if each.open or each.form.form_id in known])
             case Truth.ENDED:
                 return [event for event in self.reported if isinstance(event, saw.RunFinished)]
             case Truth.GONE:
                 return [saw.RunGone("workflow run not found")]
+
+
+def _known_to_be_answered(run: Run) -> set[str]:
+    answered = (FormStatus.SUBMITTED, FormStatus.ANSWERED_ELSEWHERE)
+    return {form.form_id for form in run.forms if form.status in answered}
 
 
 class Submit(Enum):
@@ -329,13 +353,12 @@ class Bridge:
         """No answer that we know of is one that Dify has still to act upon (recording 33).
 
         An old report of a pause is told from a new one by the answers known of the forms that it lists, so this is
-        promised only where no answer has escaped us that the run has gone on from.
+        promised only where no answer has escaped us that the run has gone on from; nor is it after minutes in which
+        nothing moved.
         """
-        known = {
-            form.form_id
-            for form in self.run.forms
-            if form.status in (FormStatus.SUBMITTED, FormStatus.ANSWERED_ELSEWHERE)
-        }
+        if self.run.told_stuck:
+            return
+        known = _known_to_be_answered(self.run)
         consumed = {each.form.form_id for each in self.dify.forms.values() if each.consumed}
         if consumed <= known:
             assert known == consumed
@@ -355,10 +378,12 @@ class Bridge:
             *[self.carry_out_dify] * bool(self.dify_lane) * 2,
             *[self.late_answer_arrives] * bool(self.late),
             *[self.click] * bool(self.run.forms) * 2,
+            *[self.remind, self.fail_a_look, self.delay] * bool(self.run.forms),
             *[self.answer_elsewhere, self.pass_a_deadline] * bool(dify.answerable),
             *[self.hear] * bool(dify.reported) * 2,
             *[self.pause] * (dify.truth is Truth.RUNNING and len(dify.forms) < 6) * 2,
             *[dify.resume] * dify.can_resume * 2,
+            *[self.lose_the_resume] * dify.can_resume,
             *[self.end] * (dify.truth is Truth.RUNNING and len(dify.forms) > 2),
         ]
 
@@ -409,6 +434,15 @@ class Bridge:
         form = self.choose(self.run.forms)
         self.see(saw.ActionChosen(form.form_id, self._any_answer(of=self.choose(PEOPLE))))
 
+    def remind(self) -> None:
+        self.see(saw.ReminderDue(self.choose(self.run.forms).form_id, NOW))
+
+    def fail_a_look(self) -> None:
+        self.see(saw.LookFailed(refused=self.choose([True, False])))
+
+    def delay(self) -> None:
+        self.see(saw.SubmitDelayed(self.choose(self.run.forms).form_id))
+
     def _any_answer(self, of: str | None) -> Submission:
         return make_submission(
             action_id=self.choose(ACTIONS),
@@ -428,6 +462,9 @@ class Bridge:
     def pause(self) -> None:
         self.dify.pause(self.choose([0, 1, 2, 3] if self.dify.listed else [1, 2, 3]))
 
+    def lose_the_resume(self) -> None:
+        self.dify.resume_lost = True
+
     def end(self) -> None:
         self.dify.end(self.choose(ENDINGS))
 
@@ -438,14 +475,16 @@ class Bridge:
         self.see(self.choose(self.dify.reported[::-1]))
 
     def look(self) -> None:
-        for event in self.dify.look():
+        for event in self.dify.look(self.run):
             self.see(event)
 
     def settle(self) -> None:
-        """Let everything that is under way come to rest, and look at Dify until nothing changes."""
+        """Let everything that is under way come to rest, and look at Dify until that tells nothing new."""
         before = None
-        while self.run != before:
-            before = self.run
+        while replace(self.run, compared_at=None) != before:
+            before = replace(self.run, compared_at=None)
+            if self.dify.resume_lost and (self.run.status is not RunStatus.PAUSED or not self.run.open_forms):
+                self.see(saw.StillNotMoving())
             while self.slack_lane or self.dify_lane:
                 if self.slack_lane:
                     self.carry_out_slack()
@@ -470,7 +509,15 @@ def test_what_comes_to_rest_agrees_with_dify_and_ends_with_it(chances: bytes) ->
             bridge.dify.end(RunStatus.SUCCEEDED)
         case DifyModel(truth=Truth.PAUSED, stuck=True):
             bridge.see(saw.StillNotMoving())
-            assert bridge.run.status is RunStatus.PAUSED or bridge.run.told_stuck
+            assert bridge.run.told_stuck
+            bridge.dify.truth = Truth.GONE
+        case DifyModel(truth=Truth.PAUSED, resume_lost=True):
+            waits_for_people = bridge.run.status is RunStatus.PAUSED and bridge.run.open_forms
+            assert bridge.run.told_stuck or waits_for_people
+            if bridge.run.status is RunStatus.RESUMING:
+                answerable = {each.form.form_id for each in bridge.dify.answerable}
+                assert {form.form_id for form in bridge.run.open_forms} <= answerable
+                assert all(form.status is not FormStatus.CLAIMED for form in forms)
             bridge.dify.truth = Truth.GONE
         case DifyModel(truth=Truth.PAUSED):
             assert bridge.run.status is RunStatus.PAUSED

@@ -16,8 +16,18 @@ import httpx_sse
 import pytest
 from aiohttp import web
 
-from bot.core.events import FormRequired, Ping, RunFinished, RunPaused, RunStarted, StreamEvent, StreamFailed
-from bot.core.model import AppMode, FormStatus, RunStatus
+from bot.core.events import (
+    FormFilled,
+    FormRequired,
+    Ping,
+    RunFinished,
+    RunPaused,
+    RunStarted,
+    StreamEvent,
+    StreamFailed,
+)
+from bot.core.model import AppMode, FormStatus, Run, RunStatus
+from bot.core.ports import RunDetail
 from bot.dify import client as client_module
 from bot.dify.client import Deadlines, DifyClient, stream_events
 from bot.dify.sansio import SegmentReader, Upload
@@ -485,10 +495,10 @@ def test_what_is_no_address_is_told(base_url: str) -> None:
 
 @pytest.mark.parametrize("status", ["running", "paused", "succeeded", "failed", "stopped", "partial-succeeded"])
 async def test_run_detail_tells_dify_s_status(status: str) -> None:
-    body = {"status": status, "inputs": '{"topic": "tea"}', "outputs": {"a": 1}, "error": None}
+    body = {"status": status, "inputs": '{"topic": "tea"}', "outputs": {"a": 1}, "error": None, "total_steps": 3}
     async with client_of(answering(200, body)) as client:
         detail = await client.run_detail(RUN)
-    assert (detail.status, detail.outputs, detail.error) == (RunStatus(status), {"a": 1}, None)
+    assert detail == RunDetail(RunStatus(status), {"a": 1}, None, steps=3)
 
 
 @pytest.mark.parametrize("status", ["requested", "scheduled"])
@@ -509,6 +519,37 @@ async def test_the_history_of_a_conversation_tells_answers_given_elsewhere() -> 
         (message,) = await client.messages(make_run(conversation_id="talk"), limit=1)
     assert message.extra_contents[0].form_submission_data is not None
     assert message.extra_contents[0].form_submission_data.action_id == "send"
+
+
+def _history(**form: Any) -> Handler:
+    asked = {"submitted": True, "form_definition": {"form_id": "form-1"}} | form
+    message = {"id": "m", "answer": "Hi", "status": "normal", "error": None}
+    return answering(200, {"data": [message, message | {"extra_contents": [asked]}]})
+
+
+CHAT = make_run(mode=AppMode.CHATFLOW, conversation_id="talk", workflow_run_id="run-id")
+
+
+async def test_the_answer_that_closed_a_form_of_a_chatflow_can_be_read() -> None:
+    answer = {"action_id": "send", "submitted_data": {"reply": "x"}}
+    async with client_of(_history(form_submission_data=answer)) as client:
+        assert await client.answer_given(CHAT, make_form()) == FormFilled(
+            "node-review", "send", {"reply": "x"}, "form-1"
+        )
+
+
+@pytest.mark.parametrize(
+    ("run", "form"),
+    [
+        (CHAT, {"form_submission_data": None}),
+        (CHAT, {"form_definition": {"form_id": "another"}, "form_submission_data": {"action_id": "send"}}),
+        (make_run(workflow_run_id="run-id"), {"form_submission_data": {"action_id": "send"}}),
+    ],
+    ids=["not answered", "another form", "workflow"],
+)
+async def test_dify_does_not_tell_of_every_answer(run: Run, form: dict[str, Any]) -> None:
+    async with client_of(_history(**form)) as client:
+        assert await client.answer_given(run, make_form()) is None
 
 
 def paused_server(form: Handler, snapshot: bytes = SNAPSHOT) -> Handler:
@@ -553,13 +594,14 @@ async def test_a_form_found_closed_is_left_out() -> None:
         assert await client.open_forms(RUN) == ()
 
 
-async def test_a_form_that_this_run_submitted_stays_in_while_dify_still_offers_it() -> None:
+@pytest.mark.parametrize("status", [FormStatus.SUBMITTED, FormStatus.ANSWERED_ELSEWHERE])
+async def test_a_form_that_is_known_to_be_answered_stays_in_while_dify_still_offers_it(status: FormStatus) -> None:
     """The snapshot is stale then (recording 25); without the form the lifecycle would take the pause for a new one."""
     async with client_of(paused_server(refusing(412, "human_input_form_submitted"))) as client:
         offered = [event async for event in _events(client) if isinstance(event, FormRequired)]
-        submitted = make_form(form_id=offered[0].form.form_id, status=FormStatus.SUBMITTED)
-        forms = await client.open_forms(make_run(workflow_run_id="run-id", forms=(submitted,)))
-    assert [form.form_id for form in forms] == [submitted.form_id]
+        answered = make_form(form_id=offered[0].form.form_id, status=status)
+        forms = await client.open_forms(make_run(workflow_run_id="run-id", forms=(answered,)))
+    assert [form.form_id for form in forms] == [answered.form_id]
 
 
 async def _events(client: DifyClient) -> AsyncIterator[StreamEvent]:
@@ -605,6 +647,21 @@ async def test_a_refused_answer_says_why() -> None:
     async with client_of(refusing(400, "invalid_form_data", "Missing required inputs: note")) as client:
         with pytest.raises(FormRefused, match="note"):
             await client.submit(RUN, make_form(), make_submission())
+
+
+@pytest.mark.parametrize("code", ["rate_limit_error", "too_many_requests"])
+async def test_an_answer_beyond_a_quota_may_be_taken_later(code: str) -> None:
+    """dify-api §2.4: 429 says nothing of the answer, whatever its code; a start is not asked for again."""
+    async with client_of(refusing(429, code, "Too many requests.")) as client:
+        with pytest.raises(DifyUnavailable, match="Too many requests") as caught:
+            await client.submit(RUN, make_form(), make_submission())
+    assert (caught.value.sent, caught.value.status, caught.value.code) == (False, 429, code)
+
+
+async def test_a_start_beyond_a_quota_is_refused() -> None:
+    async with client_of(refusing(429, "rate_limit_error", "Too many requests.")) as client:
+        with pytest.raises(DifyRejected, match="Too many requests"):
+            await start(client)
 
 
 @pytest.mark.parametrize(

@@ -52,13 +52,13 @@ async def paused(client: DifyClient, run: Run) -> tuple[Run, tuple[Form, ...]]:
         events = [event async for event in stream]
     started = next(event for event in events if isinstance(event, RunStarted))
     forms = tuple(event.form for event in events if isinstance(event, FormRequired))
-    assert events[-1] == RunPaused(frozenset(form.form_id for form in forms))
     named = replace(
         run,
         workflow_run_id=started.workflow_run_id,
         task_id=started.task_id,
         conversation_id=started.conversation_id,
     )
+    assert events[-1] == RunPaused(frozenset(form.form_id for form in forms), (await client.run_detail(named)).steps)
     return named, forms
 
 
@@ -102,7 +102,7 @@ async def test_a_regenerated_draft_is_reviewed_once_more() -> None:
         run, (form,) = await paused(client, REVIEW)
         again = await answered(client, run, form, "regenerate", edits="", feedback="Shorter.")
         required = [event.form for event in again if isinstance(event, FormRequired)]
-        assert again[-1] == RunPaused(frozenset({required[0].form_id}))
+        assert again[-1] == RunPaused(frozenset({required[0].form_id}), (await client.run_detail(run)).steps)
         assert isinstance((await answered(client, run, required[0], "approve", edits="", feedback=""))[-1], RunFinished)
 
 
@@ -124,7 +124,7 @@ async def test_parallel_forms_are_announced_again_while_one_is_open() -> None:
     async with playing(parallel()) as (_, client):
         run, (first, second) = await paused(client, make_run(run_inputs={}))
         events = await answered(client, run, first, "ok", note="")
-        assert events[-1] == RunPaused(frozenset({second.form_id}))
+        assert events[-1] == RunPaused(frozenset({second.form_id}), (await client.run_detail(run)).steps)
         assert isinstance((await answered(client, run, second, "ok", note=""))[-1], RunFinished)
 
 

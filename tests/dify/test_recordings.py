@@ -126,7 +126,7 @@ async def test_a_start_is_read_to_its_pause() -> None:
     assert events[1] == RunStarted("951b99d2-ece0-4138-93a2-691adbe6b37d", "3953795b-8b4f-4d11-8b02-ae494807f443")
     required, paused = events[-2:]
     assert isinstance(required, FormRequired)
-    assert paused == RunPaused(frozenset({required.form.form_id}))
+    assert paused == RunPaused(frozenset({required.form.form_id}), steps=2)
 
 
 async def test_a_resumed_run_is_read_to_its_end() -> None:
@@ -141,7 +141,26 @@ async def test_a_parallel_pause_lists_every_open_form() -> None:
     events = await read([exchange("07/0").stream], SegmentReader())
     forms = {event.form.form_id for event in events if isinstance(event, FormRequired)}
     assert len(forms) == 2
-    assert events[-1] == RunPaused(frozenset(forms))
+    assert events[-1] == RunPaused(frozenset(forms), steps=3)
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "steps"), [("06/0", "06/1", (2, 4)), ("07/0", "07/3", (3, 5))], ids=["two in turn", "parallel"]
+)
+async def test_a_run_that_went_on_and_paused_again_has_executed_more_steps(
+    first: str, then: str, steps: tuple[int, int]
+) -> None:
+    """By that a look tells a pause from the one before it."""
+    pauses = [(await read([exchange(number).stream], SegmentReader()))[-1] for number in (first, then)]
+    assert tuple(pause.steps for pause in pauses if isinstance(pause, RunPaused)) == steps
+
+
+@pytest.mark.parametrize(("stream", "detail"), [("01/0", "01/1"), ("06/1", "06/4"), ("07/0", "07/1"), ("07/3", "07/5")])
+async def test_run_detail_counts_the_steps_as_the_stream_does(stream: str, detail: str) -> None:
+    paused = (await read([exchange(stream).stream], SegmentReader()))[-1]
+    answer = schema.RunAnswer.model_validate_json(exchange(detail).body).to_core()
+    assert isinstance(paused, RunPaused)
+    assert answer.steps == paused.steps
 
 
 async def test_refused_start_inputs_are_a_failed_stream_without_a_run() -> None:

@@ -17,7 +17,7 @@ from sqlalchemy import URL, make_url
 
 from bot.bootstrap import Parts, assemble, at_work
 from bot.core.model import Command, Run, RunStatus
-from bot.core.ports import Store
+from bot.core.ports import SavedEffect, Store
 from bot.errors import UnknownHere
 from bot.playground.dify import App, DifyServer
 from bot.playground.dify import Dify as DifySimulator
@@ -26,7 +26,7 @@ from bot.playground.dify.simulator import RecordedRequest
 from bot.playground.slack import Message, RateLimits, SlackServer, Workspace
 from bot.playground.slack.tickets import Destination
 from bot.settings import AppSettings, Settings
-from bot.store.database import SqliteDatabase, Work
+from bot.store.database import Database, PostgresqlDatabase, SqliteDatabase, Work
 from bot.store.migrations import migrate
 from bot.store.sql import SqlStore
 
@@ -36,6 +36,7 @@ SPEED = 50.0
 """How many times faster than a real server the simulated Dify is."""
 CHANNEL = "content"
 PATIENCE = 10.0
+LEASE = timedelta(minutes=5)
 
 
 class HandClock:
@@ -74,22 +75,30 @@ class HandClock:
             self.ringing.set()
 
 
-class WatchedDatabase(SqliteDatabase):
+class WatchedDatabase(Database):
     """A database that tells of everything that is written into it."""
 
-    def __init__(self, url: URL) -> None:
-        super().__init__(url)
-        self.written = asyncio.Event()
+    def __init__(self, url: URL, written: asyncio.Event) -> None:
+        super().__init__(url)  # type: ignore[call-arg]
+        self.written = written
         self.writing = asyncio.Event()
 
-    async def write(self, work: Work[Found]) -> Found:
+    async def write(self, work: Work[Found], *, before_ack: bool = False) -> Found:
         """Write, and tell."""
         self.writing.set()
         try:
-            return await super().write(work)
+            return await super().write(work, before_ack=before_ack)
         finally:
             self.writing.clear()
             self.written.set()
+
+
+class WatchedFile(WatchedDatabase, SqliteDatabase):
+    """A file that does so."""
+
+
+class WatchedServer(WatchedDatabase, PostgresqlDatabase):
+    """A server that does so."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +137,14 @@ class Stage:
     async def reopened(self, *apps: str) -> AsyncIterator[Stage]:
         """Put the bot together once more, on the same database, now knowing only these apps."""
         settings = self.settings.with_apps({name: self.settings.apps[name] for name in apps})
-        async with _bot_between(settings, self.workspace, self.slack, self.dify, self.clock, self.file) as stage:
+        surroundings = (self.workspace, self.slack, self.dify, self.clock, self.file, self.database.written)
+        async with _bot_between(settings, *surroundings) as stage:
             yield stage
+
+    async def begin(self) -> tuple[SavedEffect, ...]:
+        """Begin what is due, as a process does that then dies."""
+        await self.store.join(LEASE)
+        return await self.store.claim_effects(self.clock.now(), 10)
 
     @property
     def store(self) -> Store:
@@ -234,7 +249,8 @@ class Stage:
         """Wait until an effect of this kind waits to be tried again."""
 
         def tried() -> Row | None:
-            rows = (row for row in self.outbox() if row.kind == kind and row.state == "pending" and row.attempts)
+            now = self.clock.now()
+            rows = (row for row in self.outbox() if row.kind == kind and row.state == "pending" and row.due_at > now)
             return next(rows, None)
 
         return await self.until(tried)
@@ -307,7 +323,10 @@ class Stage:
 async def open_stage(
     folder: Path, apps: Iterable[App] | None = None, *, speed: float = SPEED, **changes: Any
 ) -> AsyncIterator[Stage]:
-    """Start everything but the bot's work; `apps` are known under their own names, `changes` are settings."""
+    """Start everything but the bot's work; `apps` are known under their own names, `changes` are settings.
+
+    What looks into the database or refuses to write into it is for a file, which is the database by default.
+    """
     async with AsyncExitStack() as stack:
         clock = HandClock()
         apps = list(apps or all_apps())
@@ -326,18 +345,27 @@ async def open_stage(
             slack_bot_token=workspace.bot_token,
             slack_signing_secret=workspace.signing_secret,
             slack_api_url=slack.api_url,
-            database_url=f"sqlite:///{file}",
-            **changes,
+            slack_rate_factor=1_000,
+            **{"database_url": f"sqlite:///{file}"} | changes,
         ).with_apps({app.name: AppSettings(api_key=app.key, base_url=server.base_url) for app in apps})
-        yield await stack.enter_async_context(_bot_between(settings, workspace, slack, dify, clock, file))
+        bot = _bot_between(settings, workspace, slack, dify, clock, file, asyncio.Event())
+        yield await stack.enter_async_context(bot)
 
 
 @asynccontextmanager
 async def _bot_between(
-    settings: Settings, workspace: Workspace, slack: SlackServer, dify: DifySimulator, clock: HandClock, file: Path
+    settings: Settings,
+    workspace: Workspace,
+    slack: SlackServer,
+    dify: DifySimulator,
+    clock: HandClock,
+    file: Path,
+    written: asyncio.Event,
 ) -> AsyncIterator[Stage]:
     async with AsyncExitStack() as stack:
-        database = WatchedDatabase(make_url(settings.database_url))
+        url = make_url(settings.database_url)
+        kind = WatchedFile if url.get_backend_name() == "sqlite" else WatchedServer
+        database = kind(url, written)
         stack.push_async_callback(database.close)
         await migrate(database)
         client = AsyncWebClient(token=workspace.bot_token, base_url=slack.api_url)

@@ -9,7 +9,7 @@ import pytest
 from pydantic import AnyHttpUrl
 
 from bot.core.model import RunStatus
-from bot.errors import StoreError
+from bot.errors import LeaseLost, StoreError
 from bot.playground.dify.apps import quick, two_forms
 from tests.services.stage import CHANNEL, Stage, open_stage
 
@@ -129,12 +129,13 @@ async def test_a_delivery_that_comes_twice_starts_one_run(bot: Stage) -> None:
 
 
 async def test_a_check_that_is_carried_out_again_starts_nothing_twice(stage: Stage) -> None:
-    """The run takes its id from the command, so a crash between saving and finishing costs nothing."""
+    """Whoever is too late saves nothing: another process may have taken it for dead and checked the command itself."""
     command = stage.command("quick topic=tea")
     await stage.parts.commands.take_in(command, "command:1")
-    (saved,) = await stage.store.claim_effects(stage.clock.now(), 10)
-    await stage.parts.commands.check(command, done=-1)
-    await stage.store.put_back_effect(saved.row_id, stage.clock.now())
+    (saved,) = await stage.begin()
+    await stage.parts.commands.check(command, done=saved.row_id)
+    with pytest.raises(LeaseLost):
+        await stage.parts.commands.check(command, done=saved.row_id)
     async with stage.working():
         await stage.in_status(command.command_id, RunStatus.SUCCEEDED)
         await stage.settled()

@@ -119,14 +119,14 @@ async def test_the_root_message_waits_for_an_answer_again_once_dify_refused_one(
     """It does not go on saying that the answer is on its way."""
     run = await bot.paused(TWO_FORMS)
     bot.dify.fail_next("submit_form", status=400)
-    bot.dify.fail_next("submit_form", status=429)
+    bot.dify.fail_next("submit_form", status=413)
     await bot.choose(run, "no")
     await bot.put_back("SubmitForm")
-    await bot.reads(bot.root(run), "on its way")
+    await bot.reads(bot.root(run), "answered by")
     await bot.later(seconds=1)
     await bot.told("ben", "did not take")
     await bot.reads(bot.root(run), "Waiting for", "First review")
-    assert "on its way" not in bot.root(run).shown
+    assert "answered by" not in bot.root(run).shown
 
 
 async def test_what_is_not_saved_is_not_decided(bot: Stage) -> None:

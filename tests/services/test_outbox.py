@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import MutableMapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bot import bootstrap
 from bot.core import effects as do
 from bot.core import events as saw
 from bot.core.effects import Effect, SlackEffect
@@ -18,13 +19,15 @@ from bot.core.lifecycle import Transition
 from bot.core.model import AppMode, FormStatus, Run, RunStatus
 from bot.core.ports import AppDescription, SavedEffect
 from bot.dify.client import DifyClient
+from bot.playground.dify.apps import slow
 from bot.playground.dify.forms import FormStatus as AtDify
-from bot.playground.slack.faults import RateLimited, Refuse, ServerError
+from bot.playground.slack.faults import LostResponse, RateLimited, Refuse, ServerError
 from bot.playground.slack.state import Content
-from bot.services import outbox
+from bot.services import outbox, outcomes, recorder
 from bot.slack.gateway import SlackGateway
+from bot.slack.result import WRITING
 from tests.factories import make_run
-from tests.services.stage import CHANNEL, Stage, open_stage
+from tests.services.stage import CHANNEL, LEASE, PATIENCE, Stage, open_stage
 
 TWO_FORMS = "two_forms topic=tea"
 
@@ -32,6 +35,7 @@ TWO_FORMS = "two_forms topic=tea"
 @pytest.fixture
 def no_store_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """Try a database that refused again at once."""
+    monkeypatch.setattr(recorder, "STORE_PAUSE", timedelta(0))
     monkeypatch.setattr(outbox, "STORE_PAUSE", timedelta(0))
 
 
@@ -50,7 +54,7 @@ async def requested(stage: Stage) -> Run:
 
 async def begun(stage: Stage) -> SavedEffect:
     """Begin the effect that is due, as a process does that then dies."""
-    (saved,) = await stage.store.claim_effects(stage.clock.now(), 10)
+    (saved,) = await stage.begin()
     return saved
 
 
@@ -67,7 +71,7 @@ async def retried(stage: Stage, kind: str, times: int) -> None:
                 [(row.attempts, row.state) for row in stage.outbox() if row.kind == kind] == [(attempt, "pending")]
             )
         )
-        await stage.later(seconds=outbox.pause_before(attempt).total_seconds())
+        await stage.later(seconds=outcomes.pause_before(attempt).total_seconds())
 
 
 def statuses(stage: Stage) -> list[int | None]:
@@ -79,10 +83,10 @@ def statuses(stage: Stage) -> list[int | None]:
 
 async def test_what_slack_puts_off_is_done_when_slack_said_and_the_rest_of_its_lane_waits(bot: Stage) -> None:
     """`Retry-After` decides when, and nothing of the same run overtakes in Slack; Dify's lane goes its own way."""
-    bot.workspace.faults.add("chat.postMessage", RateLimited(30), when=lambda call: "thread_ts" in call)
+    bot.workspace.faults.add("chat.postMessage", RateLimited(2), when=lambda call: "thread_ts" in call)
     run_id = await bot.ask(TWO_FORMS)
     put_back = await bot.put_back("PostForm")
-    assert timedelta(seconds=29) < put_back.due_at - bot.clock.now() <= timedelta(seconds=30)
+    assert timedelta(seconds=1) < put_back.due_at - bot.clock.now() <= timedelta(seconds=2)
 
     run = await bot.in_status(run_id, RunStatus.PAUSED)
     await bot.choose(run, "no")
@@ -90,12 +94,22 @@ async def test_what_slack_puts_off_is_done_when_slack_said_and_the_rest_of_its_l
     assert bot.thread(run) == []
     assert [row.attempts for row in bot.outbox() if row.kind != "PostForm"] == [0] * (len(bot.outbox()) - 1)
 
-    await bot.later(seconds=30)
+    await bot.later(seconds=2)
     await bot.settled()
     assert bot.outbox() == []
     form, result = bot.thread(run)
     assert "No" in form.shown
     assert "first" in result.shown
+
+
+async def test_what_slack_put_off_counts_as_never_tried(bot: Stage) -> None:
+    """Whoever tries next, perhaps another process, need not search for it."""
+    bot.workspace.faults.add("chat.postMessage", RateLimited(2))
+    run_id = await bot.ask("quick topic=tea")
+    assert (await bot.put_back("PostRoot")).attempts == 0
+    await bot.later(seconds=2)
+    await bot.in_status(run_id, RunStatus.SUCCEEDED)
+    assert "conversations.history" not in [call.method for call in bot.workspace.calls]
 
 
 async def test_without_a_wish_of_slacks_the_pause_doubles(bot: Stage) -> None:
@@ -112,7 +126,7 @@ async def test_without_a_wish_of_slacks_the_pause_doubles(bot: Stage) -> None:
 
 
 def test_the_pause_ends_at_five_minutes() -> None:
-    pauses = [outbox.pause_before(attempt).total_seconds() for attempt in (1, 2, 3, 9, 10, 50)]
+    pauses = [outcomes.pause_before(attempt).total_seconds() for attempt in (1, 2, 3, 9, 10, 50)]
     assert pauses == [1, 2, 4, 256, 300, 300]
 
 
@@ -141,16 +155,72 @@ async def test_a_start_waits_for_a_free_stream_and_says_so(tmp_path: Path) -> No
 
 
 async def test_an_answer_that_dify_refuses_for_another_reason_leaves_the_form_open(bot: Stage) -> None:
-    """A quota that is used up (429) is no fault of the values: whoever answered is told and can press again."""
+    """A server that takes no request of this size says 413: whoever answered is told and can press again."""
     run = await bot.paused(TWO_FORMS)
-    bot.dify.fail_next("submit_form", status=429)
+    bot.dify.fail_next("submit_form", status=413)
     await bot.choose(run, "no", note="kept")
-    await bot.told("ben", "Dify did not take your answer", "Too many requests")
+    await bot.told("ben", "Dify did not take your answer")
     run = await bot.store.run(run.run_id)
     assert run.forms[0].status is FormStatus.OPEN
     await bot.choose(run, "no", note="kept")
     await bot.in_status(run.run_id, RunStatus.SUCCEEDED)
-    assert statuses(bot) == [429, 200]
+    assert statuses(bot) == [413, 200]
+
+
+async def test_an_answer_beyond_a_quota_is_kept_and_sent_again(bot: Stage) -> None:
+    """A quota that is used up (429) is no fault of the values, and nobody has to press again."""
+    run = await bot.paused(TWO_FORMS)
+    bot.dify.fail_next("submit_form", status=429, times=2)
+    await bot.choose(run, "no", note="kept")
+    await retried(bot, "SubmitForm", 2)
+    await bot.in_status(run.run_id, RunStatus.SUCCEEDED)
+    assert statuses(bot) == [429, 429, 200]
+
+
+async def test_what_slack_puts_off_time_and_again_makes_no_other_pause_longer(bot: Stage) -> None:
+    """Slack's own wishes are no failures."""
+    bot.workspace.faults.add("chat.postMessage", RateLimited(2), times=4)
+    run_id = await bot.ask("quick topic=tea")
+    for number in range(1, 5):
+        row = await bot.put_back("PostRoot")
+        assert row.attempts == 0
+        if number == 4:
+            bot.workspace.faults.add("chat.postMessage", ServerError())
+        await bot.later(seconds=2)
+        await bot.until(lambda due_at=row.due_at: all(each.due_at != due_at for each in bot.outbox()))
+    row = await bot.put_back("PostRoot")
+    assert row.due_at - bot.clock.now() <= timedelta(seconds=2)
+    await bot.later(seconds=2)
+    await bot.in_status(run_id, RunStatus.SUCCEEDED)
+    assert len(bot.workspace.channel(CHANNEL).roots) == 1
+
+
+async def test_a_root_that_slack_puts_off_holds_up_no_form(bot: Stage) -> None:
+    """A later redrawing shows what it would have shown."""
+    bot.workspace.faults.add("chat.update", RateLimited(300))
+    run_id = await bot.ask(TWO_FORMS)
+    await bot.put_back("RefreshRoot")
+    run = await bot.run_when(run_id, lambda run: run.forms and run.forms[0].message_ts)
+    assert "First review" in bot.thread(run)[0].shown
+    assert [row.kind for row in bot.outbox()] == ["RefreshRoot"]
+
+
+@pytest.mark.parametrize("why", ["it is decided", "the run has ended", "its deadline has passed"])
+async def test_nobody_is_reminded_of_what_cannot_or_need_not_be_answered_any_more(stage: Stage, why: str) -> None:
+    """A reminder may have had to wait for long."""
+    async with stage.working():
+        run = await stage.paused(TWO_FORMS)
+        await stage.settled()
+    await add(stage, run, do.PostReminder(run.forms[0].form_id))
+    if why == "it is decided":
+        await stage.choose(run, "no")
+    elif why == "the run has ended":
+        await stage.parts.recorder.record(run.run_id, saw.RunFinished(RunStatus.STOPPED))
+    else:
+        stage.clock.advance(days=30)
+    async with stage.working():
+        await stage.settled()
+        assert [message.shown for message in stage.thread(run) if "still waits" in message.shown] == []
 
 
 # --- what cannot be done ---------------------------------------------------------------------------------------------
@@ -185,6 +255,36 @@ async def test_what_a_person_can_put_right_in_slack_is_waited_for(
     assert "First review" in bot.thread(run)[0].shown
 
 
+async def test_a_channel_that_stays_closed_is_tried_ever_more_rarely_and_given_up_after_a_week(bot: Stage) -> None:
+    """Whoever archived it will hardly want it back; nothing else of the run waits for ever."""
+    bot.workspace.faults.add(
+        "chat.postMessage", Refuse("is_archived"), when=lambda call: "thread_ts" in call, times=1_000
+    )
+    run = await bot.in_status(await bot.ask(TWO_FORMS), RunStatus.PAUSED)
+    pauses: list[int] = []
+    row = await bot.put_back("PostForm")
+    for _ in range(14):
+        pauses.append(round((row.due_at - bot.clock.now()).total_seconds()))
+        await bot.later(seconds=pauses[-1])
+        attempts = row.attempts
+        row = await bot.until(
+            lambda attempts=attempts: next(
+                (
+                    each
+                    for each in bot.outbox()
+                    if (each.kind, each.state) == ("PostForm", "pending") and each.attempts > attempts
+                ),
+                None,
+            )
+        )
+    assert pauses == [*(2**attempt for attempt in range(12)), 3600, 3600]
+    await bot.later(days=7)
+    given_up = await bot.until(lambda: [each for each in bot.outbox() if each.state == "failed"])
+    assert given_up[0].kind == "PostForm"
+    assert "is_archived" in (given_up[0].reason or "")
+    assert (await bot.store.run(run.run_id)).forms[0].message_ts is None
+
+
 async def test_who_cannot_be_told_in_private_holds_up_nobody(bot: Stage) -> None:
     """A note to one person is of the moment: it is not worth a lane that stands still."""
     run = await bot.paused(TWO_FORMS)
@@ -206,6 +306,48 @@ async def test_what_slack_refuses_is_given_up_with_the_reason_and_blocks_nobody(
     assert "invalid_arguments" in failed.reason
 
 
+async def test_a_form_that_slack_refuses_leaves_a_notice_of_where_it_can_be_answered(bot: Stage) -> None:
+    """It is redrawn like the form would be, and reminded of as what it is."""
+    bot.workspace.faults.add(
+        "chat.postMessage", Refuse("msg_too_long"), when=lambda call: "thread_ts" in call, times=2
+    )  # with its blocks, and as plain text
+    run = await bot.paused(TWO_FORMS)
+    await bot.reads(bot.root(run), "Waiting for", "First review", "The thread says what to do")
+    (notice,) = bot.thread(run)
+    assert "Slack does not take the form" in notice.shown
+    assert run.forms[0].remind_at is not None
+    await bot.later(seconds=(run.forms[0].remind_at - bot.clock.now()).total_seconds())
+    reminder = await bot.workspace.wait_for(
+        lambda: bot.workspace.find(thread=run.thread_ts, text="still waits for an answer")
+    )
+    assert "cannot be answered here" in reminder.shown
+    await bot.dify.answer_elsewhere(bot.dify.open_forms()[0], "no", {"note": ""})
+    await bot.later(seconds=2 * 60 * 60)
+    await bot.reads(notice, "First review", "Answered outside of Slack")
+
+
+async def test_nobody_is_reminded_of_a_form_of_which_not_even_a_notice_is_there(bot: Stage) -> None:
+    """Neither is tried for ever."""
+    bot.workspace.faults.add("chat.postMessage", Refuse("msg_too_long"), when=lambda call: "thread_ts" in call, times=4)
+    run = await bot.in_status(await bot.ask(TWO_FORMS), RunStatus.PAUSED)
+    await bot.reads(bot.root(run), "Waiting for", "Slack does not take it")
+    await bot.settled()
+    assert [(row.kind, row.state) for row in bot.outbox()] == [("PostForm", "failed"), ("PostFormNotShown", "failed")]
+    await add(bot, run, do.PostReminder(run.forms[0].form_id))
+    await bot.settled()
+    assert bot.thread(run) == []
+
+
+async def test_a_result_that_slack_refuses_leaves_a_notice_of_where_it_is_kept(bot: Stage) -> None:
+    bot.workspace.faults.add(
+        "chat.postMessage", Refuse("invalid_blocks"), when=lambda call: "thread_ts" in call, times=2
+    )
+    run = await bot.in_status(await bot.ask("quick topic=tea"), RunStatus.SUCCEEDED)
+    await bot.workspace.wait_for(lambda: bot.workspace.find(thread=run.thread_ts, text="Look at Dify's log"))
+    await bot.settled()
+    assert [(row.kind, row.state) for row in bot.outbox()] == [("PostResult", "failed")]
+
+
 @pytest.mark.parametrize("impossible", [do.RefreshForm("nobody"), do.SettleForm("nobody")], ids=["slack", "dify"])
 async def test_a_mistake_of_ours_holds_up_no_lane(bot: Stage, impossible: Effect) -> None:
     """Whatever one effect raises, it is kept with the reason, and those behind it are carried out."""
@@ -218,7 +360,7 @@ async def test_a_mistake_of_ours_holds_up_no_lane(bot: Stage, impossible: Effect
     ]
 
 
-@pytest.mark.parametrize(("status", "times"), [(429, 1), (500, outbox.FEW)], ids=["refused", "no answer"])
+@pytest.mark.parametrize(("status", "times"), [(429, 1), (500, outcomes.FEW)], ids=["refused", "no answer"])
 async def test_a_stop_that_dify_does_not_take_is_told_and_holds_up_no_answer(
     bot: Stage, status: int, times: int
 ) -> None:
@@ -236,9 +378,9 @@ async def test_a_form_that_dify_refuses_to_read_for_good_holds_up_no_other(bot: 
     run = await bot.paused(TWO_FORMS)
     bot.dify.lose_response("submit_form")
     bot.dify.stop_worker()
-    bot.dify.fail_next("read_form", status=429, times=outbox.FEW)
+    bot.dify.fail_next("read_form", status=429, times=outcomes.FEW)
     await bot.choose(run, "no")
-    await retried(bot, "SettleForm", outbox.FEW - 1)
+    await retried(bot, "SettleForm", outcomes.FEW - 1)
     run = await bot.run_when(run.run_id, lambda run: not run.open_forms)
     assert run.forms[0].status is FormStatus.VOID
     await bot.told("ben", "did not count")
@@ -281,6 +423,20 @@ async def test_who_started_a_run_whose_root_message_cannot_be_posted_is_told(
         await stage.in_status(run_id, RunStatus.FAILED)
 
 
+async def test_a_start_whose_app_was_taken_out_of_the_settings_fails_with_the_reason(stage: Stage) -> None:
+    """Nothing was sent, so whoever started it can start another app; it does not say for ever that it starts."""
+    run = await requested(stage)
+    async with stage.reopened() as without, without.working():
+        run = await without.in_status(run.run_id, RunStatus.FAILED)
+        await without.workspace.wait_for(
+            lambda: without.workspace.find(thread=run.thread_ts, text="not configured any more")
+        )
+        await without.reads(without.root(run), "Failed", "not configured any more")
+        await without.settled()
+        assert [(row.kind, row.state) for row in without.outbox()] == [("StartRun", "failed")]
+    assert stage.requests("POST", "/workflows/run") == []
+
+
 async def test_an_answer_to_a_run_that_ended_meanwhile_is_not_sent(stage: Stage) -> None:
     """Dify would answer 200 to it (recording 44), and the form would be called answered."""
     async with stage.working():
@@ -314,6 +470,23 @@ async def test_the_text_of_a_segment_has_one_message(bot: Stage) -> None:
     await bot.settled()
     run = await bot.store.run(run.run_id)
     assert [message.ts for message in bot.thread(run)] == [run.answer_ts]
+
+
+async def test_a_text_whose_post_was_not_confirmed_is_found_after_the_end(tmp_path: Path) -> None:
+    """It would look for ever as if more of it were to come."""
+    async with open_stage(tmp_path, [slow(seconds=60.0)]) as stage, stage.working():
+        run = await stage.in_status(await stage.ask("slow topic=tea"), RunStatus.RUNNING)
+        await stage.settled()
+        stage.workspace.faults.add("chat.postMessage", LostResponse())
+        await add(stage, run, do.PostAnswer())
+        await stage.put_back("PostAnswer")
+        await stage.parts.recorder.record(run.run_id, saw.RunFinished(RunStatus.STOPPED))
+        await stage.later(seconds=2)
+        await stage.settled()
+        run = await stage.store.run(run.run_id)
+        text, _ = stage.thread(run)
+        assert text.ts == run.answer_ts
+        assert WRITING not in text.shown
 
 
 # --- after a crash ---------------------------------------------------------------------------------------------------
@@ -351,15 +524,55 @@ async def test_a_start_that_waited_for_a_stream_goes_out_in_the_next_process(tmp
         assert len(stage.requests("POST", "/workflows/run")) == 2
 
 
+async def test_a_start_that_surely_was_not_sent_goes_out_later(tmp_path: Path) -> None:
+    """The database failed before it was: nothing about it is unconfirmed."""
+    async with open_stage(tmp_path, dify_max_streams=1) as stage, stage.working():
+        first = await stage.in_status(await stage.ask("slow topic=tea"), RunStatus.RUNNING)
+        with stage.refusing("UPDATE OF state ON outbox WHEN NEW.state = 'held'"):
+            second = await stage.ask("quick topic=tea")
+            await stage.put_back("StartRun")
+        await stage.in_status(first.run_id, RunStatus.SUCCEEDED)
+        await stage.later(seconds=2)
+        await stage.in_status(second, RunStatus.SUCCEEDED)
+        assert len(stage.requests("POST", "/workflows/run")) == 2
+
+
+@pytest.mark.parametrize("what", ["start", "answer", "stop"])
+async def test_what_another_process_may_be_sending_by_now_is_not_sent(
+    bot: Stage, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Say, because this one was frozen for longer than its lease lasts. It goes out once the lease is renewed."""
+    path = {"start": "/workflows/run", "answer": "/form/human_input/", "stop": "/stop"}[what]
+    if what == "answer":
+        run_id = (await bot.paused(TWO_FORMS)).run_id
+    elif what == "stop":
+        run_id = (await bot.in_status(await bot.ask("slow topic=tea"), RunStatus.RUNNING)).run_id
+    with monkeypatch.context() as lapsed:
+        lapsed.setattr(bot.store, "holds_lease", lambda: False)
+        if what == "start":
+            run_id = await bot.ask("quick topic=tea")
+        elif what == "answer":
+            await bot.choose(await bot.store.run(run_id), "no")
+        else:
+            await bot.parts.decisions.stop(run_id, bot.workspace.person("ben").id, delivery="stop")
+        await bot.put_back({"start": "StartRun", "answer": "SubmitForm", "stop": "StopRun"}[what])
+        assert bot.requests("POST", path) == []
+    await bot.later(seconds=2)
+    run = await bot.run_when(run_id, lambda run: run.status.ended)
+    assert run.status is (RunStatus.STOPPED if what == "stop" else RunStatus.SUCCEEDED)
+    assert len(bot.requests("POST", path)) == 1
+
+
 async def test_no_row_keeps_the_bot_from_starting(stage: Stage, logged: list[MutableMapping[str, Any]]) -> None:
     """Neither an effect nor a run of another version: what cannot be read is logged and left alone."""
     async with stage.working():
         run = await stage.in_status(await stage.ask("slow topic=tea"), RunStatus.RUNNING)
         await stage.settled()
     await add(stage, run, do.SubmitForm("nobody"), do.RefreshRoot())
-    await stage.store.claim_effects(stage.clock.now(), 10)
+    await stage.begin()
     with stage.sql() as database:
         database.execute("UPDATE runs SET mode = 'dream'")
+    await stage.later(minutes=2)
     async with stage.working():
         run_id = await stage.ask("quick topic=tea")
         await stage.in_status(run_id, RunStatus.SUCCEEDED)
@@ -375,7 +588,7 @@ async def test_an_interrupted_answer_is_settled_by_reading_the_form(stage: Stage
         run = await stage.paused(TWO_FORMS)
         await stage.settled()
     await stage.choose(run, "no", note="late")
-    begun = await stage.store.claim_effects(stage.clock.now(), 10)
+    begun = await stage.begin()
     assert do.SubmitForm(run.forms[0].form_id) in [saved.effect for saved in begun]
     if arrived:
         asked = stage.dify.open_forms()[0]
@@ -460,14 +673,31 @@ async def test_an_answer_that_a_server_error_met_is_read_and_sent_again_after_a_
     assert asked.status is AtDify.SUBMITTED
 
 
-async def test_a_form_that_cannot_be_read_for_now_is_settled_later(bot: Stage) -> None:
+async def test_people_are_told_of_an_answer_that_waits_until_dify_takes_the_key_again(bot: Stage) -> None:
     run = await bot.paused(TWO_FORMS)
+    app = next(app for app in bot.dify.apps.values() if app.name == "two_forms")
+    bot.dify.revoke_key(app)
+    await bot.choose(run, "no")
+    run = await bot.run_when(run.run_id, lambda run: run.forms[0].delayed)
+    row = await bot.put_back("SubmitForm")
+    assert run.forms[0].status is FormStatus.SUBMITTING
+    bot.dify.restore_key(app)
+    await bot.later(seconds=(row.due_at - bot.clock.now()).total_seconds())
+    await bot.in_status(run.run_id, RunStatus.SUCCEEDED)
+
+
+async def test_a_form_that_cannot_be_read_for_now_is_settled_later(bot: Stage) -> None:
+    """And people are told that this is why nothing happens."""
+    run = await bot.paused(TWO_FORMS)
+    bot.dify.stop_worker()  # no event of a resumed run tells of the answer
     bot.dify.lose_response("submit_form")
     bot.dify.fail_next("read_form", status=503)
     await bot.choose(run, "no")
     await bot.put_back("SettleForm")
+    run = await bot.run_when(run.run_id, lambda run: run.forms[0].delayed)
+    assert run.forms[0].status is FormStatus.SETTLING
     await bot.later(seconds=1)
-    await bot.in_status(run.run_id, RunStatus.SUCCEEDED)
+    await bot.run_when(run.run_id, lambda run: run.forms[0].status is FormStatus.SUBMITTED)
     assert len(bot.submits()) == 1
 
 
@@ -490,6 +720,7 @@ async def test_nothing_is_left_marked_as_begun_when_the_end_comes_while_the_outb
     """Else a start that never went out would count as lost."""
     told = do.TellNotStartable(stage.command("").response_url, ("Too much tea.",))
     await stage.store.add_effect(told, stage.clock.now())
+    await stage.store.join(LEASE)
     worker = asyncio.create_task(stage.parts.outbox.run())
     with stage.locked():
         stage.parts.outbox.wake()
@@ -504,6 +735,7 @@ async def test_nothing_is_left_marked_as_begun_when_the_end_comes_while_the_outb
 async def test_what_does_not_end_in_time_is_left_to_the_next_process(stage: Stage) -> None:
     """A start that Dify does not answer counts as unconfirmed then."""
     stage.dify.delay_next("run", 3000)
+    await stage.store.join(LEASE)
     worker = asyncio.create_task(stage.parts.outbox.run())
     run_id = await stage.ask(TWO_FORMS)
     await stage.dify.wait_for(lambda: stage.requests("POST", "/workflows/run"))
@@ -515,6 +747,23 @@ async def test_what_does_not_end_in_time_is_left_to_the_next_process(stage: Stag
     async with stage.working():
         await stage.in_status(run_id, RunStatus.LOST)
     assert len(stage.requests("POST", "/workflows/run")) == 1
+
+
+async def test_the_end_does_not_wait_for_a_database_that_hangs(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, logged: list[MutableMapping[str, Any]]
+) -> None:
+    """What is left is free for others when the lease lapses."""
+
+    async def hang(now: datetime) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(bootstrap, "LEAVE", 0.05)
+    monkeypatch.setattr(stage.store, "leave", hang)
+    async with asyncio.timeout(PATIENCE), stage.working():
+        pass
+    assert [entry["event"] for entry in logged if entry["log_level"] == "error"] == [
+        "the database is away; what is left here is free when the lease lapses"
+    ]
 
 
 async def test_an_outbox_that_cannot_be_read_is_read_again(bot: Stage) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, MutableMapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from bot.core.lifecycle import Transition
 from bot.core.model import FormStatus, Run, RunStatus
 from bot.dify.client import DifyClient
 from bot.playground.dify.apps import quick, two_forms
-from bot.playground.dify.graph import App, End, HumanInput, Llm, action
-from bot.services import streams
+from bot.playground.dify.graph import Answer, App, End, HumanInput, Llm, action
+from bot.services import recorder, streams
 from tests.factories import make_run
 from tests.services.stage import CHANNEL, SPEED, Stage, open_stage
 
@@ -108,7 +109,7 @@ async def test_an_answer_goes_out_where_the_stream_cannot_be_had(bot: Stage, sta
 
 
 async def test_an_answer_goes_out_where_no_ping_comes(bot: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streams, "FIRST_PING", 0.01)
+    monkeypatch.setattr(streams, "FIRST_PING", 0.5)
     run = await bot.paused(TWO_FORMS)
     bot.dify.delay_next("events", 3000)
     await bot.choose(run, "no")
@@ -119,10 +120,30 @@ async def test_an_answer_goes_out_where_no_ping_comes(bot: Stage, monkeypatch: p
 async def test_nobody_listens_to_a_run_whose_answer_was_refused(bot: Stage) -> None:
     """Its form may stay open for days, and a Dify server has few connections (recording 22)."""
     run = await bot.paused(TWO_FORMS)
-    bot.dify.fail_next("submit_form", status=429)
+    bot.dify.fail_next("submit_form", status=413)
     await bot.choose(run, "no")
     await bot.told("ben", "Dify did not take your answer")
     assert not bot.parts.streams.follows(run.run_id)
+    await bot.until(lambda: followers(bot) == [])
+
+
+async def test_nobody_follows_a_run_whose_answer_waits_for_dify(bot: Stage) -> None:
+    """Else no other process could speak for it meanwhile."""
+    run = await bot.paused(TWO_FORMS)
+    bot.dify.fail_next("submit_form", status=400)  # back-pressure (recording 24)
+    await bot.choose(run, "no")
+    await bot.put_back("SubmitForm")
+    await bot.until(lambda: followers(bot) == [])
+
+
+async def test_nobody_follows_a_run_that_was_left(bot: Stage) -> None:
+    """Also where the database is away just then."""
+    run = await bot.in_status(await bot.ask("slow topic=tea"), RunStatus.RUNNING)
+    assert followers(bot) == [run.run_id]
+    with bot.refusing("DELETE ON follows"):
+        bot.parts.streams.leave(run.run_id)
+        await bot.until(lambda: not bot.parts.streams._readers)
+    await bot.until(lambda: followers(bot) == [])
 
 
 # --- starts ----------------------------------------------------------------------------------------------------------
@@ -162,6 +183,14 @@ async def test_a_start_that_dify_turns_away_says_why_in_the_thread(bot: Stage) -
     await bot.workspace.wait_for(lambda: bot.workspace.find(thread=run.thread_ts, text="Too many requests"))
 
 
+async def test_a_start_beyond_a_quota_says_why_and_is_not_repeated(bot: Stage) -> None:
+    bot.dify.fail_next("run", status=429)
+    run = await bot.in_status(await bot.ask(TWO_FORMS), RunStatus.FAILED)
+    await bot.workspace.wait_for(lambda: bot.workspace.find(thread=run.thread_ts, text="Too many requests"))
+    await bot.settled()
+    assert len(bot.requests("POST", "/workflows/run")) == 1
+
+
 @pytest.mark.parametrize("fault", ["server error", "cut before its first event"])
 async def test_a_start_without_an_answer_is_not_confirmed_and_not_repeated(bot: Stage, fault: str) -> None:
     if fault == "server error":
@@ -173,14 +202,28 @@ async def test_a_start_without_an_answer_is_not_confirmed_and_not_repeated(bot: 
     assert len(bot.requests("POST", "/workflows/run")) == 1
 
 
+async def test_a_start_that_dify_named_is_not_lost_because_the_database_fails(
+    bot: Stage, monkeypatch: pytest.MonkeyPatch, logged: list[MutableMapping[str, Any]]
+) -> None:
+    """Its ids are told once."""
+    monkeypatch.setattr(recorder, "STORE_PAUSE", timedelta(seconds=0.05))
+    with bot.refusing("UPDATE OF workflow_run_id ON runs WHEN NEW.workflow_run_id IS NOT NULL"):
+        run_id = await bot.ask(TWO_FORMS)
+        await bot.until(lambda: [entry for entry in logged if entry["event"].startswith("the database takes nothing")])
+    run = await bot.in_status(run_id, RunStatus.PAUSED)
+    assert run.workflow_run_id in bot.dify.runs
+    assert len(bot.requests("POST", "/workflows/run")) == 1
+
+
 # --- the course of a run ---------------------------------------------------------------------------------------------
 
 
 async def test_a_run_is_followed_anew_where_its_stream_broke_off(bot: Stage) -> None:
+    """It is looked at before its stream is opened and after: what happens in between no stream tells (recording 05)."""
     bot.dify.drop_stream(after_events=3)
     run_id = await bot.ask("slow topic=tea")
     await bot.in_status(run_id, RunStatus.SUCCEEDED)
-    assert len(bot.requests("GET", "/workflows/run/")) == 1
+    assert len(bot.requests("GET", "/workflows/run/")) == 2
     assert events_requests(bot) == [200]
 
 
@@ -227,6 +270,27 @@ async def test_text_that_is_shown_is_not_overwritten_by_the_rest_of_it(tmp_path:
         assert [version.shown for version in text.history if "Once upon" not in version.shown] == []
 
 
+async def test_text_of_which_a_part_was_not_heard_says_so_once_the_run_waits(tmp_path: Path) -> None:
+    app = App(
+        name="talker",
+        nodes=(
+            *talker(2).nodes[:2],
+            Answer("say", "Say", "{{#talk.text#}}"),
+            HumanInput("again", "Again", content="And now?", inputs=(), actions=(action("yes", "Yes"),)),
+            Answer("bye", "Bye", "Bye."),
+        ),
+        edges=("start -> ask", "ask.yes -> talk -> say -> again", "again.yes -> bye"),
+        mode="advanced-chat",
+    )
+    async with open_stage(tmp_path, [app]) as stage, stage.working():
+        run = await stage.paused("talker query=Tell")
+        stage.dify.drop_stream(after_events=20)
+        await stage.choose(run, "yes")
+        text = await stage.workspace.wait_for(lambda: stage.workspace.find(thread=run.thread_ts, text="Once upon"))
+        await stage.run_when(run.run_id, lambda run: len(run.forms) == 2 and run.status is RunStatus.PAUSED)
+        await stage.reads(text, "Once upon", "may not be complete")
+
+
 async def test_a_reader_that_dies_is_logged_and_gives_its_place_back(
     tmp_path: Path, logged: list[MutableMapping[str, Any]]
 ) -> None:
@@ -244,3 +308,54 @@ async def test_a_reader_that_dies_is_logged_and_gives_its_place_back(
         await stage.choose(run, "no")
         await stage.in_status(run.run_id, RunStatus.SUCCEEDED)
     assert [entry["log_level"] for entry in logged if entry["event"] == "a stream's reader died"] == ["error"]
+
+
+async def test_a_text_that_was_heard_until_the_run_was_stopped_is_whole(tmp_path: Path) -> None:
+    async with open_stage(tmp_path, [talker(2)]) as stage, stage.working():
+        run = await stage.paused("talker")
+        await stage.choose(run, "yes")
+        text = await stage.workspace.wait_for(lambda: stage.workspace.find(thread=run.thread_ts, text="Once upon"))
+        await stage.parts.decisions.stop(run.run_id, stage.workspace.person("ben").id, delivery="stop")
+        await stage.in_status(run.run_id, RunStatus.STOPPED)
+        await stage.settled()
+        assert "Once upon" in text.shown
+        assert "may not be complete" not in text.shown
+
+
+async def test_a_stream_that_does_not_tell_of_the_end_of_its_run_is_left_once_a_look_does(tmp_path: Path) -> None:
+    """Dify keeps it open for long, and others wait for its place."""
+    async with open_stage(tmp_path, dify_max_streams=1) as stage, stage.working():
+        run = await stage.in_status(await stage.ask("slow topic=tea"), RunStatus.RUNNING)
+        stage.dify.kill_worker()
+        (there,) = stage.dify.runs.values()
+        await stage.dify.wait_for(lambda: not stage.dify.executes(there))
+        stage.dify.purge(there)
+        stage.parts.reconciler.look_at(run.run_id)
+        await stage.in_status(run.run_id, RunStatus.LOST)
+        await stage.settled()
+        assert not stage.parts.streams.follows(run.run_id)
+        stage.dify.start_worker()
+        await stage.in_status(await stage.ask("quick topic=tea"), RunStatus.SUCCEEDED)
+
+
+# --- who follows a run -----------------------------------------------------------------------------------------------
+
+
+def followers(stage: Stage) -> list[str]:
+    """The runs that somebody follows, as the other processes see it."""
+    with stage.sql() as database:
+        return [run_id for (run_id,) in database.execute("SELECT run_id FROM follows")]
+
+
+async def test_a_run_is_followed_as_long_as_its_stream_is_read(bot: Stage) -> None:
+    run_id = await bot.ask("slow topic=tea")
+    await bot.in_status(run_id, RunStatus.RUNNING)
+    assert followers(bot) == [run_id]
+    await bot.in_status(run_id, RunStatus.SUCCEEDED)
+    await bot.until(lambda: followers(bot) == [])
+
+
+async def test_a_run_is_followed_even_if_the_database_does_not_take_that_down(bot: Stage) -> None:
+    with bot.refusing("INSERT ON follows"):
+        await bot.in_status(await bot.ask("quick topic=tea"), RunStatus.SUCCEEDED)
+    assert len(bot.requests("POST", "/workflows/run")) == 1

@@ -52,6 +52,30 @@ ENDED = replace(
     ended_at=NOW + timedelta(minutes=5),
 )
 
+ANSWER = make_submission(values={"draft": "Tea is *a* drink.", "feedback": "", "tone": "Formal"})
+KEY_REFUSED = replace(RUN, told_refused=True)
+DELAYED = replace(RUN, forms=(replace(DECIDED, status=FormStatus.SUBMITTING, delayed=True),))
+UNSURE = replace(RUN, forms=(replace(DECIDED, status=FormStatus.SETTLING, delayed=True),))
+STUCK_RUNNING = replace(RUNNING, told_stuck=True, since=NOW - timedelta(minutes=30))
+EXPIRED = replace(FORM, status=FormStatus.TIMED_OUT, expires_at=NOW)
+GLOBAL_LIMIT = replace(
+    ENDED,
+    status=RunStatus.STOPPED,
+    outputs={},
+    error="Human input global timeout at node node-review",
+    forms=(replace(FORM, status=FormStatus.TIMED_OUT),),
+)
+ELSEWHERE = replace(FORM, status=FormStatus.ANSWERED_ELSEWHERE)
+NOT_SHOWN = replace(FORM, not_shown=True)
+GONE = replace(
+    ENDED,
+    status=RunStatus.LOST,
+    outputs={},
+    error="Workflow run not found",
+    forms=(replace(FORM, status=FormStatus.VOID),),
+)
+LOST = replace(GONE, error="Dify has called it running for more than a day, longer than it lets any run execute")
+
 CASES: dict[str, tuple[SlackEffect, Run | None]] = {
     "root-running": (do.RefreshRoot(), RUNNING),
     "root-waiting": (do.RefreshRoot(), RUN),
@@ -61,6 +85,14 @@ CASES: dict[str, tuple[SlackEffect, Run | None]] = {
         do.RefreshForm("form-1"),
         replace(RUN, forms=(replace(DECIDED, status=FormStatus.OPEN, refusal="Invalid value", revision=1),)),
     ),
+    "form-not-shown": (do.PostFormNotShown("form-1"), replace(RUN, forms=(NOT_SHOWN,))),
+    "form-not-shown-decided": (
+        do.RefreshForm("form-1"),
+        replace(RUNNING, forms=(replace(ELSEWHERE, not_shown=True),)),
+    ),
+    "root-form-not-shown": (do.RefreshRoot(), replace(RUN, forms=(NOT_SHOWN,))),
+    "reminder-not-shown": (do.PostReminder("form-1"), replace(RUN, forms=(NOT_SHOWN,))),
+    "result-not-shown": (do.PostResultNotShown(), ENDED),
     "form-decided": (do.RefreshForm("form-1"), RUNNING),
     "answer": (do.PostAnswer(), RUNNING),
     "result": (do.PostResult(), ENDED),
@@ -85,6 +117,49 @@ CASES: dict[str, tuple[SlackEffect, Run | None]] = {
         None,
     ),
     "root-starting": (do.PostRoot(), make_run()),
+    # What Dify or time did to a run and its forms.
+    "reminder": (do.PostReminder("form-1"), RUN),
+    "reminder-last": (
+        do.PostReminder("form-1"),
+        replace(RUN, forms=(replace(FORM, expires_at=NOW + timedelta(minutes=59, seconds=58)),)),
+    ),
+    "reminder-no-deadline": (do.PostReminder("form-1"), replace(RUN, forms=(replace(FORM, expires_at=None),))),
+    "key-refused": (do.PostKeyRefused(), KEY_REFUSED),
+    "root-key-refused": (do.RefreshRoot(), KEY_REFUSED),
+    "form-delayed": (do.RefreshForm("form-1"), DELAYED),
+    "root-delayed": (do.RefreshRoot(), DELAYED),
+    "form-delayed-key": (do.RefreshForm("form-1"), replace(DELAYED, told_refused=True)),
+    "root-delayed-key": (do.RefreshRoot(), replace(DELAYED, told_refused=True)),
+    "form-delayed-check-key": (do.RefreshForm("form-1"), replace(UNSURE, told_refused=True)),
+    "root-delayed-check-key": (do.RefreshRoot(), replace(UNSURE, told_refused=True)),
+    "form-delayed-check": (do.RefreshForm("form-1"), UNSURE),
+    "root-delayed-check": (do.RefreshRoot(), UNSURE),
+    "stuck-expired": (do.PostStuck(), replace(RUN, status=RunStatus.RESUMING, forms=(EXPIRED,))),
+    "stuck-running": (do.PostStuck(), STUCK_RUNNING),
+    "root-stuck-running": (do.RefreshRoot(), STUCK_RUNNING),
+    "form-expired": (do.RefreshForm("form-1"), replace(RUN, status=RunStatus.RESUMING, forms=(EXPIRED,))),
+    "result-expired": (do.PostResult(), replace(ENDED, forms=(EXPIRED,), outputs={})),
+    "form-global-limit": (do.RefreshForm("form-1"), GLOBAL_LIMIT),
+    "result-global-limit": (do.PostResult(), GLOBAL_LIMIT),
+    "root-global-limit": (do.RefreshRoot(), GLOBAL_LIMIT),
+    "form-run-failed": (
+        do.RefreshForm("form-1"),
+        replace(ENDED, status=RunStatus.FAILED, error="no quota", forms=(replace(FORM, status=FormStatus.VOID),)),
+    ),
+    "form-answered-in-dify": (
+        do.RefreshForm("form-1"),
+        replace(RUNNING, forms=(replace(ELSEWHERE, submission=replace(ANSWER, user_id=None)),)),
+    ),
+    "form-answered-elsewhere": (do.RefreshForm("form-1"), replace(RUNNING, forms=(ELSEWHERE,))),
+    "result-gone": (do.PostResult(), GONE),
+    "root-gone": (do.RefreshRoot(), GONE),
+    "form-gone": (do.RefreshForm("form-1"), GONE),
+    "result-lost": (do.PostResult(), LOST),
+    "root-lost": (do.RefreshRoot(), LOST),
+    "decided-given-back": (
+        do.TellDecided("U3", "form-1", {"draft": "Tea is *a* <drink>. " * 500, "feedback": "", "tone": "Friendly"}),
+        RUNNING,
+    ),
 }
 
 
@@ -97,9 +172,14 @@ def as_sent(rendered: Rendered) -> dict[str, Any]:
     }
 
 
+def rendered(case: str) -> Rendered:
+    """Return a case's effect, rendered."""
+    return render(*CASES[case], NOW)
+
+
 def written(case: str) -> str:
     """Return the golden file's text as it should be."""
-    return json.dumps(as_sent(render(*CASES[case])), ensure_ascii=False, indent=2) + "\n"
+    return json.dumps(as_sent(rendered(case)), ensure_ascii=False, indent=2) + "\n"
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -111,8 +191,8 @@ def test_effects_are_rendered_as_agreed(case: str) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_slack_takes_what_is_rendered(case: str) -> None:
     """Judged by the rules of the simulated Slack."""
-    rendered = render(*CASES[case])
-    messages = rendered.messages if isinstance(rendered, Post) else (rendered.message,)
+    shown = rendered(case)
+    messages = shown.messages if isinstance(shown, Post) else (shown.message,)
     assert not any(map(faults, messages))
 
 
@@ -123,27 +203,27 @@ def test_every_effect_has_a_case() -> None:
 
 def test_outputs_take_the_place_of_the_streamed_text() -> None:
     """And everything else is a message of its own."""
-    assert render(do.PostResult(), replace(ENDED, answer_ts="5.0")) == Post(render_messages(ENDED), into="5.0")
+    assert render(do.PostResult(), replace(ENDED, answer_ts="5.0"), NOW) == Post(render_messages(ENDED), into="5.0")
     failed = replace(ENDED, status=RunStatus.FAILED, answer_ts="5.0")
-    assert render(do.PostResult(), failed) == Post(render_messages(failed), into=None)
+    assert render(do.PostResult(), failed, NOW) == Post(render_messages(failed), into=None)
 
 
 def render_messages(run: Run) -> tuple[Any, ...]:
     """Return the messages of a run's result."""
-    rendered = render(do.PostResult(), run)
-    assert isinstance(rendered, Post)
-    return rendered.messages
+    result = render(do.PostResult(), run, NOW)
+    assert isinstance(result, Post)
+    return result.messages
 
 
 def test_where_each_effect_goes() -> None:
     """To the thread, to one person, or back to the command."""
-    form = render(do.RefreshForm("form-1"), RUN)
+    form = render(do.RefreshForm("form-1"), RUN, NOW)
     assert isinstance(form, Redraw)
     assert (form.ts, form.anew) == (FORM.message_ts, True)
-    told = render(do.TellCannotStop("U2"), RUN)
+    told = render(do.TellCannotStop("U2"), RUN, NOW)
     assert isinstance(told, Tell)
     assert told.user_id == "U2"
-    reply = render(do.TellNotStarted("is_archived"), make_run(response_url="https://hooks.example/1"))
+    reply = render(do.TellNotStarted("is_archived"), make_run(response_url="https://hooks.example/1"), NOW)
     assert isinstance(reply, Reply)
     assert (reply.response_url, reply.user_id) == ("https://hooks.example/1", "U1")
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from bot.slack.budget import MessageKey, Pace, ProgressBoard, UpdateBudget
+from bot.slack.budget import MessageKey, Pace, ProgressBoard
 
 A, B, C = ("C1", "1.0"), ("C1", "2.0"), ("C1", "3.0")
 
@@ -46,7 +46,7 @@ class Wall:
             await self.changed.wait()
 
 
-QUICK = Pace(per_minute=60_000, reserve=0, per_message=0.0)
+QUICK = Pace(reserve=0, between=0.001, per_message=0.0)
 
 
 @pytest.fixture
@@ -55,49 +55,34 @@ def clock() -> HandClock:
     return HandClock()
 
 
-def test_progress_is_spread_evenly_over_what_is_not_reserved(clock: HandClock) -> None:
+async def test_progress_is_spread_evenly_over_what_is_not_reserved(clock: HandClock) -> None:
     """50 a minute, 15 of them for what matters: one progress update each 60/35 s."""
-    budget = UpdateBudget(Pace(), clock)
-    assert budget.wait() == 0
-    budget.count_progress()
-    assert budget.wait() == pytest.approx(60 / 35)
+    wall = Wall()
+    board = ProgressBoard(wall.draw, Pace(), clock)
+    board.note(A, "one")
+    board.note(B, "two")
+    await drawn(board, wall, 1)
+    assert board.next_due() == (B, pytest.approx(60 / 35))
     clock.time += 60 / 35
-    assert budget.wait() == 0
+    assert board.next_due() == (B, 0.0)
 
 
-def test_updates_that_matter_use_up_the_share_of_progress(clock: HandClock) -> None:
-    """They always go; progress waits until the last minute had fewer than its share."""
-    budget = UpdateBudget(Pace(), clock)
-    for _ in range(34):
-        budget.count()
-    assert budget.wait() == 0
-    clock.time += 10
-    budget.count()
-    assert budget.wait() == pytest.approx(50)
-    clock.time += 50
-    assert budget.wait() == 0
+async def test_progress_waits_as_long_as_it_is_held(clock: HandClock) -> None:
+    """By Slack, or by updates that matter and wait themselves."""
+    board = ProgressBoard(Wall().draw, Pace(), clock, held=lambda: 30.0)
+    board.note(A, "one")
+    assert board.next_due() == (A, 30.0)
 
 
-def test_an_hour_of_both_stays_within_slacks_limit(clock: HandClock) -> None:
-    """With up to 15 updates that matter in any minute, never more than 50 in all."""
-    budget = UpdateBudget(Pace(), clock)
-    sent: list[float] = []
-    for second in range(3_600):
-        clock.time += 1
-        if second % 60 < 15:
-            budget.count()
-            sent.append(clock.time)
-        if budget.wait() == 0:
-            budget.count_progress()
-            sent.append(clock.time)
-    assert max(sum(start <= at < start + 60 for at in sent) for start in sent) <= 50
-
-
-def test_after_a_429_progress_pauses_as_long_as_slack_asks(clock: HandClock) -> None:
-    """Retry-After."""
-    budget = UpdateBudget(Pace(), clock)
-    budget.hold(30)
-    assert budget.wait() == 30
+async def test_a_state_that_could_not_be_drawn_waits_again_unless_there_is_a_newer_one() -> None:
+    """It may be the last for long."""
+    wall = Wall()
+    board = ProgressBoard(wall.draw, QUICK)
+    board.note_unless_newer(A, "failed")
+    board.note(B, "newer")
+    board.note_unless_newer(B, "failed")
+    await drawn(board, wall, 2)
+    assert wall.drawn == [(A, "failed"), (B, "newer")]
 
 
 async def test_one_message_is_redrawn_every_three_seconds_at_most(clock: HandClock) -> None:

@@ -20,12 +20,14 @@ from bot.errors import ChannelUnreachable, SlackRejected, SlackUnavailable
 from bot.playground.slack import Message, SlackServer, Workspace
 from bot.playground.slack.faults import LostResponse, RateLimited, Refuse, ServerError
 from bot.playground.slack.rate_limits import RateLimits
+from bot.playground.slack.state import Content
 from bot.playground.slack.tickets import Destination
-from bot.slack.budget import Pace
 from bot.slack.gateway import SlackGateway
+from bot.slack.limits import Gate
 from tests.factories import make_form, make_run, make_submission
 
-QUICK = Pace(per_minute=60_000, reserve=0, per_message=0.0)
+QUICK = 10_000.0
+"""How many times its published limits the workspace allows, so that nothing waits."""
 
 
 @pytest.fixture
@@ -149,12 +151,39 @@ async def test_only_the_missing_parts_of_a_long_result_follow(workspace: Workspa
 async def test_after_a_429_nothing_is_looked_up(workspace: Workspace, gateway: SlackGateway) -> None:
     """Slack surely did nothing, and reading history is the scarcest call of all (slack-platform §8.1)."""
     run = run_in(workspace)
-    workspace.faults.add("chat.postMessage", RateLimited(retry_after=7))
+    workspace.faults.add("chat.postMessage", RateLimited(retry_after=1))
     with pytest.raises(SlackUnavailable) as limited:
         await gateway.carry_out(do.PostRoot(), run, "post-1", again=False)
-    assert (limited.value.retry_after, limited.value.sent) == (7.0, False)
+    assert (limited.value.retry_after, limited.value.sent) == (1.0, False)
     await gateway.carry_out(do.PostRoot(), run, "post-1", again=True)
     assert methods(workspace) == ["chat.postMessage", "chat.postMessage"]
+
+
+async def test_what_another_process_posted_between_two_tries_is_found(workspace: Workspace) -> None:
+    """Slack refused the first try, so this process knows of no post; the other one died before it could say so."""
+    client = AsyncWebClient(token=workspace.bot_token, base_url=f"{workspace.url}/api/")
+    async with SlackGateway(client, QUICK, shared=True) as one, SlackGateway(client, QUICK, shared=True) as other:
+        run = run_in(workspace)
+        workspace.faults.add("chat.postMessage", RateLimited(retry_after=0))
+        with pytest.raises(SlackUnavailable) as limited:
+            await one.carry_out(do.PostRoot(), run, "post-1", again=False)
+        assert not limited.value.sent
+        ts = await other.carry_out(do.PostRoot(), run, "post-1", again=False)
+        assert await one.carry_out(do.PostRoot(), run, "post-1", again=True) == ts
+    assert only(workspace, channel="content").ts == ts
+
+
+async def test_a_429_in_the_middle_of_a_long_result_does_not_pass_for_nothing_sent(
+    workspace: Workspace, gateway: SlackGateway
+) -> None:
+    """Whoever tries next has to look which parts are there."""
+    run = await running(gateway, workspace, status=RunStatus.SUCCEEDED, outputs={"text": "word " * 6_000})
+    workspace.faults.add(
+        "chat.postMessage", RateLimited(1), when=lambda call: "'part': 2" in str(call) or '"part": 2' in str(call)
+    )
+    with pytest.raises(SlackUnavailable) as limited:
+        await gateway.carry_out(do.PostResult(), run, "result", again=False)
+    assert (limited.value.retry_after, limited.value.sent) == (1.0, True)
 
 
 async def test_a_dropped_connection_is_not_tried_again_by_itself(workspace: Workspace, gateway: SlackGateway) -> None:
@@ -384,6 +413,142 @@ async def test_the_text_of_a_new_segment_starts_afresh(workspace: Workspace, gat
     assert shows(workspace, first, "before the form")
 
 
+async def test_a_text_that_was_heard_whole_is_shown_whole_once_the_run_waits(
+    workspace: Workspace, gateway: SlackGateway
+) -> None:
+    """Even where Slack took no progress: it does not look as if more were to come."""
+    run = await running(gateway, workspace)
+    ts = await gateway.carry_out(do.PostAnswer(), run, "answer", again=False)
+    assert shows(workspace, ts, "✍️ …")
+    workspace.faults.add("chat.update", Refuse("internal_error"))
+    await gateway.show_answer(replace(run, answer_ts=ts), "Once upon a time")
+    await workspace.wait_for(lambda: "chat.update" in methods(workspace))
+    paused = replace(run, status=RunStatus.PAUSED, since=run.created_at + timedelta(seconds=5), answer_ts=ts)
+    await gateway.carry_out(do.RefreshRoot(), paused, "refresh", again=False)
+    assert shows(workspace, ts, "Once upon a time")
+    assert not shows(workspace, ts, "✍️")
+    calls = len(workspace.calls)
+    await gateway.carry_out(do.RefreshRoot(), paused, "refresh-2", again=False)
+    assert methods(workspace)[calls:] == ["chat.update"]
+
+
+async def test_progress_that_is_forgotten_is_not_drawn(workspace: Workspace, gateway: SlackGateway) -> None:
+    """Others have taken the runs over, and drawn them since."""
+    run = await running(gateway, workspace)
+    other = replace(await running(gateway, workspace), run_id="run-2")
+    await gateway.show_progress(run, Progress("Old", 1))
+    gateway.forget()
+    await gateway.show_progress(other, Progress("New", 1))
+    await workspace.wait_for(lambda: shows(workspace, other.thread_ts, "New"))
+    assert not shows(workspace, run.thread_ts, "Old")
+
+
+@pytest.mark.parametrize("heard_again", [False, True])
+async def test_a_text_of_which_a_part_was_not_heard_says_so_once_it_is_over(
+    workspace: Workspace, gateway: SlackGateway, heard_again: bool
+) -> None:
+    """Unless the whole of it is heard after all."""
+    run = await running(gateway, workspace)
+    await gateway.show_answer(run, "Once upon")
+    ts = await gateway.carry_out(do.PostAnswer(), run, "answer", again=False)
+    await gateway.lose_answer(run)
+    assert not shows(workspace, ts, "may not be complete")
+    if heard_again:
+        await gateway.show_answer(run, "Once upon a time")
+    paused = replace(run, status=RunStatus.PAUSED, since=run.created_at + timedelta(seconds=5), answer_ts=ts)
+    await gateway.carry_out(do.RefreshRoot(), paused, "refresh", again=False)
+    assert shows(workspace, ts, "Once upon")
+    assert not shows(workspace, ts, "✍️")
+    assert shows(workspace, ts, "may not be complete") is not heard_again
+
+
+async def test_nothing_is_sent_where_another_process_may_be_sending_the_same(workspace: Workspace) -> None:
+    """Progress is dropped; what matters is tried again, without a search where surely nothing was sent."""
+    client = AsyncWebClient(token=workspace.bot_token, base_url=f"{workspace.url}/api/")
+    lease = [True]
+    async with SlackGateway(client, QUICK, may_send=lambda: lease[0]) as gateway:
+        run = await running(gateway, workspace)
+        lease[0], before = False, len(workspace.calls)
+        await gateway.show_progress(run, Progress("Late", 1))
+        path = workspace.tickets.new_response_url(
+            Destination(workspace.channel("content"), workspace.person("ann").id, None)
+        )
+        reply = do.TellNotStartable(f"{workspace.url}/{path}", ("No topic.",))
+        for effect, its in ((do.PostStuck(), run), (do.RefreshRoot(), run), (reply, None)):
+            with pytest.raises(SlackUnavailable) as refusal:
+                await gateway.carry_out(effect, its, "post", again=False)
+            assert not refusal.value.sent
+        assert len(workspace.calls) == before
+        assert workspace.find(visible_to="ann", text="No topic.") is None
+        lease[0] = True
+        await gateway.carry_out(do.PostStuck(), run, "post", again=True)
+        assert methods(workspace)[before:] == ["chat.postMessage"]
+
+
+async def test_a_lease_that_lapses_while_a_call_waits_its_turn_keeps_it_back(workspace: Workspace) -> None:
+    client = AsyncWebClient(token=workspace.bot_token, base_url=f"{workspace.url}/api/")
+    lease = [True]
+
+    async def lapse(seconds: float) -> None:
+        lease[0] = False
+        await asyncio.sleep(seconds)
+
+    async with SlackGateway(client, QUICK, may_send=lambda: lease[0]) as gateway:
+        run = await running(gateway, workspace)
+        gateway._gate = Gate(QUICK, sleep=lapse)
+        gateway._gate.hold("chat.postMessage", 0.1)
+        before = len(workspace.calls)
+        with pytest.raises(SlackUnavailable) as refusal:
+            await gateway.carry_out(do.PostStuck(), run, "post", again=False)
+        assert not refusal.value.sent
+        assert len(workspace.calls) == before
+
+
+@pytest.mark.parametrize("status", [RunStatus.PAUSED, RunStatus.FAILED])
+async def test_a_text_that_another_process_left_half_written_does_not_look_alive(
+    workspace: Workspace, gateway: SlackGateway, status: RunStatus
+) -> None:
+    """It stays, with a word that its end may be missing; nothing is looked up twice."""
+    run = await running(gateway, workspace)
+    ts = await gateway.carry_out(do.PostAnswer(), run, "answer", again=False)
+    await gateway.show_answer(replace(run, answer_ts=ts), "Once upon")
+    await workspace.wait_for(lambda: shows(workspace, ts, "Once upon"))
+    later = replace(run, status=status, since=run.created_at + timedelta(seconds=5), answer_ts=ts)
+    async with SlackGateway(
+        AsyncWebClient(token=workspace.bot_token, base_url=f"{workspace.url}/api/"), QUICK
+    ) as restarted:
+        await restarted.carry_out(do.RefreshRoot(), later, "refresh", again=True)
+        await restarted.carry_out(do.RefreshRoot(), later, "refresh-2", again=False)
+    assert shows(workspace, ts, "Once upon")
+    assert shows(workspace, ts, "may not be complete")
+    assert not shows(workspace, ts, "✍️")
+    assert methods(workspace).count("conversations.replies") == 1
+
+
+async def test_who_only_posted_a_text_for_another_process_does_not_wipe_it_out(
+    workspace: Workspace, gateway: SlackGateway
+) -> None:
+    """The one that follows the run wrote it."""
+    run = await running(gateway, workspace)
+    async with SlackGateway(
+        AsyncWebClient(token=workspace.bot_token, base_url=f"{workspace.url}/api/"), QUICK
+    ) as other:
+        ts = await other.carry_out(do.PostAnswer(), run, "answer", again=False)
+        await gateway.show_answer(replace(run, answer_ts=ts), "Once upon")
+        await workspace.wait_for(lambda: shows(workspace, ts, "Once upon"))
+        paused = replace(run, status=RunStatus.PAUSED, since=run.created_at + timedelta(seconds=5), answer_ts=ts)
+        await other.carry_out(do.RefreshRoot(), paused, "refresh", again=False)
+    assert shows(workspace, ts, "Once upon")
+
+
+async def test_a_text_whose_message_was_deleted_holds_up_nothing(workspace: Workspace, gateway: SlackGateway) -> None:
+    """The root message is drawn all the same."""
+    run = await running(gateway, workspace)
+    paused = replace(run, status=RunStatus.PAUSED, since=run.created_at + timedelta(seconds=5), answer_ts="1.000000")
+    await gateway.carry_out(do.RefreshRoot(), paused, "refresh", again=False)
+    assert shows(workspace, run.thread_ts, "Paused in Dify")
+
+
 async def test_progress_slack_does_not_take_is_dropped(workspace: Workspace, gateway: SlackGateway) -> None:
     """A newer state follows; the writer lives on."""
     run = await running(gateway, workspace)
@@ -405,18 +570,40 @@ async def test_a_state_that_cannot_be_drawn_costs_no_other(
     assert "not JSON serializable" in caplog.text
 
 
-async def test_after_a_429_progress_pauses_and_what_matters_goes_on(
+async def test_after_a_429_nobody_calls_the_method_until_slack_allows(
     workspace: Workspace, gateway: SlackGateway
 ) -> None:
-    """Slack asked for a minute; the pause belongs to progress alone."""
+    """Neither progress nor what matters, which is told when to come again; other methods go on."""
     run = await running(gateway, workspace)
     workspace.faults.add("chat.update", RateLimited(retry_after=60))
     await gateway.show_progress(run, Progress("Draft", 1))
     await workspace.wait_for(lambda: "chat.update" in methods(workspace))
     await gateway.show_progress(run, Progress("Draft", 2))
-    await gateway.carry_out(do.RefreshRoot(), replace(run, stop_requested_by="U0ANN"), "refresh", again=False)
-    assert shows(workspace, run.thread_ts, "Stopping, as")
-    assert methods(workspace).count("chat.update") == 2
+    for name in ("first", "second"):
+        with pytest.raises(SlackUnavailable) as held:
+            await gateway.carry_out(do.RefreshRoot(), run, name, again=False)
+        assert 55 < (held.value.retry_after or 0) <= 61
+        assert not held.value.sent
+    await gateway.carry_out(do.PostStuck(), run, "stuck", again=False)
+    assert methods(workspace).count("chat.update") == 1
+    assert workspace.find(thread=str(run.thread_ts), text="Dify took the answer")
+
+
+async def test_a_search_that_slack_interrupts_goes_on_where_it_was(workspace: Workspace, gateway: SlackGateway) -> None:
+    """Some apps may read one page a minute (slack-platform §8.1): begun anew it would never end."""
+    run = await running(gateway, workspace)
+    for number in range(250):
+        workspace.post(workspace.channel("content"), Content(f"{number}"), workspace.bot, thread_ts=run.thread_ts)
+    ts = await gateway.carry_out(do.PostStuck(), run, "stuck", again=False)
+    asked = len(workspace.calls)
+    workspace.faults.add("conversations.replies", RateLimited(retry_after=1), when=lambda call: "cursor" in call)
+    with pytest.raises(SlackUnavailable):
+        await gateway.carry_out(do.PostStuck(), run, "stuck", again=True)
+    assert await gateway.carry_out(do.PostStuck(), run, "stuck", again=True) == ts
+    pages = [call.arguments.get("cursor") for call in workspace.calls[asked:]]
+    assert len(pages) == 3
+    assert pages[0] is None
+    assert pages[1] == pages[2] is not None
 
 
 async def test_a_stop_of_the_bot_leaves_no_writer_behind(workspace: Workspace) -> None:
@@ -425,3 +612,34 @@ async def test_a_stop_of_the_bot_leaves_no_writer_behind(workspace: Workspace) -
     async with SlackGateway(client) as gateway:
         await gateway.show_progress(await running(gateway, workspace), Progress("Draft", 1))
     assert not [task for task in asyncio.all_tasks() if task.get_name() == "progress writer"]
+
+
+async def test_a_method_is_not_called_while_slack_holds_it() -> None:
+    """Told by the call log of a workspace that counts as Slack does, to a bot that believes it allows three times more.
+
+    Everything is posted, once.
+    """
+    workspace = Workspace(people=["ann"], channels={"content": ["ann", "bot"]}, rate_limits=RateLimits.real())
+
+    async def post(gateway: SlackGateway, number: int) -> None:
+        run, again = run_in(workspace), False
+        while True:
+            try:
+                await gateway.carry_out(do.PostRoot(), run, f"post-{number}", again=again)
+            except SlackUnavailable as held:
+                again = True
+                await asyncio.sleep(held.retry_after or 0.0)
+            else:
+                return
+
+    async with SlackServer(workspace):
+        client = AsyncWebClient(token=workspace.bot_token, base_url=f"{workspace.url}/api/")
+        async with SlackGateway(client, 3.0) as gateway:
+            await asyncio.gather(*(post(gateway, number) for number in range(9)))
+    refused = [call for call in workspace.calls if call.status == 429]
+    assert refused
+    last = max(call.answered for call in refused)
+    assert not [call for call in workspace.calls if last < call.arrived < last + 0.9]
+    posted = [message.metadata or {} for message in workspace.channel("content").roots]
+    assert sorted(each["event_payload"]["post_id"] for each in posted) == [f"post-{number}" for number in range(9)]
+    assert set(methods(workspace)) == {"chat.postMessage"}

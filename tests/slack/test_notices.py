@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.core.model import FormStatus, Paragraph, RunStatus
+from bot.core.model import FileField, FormStatus, Paragraph, RunStatus
 from bot.slack import notices
 from bot.slack.message import Message
-from tests.factories import make_form, make_run, make_submission
+from tests.factories import NOW, make_form, make_run, make_submission
 from tests.slack.reading import faults, pings, texts
 from tests.slack.strategies import long_text
 
@@ -108,7 +109,97 @@ def test_who_comes_too_late_is_told_who_decided(
 ) -> None:
     """What, by whom, and when."""
     decided = make_form(**{"submission": make_submission(), **form})
-    assert sentence in texts(notices.decided(make_run(**run), decided, user))
+    assert sentence in texts(notices.decided(make_run(**run), decided, user, {}))
+
+
+def test_an_answer_that_waits_for_dify_is_said_to_wait() -> None:
+    """Also one behind it in the same run; one that was sent is being checked all the same."""
+    ahead = make_form(form_id="f1", status=FormStatus.SETTLING, delayed=True, submission=make_submission())
+    behind = make_form(form_id="f2", status=FormStatus.CLAIMED, submission=make_submission())
+    run = make_run(forms=(ahead, behind))
+    assert "It will be sent when Dify takes it. Your answer" in texts(notices.decided(run, behind, "U3", {}))
+    assert "It was sent, and I am checking" in texts(notices.decided(run, ahead, "U3", {}))
+
+
+def test_who_answered_in_vain_gets_back_what_they_entered() -> None:
+    """As it is, by its label; not what was empty, nor what stood there before."""
+    form = make_form(
+        status=FormStatus.SUBMITTED,
+        submission=make_submission(),
+        content="Your draft:\n\n{{#$output.a#}}",
+        inputs=(Paragraph("a"), Paragraph("b"), Paragraph("c", "as it was"), FileField("files", many=True)),
+    )
+    values = {"a": "<!here> *mine*", "b": " ", "c": "as it was", "files": []}
+    message = notices.decided(make_run(forms=(form,)), form, "U3", values)
+    assert texts(message).endswith(f"{notices.GIVEN_BACK}\nYour draft\n<!here> *mine*")
+    assert pings(message) == {"U2"}
+    nothing = notices.decided(make_run(forms=(form,)), form, "U3", {"b": "", "c": "as it was", "files": []})
+    assert notices.GIVEN_BACK not in texts(nothing)
+
+
+def test_who_presses_twice_is_not_given_back_what_counts() -> None:
+    """Only what differs from it."""
+    form = make_form(status=FormStatus.SUBMITTED, submission=make_submission())
+    same = dict(make_submission().values)
+    assert notices.GIVEN_BACK not in texts(notices.decided(make_run(), form, "U2", same))
+    assert notices.GIVEN_BACK in texts(notices.decided(make_run(), form, "U2", {"feedback": "Wait!"}))
+    lost = make_form(status=FormStatus.TIMED_OUT, submission=make_submission())
+    assert notices.GIVEN_BACK in texts(notices.decided(make_run(), lost, "U2", same))
+
+
+def test_what_is_too_long_to_be_given_back_is_counted() -> None:
+    """Short values leave their room to long ones."""
+    form = make_form(inputs=tuple(map(Paragraph, "abc")), status=FormStatus.SUBMITTED, submission=make_submission())
+    message = notices.decided(make_run(), form, "U3", {"a": "x" * 20_000, "b": "short", "c": "y" * 20_000})
+    shown = texts(message)
+    size = len(next(line for line in shown.splitlines() if line.startswith("xx"))) - 1
+    assert 3_900 < size < 4_000
+    assert shown.count(f"and {20_000 - size:,} more characters") == 2
+    assert not faults(message)
+
+
+@given(st.lists(long_text, max_size=45), long_text)
+@settings(max_examples=60, deadline=None)
+def test_whatever_is_given_back_is_taken_by_slack_and_pings_nobody_else(entered: list[str], title: str) -> None:
+    """However many fields, however long."""
+    inputs = tuple(Paragraph(f"f{number}") for number in range(len(entered)))
+    form = make_form(inputs=inputs, node_title=title, status=FormStatus.SUBMITTED, submission=make_submission())
+    values = {field.name: text for field, text in zip(inputs, entered, strict=True)}
+    message = notices.decided(make_run(), form, "U3", values)
+    assert not faults(message)
+    assert pings(message) <= {"U2"}
+
+
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [
+        ({"days": 3}, "3 days left"),
+        ({"days": 1, "hours": 12, "minutes": 5}, "1 day and 12 hours left"),
+        ({"days": 2, "minutes": 5}, "2 days left"),
+        ({"minutes": 59, "seconds": 58}, "1 hour left"),
+        ({"hours": 1, "minutes": 1}, "1 hour and 1 minute left"),
+        ({"seconds": 20}, "less than a minute left"),
+    ],
+)
+def test_a_reminder_says_how_long_is_left(left: dict[str, float], words: str) -> None:
+    """Besides until when, in the reader's own time zone."""
+    form = make_form(expires_at=NOW + timedelta(**left))
+    text = texts(notices.reminder(make_run(), form, NOW))
+    assert f": {words}. The form was posted above in this thread." in text
+    assert "It can be answered until <!date^" in text
+
+
+def test_a_reminder_that_comes_late_promises_no_time() -> None:
+    """Slack may have taken its time."""
+    text = texts(notices.reminder(make_run(), make_form(expires_at=NOW), NOW))
+    assert "still waits for an answer. The form was posted above" in text
+
+
+def test_a_run_that_was_just_seen_to_execute_is_not_said_to_run_too_long() -> None:
+    """Two answers at once left it paused for good (recording 33)."""
+    seen = make_run(status=RunStatus.RUNNING, since=NOW - timedelta(minutes=3))
+    assert "Dify took the answer, but" in texts(notices.stuck(seen, NOW))
+    assert "longer than a run may take" in texts(notices.stuck(seen, NOW + timedelta(minutes=20)))
 
 
 def test_a_refused_answer_is_explained() -> None:
@@ -146,6 +237,13 @@ def test_why_stop_does_nothing_is_explained(status: RunStatus, sentence: str) ->
     assert texts(notices.cannot_stop(make_run(status=status))).startswith(sentence)
 
 
+@pytest.mark.parametrize("status", [RunStatus.RUNNING, RunStatus.RESUMING])
+def test_a_stop_that_nobody_heeds_is_told(status: RunStatus) -> None:
+    """Dify says that it took it (recording 39)."""
+    run = make_run(status=status, task_id="task-1", told_stuck=True)
+    assert texts(notices.cannot_stop(run)).startswith("Stop does nothing to *review*, which does not move.")
+
+
 def test_a_stop_that_dify_did_not_take_is_told() -> None:
     """The run goes on."""
     run = make_run(status=RunStatus.RUNNING, task_id="task-1")
@@ -170,9 +268,14 @@ def test_any_notice_is_taken_by_slack_and_pings_nobody(lines: list[str], text: s
         notices.inputs(text, lines, text or "/dify"),
         notices.invalid(form, [(line, line) for line in lines]),
         notices.refused(form, text),
-        notices.stuck(make_run(app=text)),
+        notices.stuck(make_run(app=text), NOW),
+        notices.stuck(make_run(app=text, status=RunStatus.RUNNING), NOW + timedelta(days=1)),
+        notices.key_refused(make_run(app=text)),
         notices.not_started(make_run(app=text), "is_archived"),
     ]
     for message in messages:
         assert not faults(message)
         assert not pings(message)
+    reminder = notices.reminder(make_run(), form, NOW)
+    assert not faults(reminder)
+    assert pings(reminder) == {"U1"}

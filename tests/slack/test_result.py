@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.core.model import AppMode, RunStatus
+from bot.core.model import AppMode, FormStatus, RunStatus
 from bot.slack.message import PART
-from bot.slack.result import answer_message, replaces_answer, result_messages
-from tests.factories import make_run
-from tests.slack.reading import disguised_links, faults, pings, texts
+from bot.slack.result import answer_message, cut_answer, replaces_answer, result_messages
+from tests.factories import NOW, make_form, make_run
+from tests.slack.reading import disguised_links, faults, pings, texts, wire
 from tests.slack.strategies import long_text
 
 FILE = {
@@ -111,9 +111,25 @@ def test_a_long_text_is_split() -> None:
             "❌ Dify did not start *review*. Nothing has been run.",
         ),
         (RunStatus.STOPPED, {"stop_requested_by": "U2"}, "⏹️ *review* was stopped by <@U2>."),
-        (RunStatus.STOPPED, {"error": "Human input global timeout"}, "⏹️ *review* was stopped in Dify."),
+        (RunStatus.STOPPED, {"error": "Stopped by user."}, "⏹️ *review* was stopped in Dify."),
+        (
+            RunStatus.STOPPED,
+            {"error": "Human input global timeout at node review"},
+            "⌛ Dify ended *review*: a form waited longer for its answer than any form may",
+        ),
         (RunStatus.LOST, {"workflow_run_id": None}, "or its work may be done twice."),
-        (RunStatus.LOST, {}, "Dify no longer knows this run of *review*"),
+        (RunStatus.LOST, {"error": "Workflow run not found"}, "Dify no longer knows this run of *review*"),
+        (RunStatus.LOST, {"error": "No news of it for 24 hours."}, "I lost sight of this run of *review*"),
+        (
+            RunStatus.SUCCEEDED,
+            {"forms": (make_form(status=FormStatus.TIMED_OUT, node_title="Ask <all>"),)},
+            "⌛ *review* is done. It has no outputs: *Ask &lt;all&gt;* was not answered in time.",
+        ),
+        (
+            RunStatus.SUCCEEDED,
+            {"ended_at": NOW, "forms": tuple(make_form(form_id=name, expires_at=NOW) for name in "ab")},
+            "*Review*, *Review* were not answered in time.",
+        ),
     ],
 )
 def test_an_end_without_outputs_is_explained(status: RunStatus, changes: dict[str, Any], sentence: str) -> None:
@@ -144,8 +160,27 @@ def test_a_growing_text_shows_its_end() -> None:
     """With a word that something is missing above."""
     message = answer_message("start\n" + "line\n" * 4_000 + "end")
     assert "The beginning is left out" in texts(message)
-    assert texts(message).endswith("end")
+    assert texts(message).endswith("end\n✍️ …")
     assert not faults(message)
+    assert texts(answer_message("start\n" + "line\n" * 4_000 + "end", writing=False)).endswith("end")
+
+
+def test_a_text_nobody_writes_any_more_says_that_it_may_be_cut() -> None:
+    """Once; one that is done stays as it is."""
+    writing = answer_message("Once <upon>")
+    shown = {"text": writing.text, "blocks": wire(writing)}
+    cut = cut_answer(shown)
+    assert cut is not None
+    assert texts(cut).startswith("Once &lt;upon&gt;\n✂️ This text may not be complete")
+    assert "✍️" not in texts(cut)
+    assert not faults(cut)
+    assert cut_answer({"text": cut.text, "blocks": wire(cut)}) is None
+    begun = cut_answer({"text": "✍️ …", "blocks": wire(answer_message(""))})
+    assert begun is not None
+    assert "✍️" not in texts(begun) + begun.text
+    done = answer_message("Once", writing=False)
+    assert cut_answer({"text": done.text, "blocks": wire(done)}) is None
+    assert cut_answer({}) is None
 
 
 def test_a_text_that_has_not_begun_is_announced() -> None:

@@ -42,6 +42,7 @@ def state_of(run: Run, progress: Progress | None = None) -> str:
         ({"status": RunStatus.RUNNING}, Progress("Write *it* <!here>"), "⚙️ Running: *Write ∗it∗ &lt;!here&gt;*"),
         ({"status": RunStatus.RUNNING}, Progress("Draft", 1), "⚙️ Running: *Draft* · 1 step done"),
         ({"status": RunStatus.RUNNING}, Progress("Draft", 3), "⚙️ Running: *Draft* · 3 steps done"),
+        ({"status": RunStatus.RUNNING, "told_stuck": True, "stop_requested_by": "U2"}, None, "⚠️ The run does not move"),
         ({"status": RunStatus.RUNNING, "stop_requested_by": "U2"}, None, "⏹️ Stopping, as <@U2> asked"),
         ({"status": RunStatus.PAUSED, "forms": (OPEN,)}, None, "⏸️ Waiting for <@U1>: *Review* · until <!date^"),
         ({"status": RunStatus.PAUSED, "forms": (SENDING,)}, None, "⏳ *Review*: answered by <@U2>, on its way to Dify"),
@@ -61,7 +62,7 @@ def state_of(run: Run, progress: Progress | None = None) -> str:
         (
             {"status": RunStatus.RUNNING, "told_stuck": True},
             Progress("Draft", 3),
-            "⚠️ Dify took the answer, but the run has not moved",
+            "⚠️ The run does not move",
         ),
         ({"status": RunStatus.SUCCEEDED, **ENDED}, None, "✅ Done in 3 min 12 s"),
         ({"status": RunStatus.PARTIAL_SUCCEEDED, **ENDED}, None, "✅ Done, but some steps failed, in 3 min 12 s"),
@@ -78,7 +79,39 @@ def state_of(run: Run, progress: Progress | None = None) -> str:
         ),
         ({"status": RunStatus.STOPPED, **ENDED}, None, "⏹️ Stopped in Dify after 3 min 12 s"),
         ({"status": RunStatus.LOST}, None, "❔ Not confirmed"),
-        ({"status": RunStatus.LOST, **ENDED}, None, "❔ Dify no longer knows this run"),
+        ({"status": RunStatus.LOST, "workflow_run_id": "w", "error": "No news"}, None, "❔ Lost sight of this run"),
+        (
+            {"status": RunStatus.LOST, "workflow_run_id": "w", "error": "Workflow run not found."},
+            None,
+            "❔ Dify no longer knows this run",
+        ),
+        (
+            {"status": RunStatus.STOPPED, **ENDED, "error": "Human input global timeout at node review"},
+            None,
+            "⌛ Ended by Dify after 3 min 12 s: a form waited longer than any form may",
+        ),
+        (
+            {"status": RunStatus.RESUMING, "forms": (OPEN, replace(OPEN, status=FormStatus.TIMED_OUT))},
+            None,
+            "⌛ A form was not answered in time; waiting for Dify to go on",
+        ),
+        (
+            {"status": RunStatus.RESUMING, "told_stuck": True, "forms": (replace(OPEN, status=FormStatus.TIMED_OUT),)},
+            None,
+            "⚠️ A form was not answered in time, and the run has not moved since.",
+        ),
+        ({"status": RunStatus.RUNNING, "told_refused": True}, Progress("Draft"), "🔑 Dify refuses the key of this app"),
+        ({"status": RunStatus.SUCCEEDED, "told_refused": True, **ENDED}, None, "✅ Done in"),
+        (
+            {"status": RunStatus.PAUSED, "forms": (replace(SENDING, delayed=True),)},
+            Progress(waiting_for_dify=True),
+            "⏳ *Review*: answered by <@U2>. Dify cannot take it now; it will be sent when Dify answers.",
+        ),
+        (
+            {"status": RunStatus.PAUSED, "forms": (replace(SENDING, status=FormStatus.SETTLING, delayed=True),)},
+            None,
+            "⏳ *Review*: answered by <@U2> and sent, but Dify's confirmation was lost; it is checked",
+        ),
     ],
 )
 def test_every_state_has_its_line(changes: dict[str, Any], progress: Progress | None, state: str) -> None:
@@ -96,7 +129,7 @@ def test_stop_is_offered_only_while_it_can_act(status: RunStatus) -> None:
     assert bool(buttons) == (status is RunStatus.RUNNING)
     assert not any(
         "actions" in str(wire(root_message(replace(run, **missing))))
-        for missing in ({"task_id": None}, {"stop_requested_by": "U2"})
+        for missing in ({"task_id": None}, {"stop_requested_by": "U2"}, {"told_stuck": True})
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
@@ -12,6 +13,7 @@ import pytest
 
 from bot.store.sql import SqlStore, open_store
 
+LEASE = timedelta(minutes=5)
 TEST_POSTGRES_URL = os.environ.get("TEST_POSTGRES_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
 
 
@@ -46,6 +48,7 @@ def database_url(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 async def store(database_url: str) -> AsyncIterator[SqlStore]:
-    """An empty store, once over each kind of database."""
+    """An empty store, once over each kind of database, of a process that works."""
     async with open_store(database_url) as opened:
+        await opened.join(LEASE)
         yield opened

@@ -27,4 +27,4 @@ async def migrate(database: Database) -> None:
         config.set_main_option("script_location", str(Path(__file__).parent))
         command.upgrade(config, "head")
 
-    await database.write(upgrade)
+    await database.migrate(upgrade)
