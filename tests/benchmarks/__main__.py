@@ -30,6 +30,26 @@ call of chat.postMessage or chat.update that shows it arrives, less the time the
 
 `startup`: from starting the process until `/healthz` answers, over HTTP transport. `memory`: resident set of the bot's
 process after one run paused on its form, and with 500 runs that stream 2 events a second each.
+
+`restart`: the bot runs, follows 200 runs and has posted two forms, then is killed (SIGKILL). Meanwhile 10,000 copies of
+the first form's run are written into its database, with the bot's own codec; the simulated Dify makes up the same run
+whenever it is asked about one of them. They have been waiting for up to a week, and a look at each is overdue, as when
+the bot was down for long. Then the bot is started again. Ready: `/healthz` answers. Submitted: the second form is
+answered right then, while the looks go on; from handing the click to the client until the answer arrives at Dify.
+Followed: a request for the events of each of the 200 runs was answered. Measured on SQLite and on PostgreSQL, there
+with the time until the lease of the killed process lapses, which is 30 s by default: it could still be alive.
+
+`waiting`: 0, 10,000 and 100,000 of the same copies, and the bot started on them, over HTTP and with SQLite. For a
+minute, while it looks at as many of them as it gets to, its resident memory and its TCP sockets are read every second;
+the most counts. Dify answers at once and never moves a run.
+
+`throughput`: 1, 2 and 3 processes over Socket Mode on one PostgreSQL database; Slack hands each payload to one of them
+in turn. 60 people in a channel each start a run of `ask`, answer its form and wait for the result, over and over; the
+runs that are finished within a window count. The simulators and the database run on the same cores as the bots: what
+limits the number is told by the cores that each kept busy. Where `cores_machine_…` comes near the number of cores, the
+machine is full, and more processes can only share it.
+
+PostgreSQL is the server at `TEST_POSTGRES_URL`, or at 127.0.0.1:5432; without one its rows are left out.
 """
 
 from __future__ import annotations
@@ -42,7 +62,8 @@ import platform
 import sys
 from collections.abc import Sequence
 
-from tests.benchmarks.measures import FULL, MEASURES, QUICK, Effort, Row
+from tests.benchmarks.effort import FULL, QUICK, Effort, Row
+from tests.benchmarks.measures import MEASURES
 
 
 def main() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median, quantiles
 from tempfile import TemporaryDirectory
@@ -14,36 +13,12 @@ import psutil
 
 from bot.playground.bot_process import free_port
 from tests.benchmarks.children import cpu_seconds
+from tests.benchmarks.effort import Effort, Row
+from tests.benchmarks.lasting import restart, throughput, waiting
 from tests.benchmarks.rig import HOST, Rig, open_platforms, open_rig
-
-
-@dataclass(frozen=True)
-class Row:
-    """One measured value; `key` ends in its unit, unless it is a ratio."""
-
-    key: str
-    value: float
-    meaning: str
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How often, and for how many seconds, is measured."""
-
-    samples: int
-    """Clicks, and as many commands."""
-    reviews: int
-    starts: int
-    window: float
-    """Of the steady stream; twice as long for a single one."""
-
-
-FULL = Effort(samples=300, reviews=30, starts=3, window=10.0)
-QUICK = Effort(samples=60, reviews=10, starts=1, window=3.0)
 
 _WARM_UP = 10
 _SETTLING_SECONDS = 2.0
-_STARTED_AT_ONCE = 50
 
 
 async def startup(effort: Effort) -> list[Row]:
@@ -70,11 +45,11 @@ async def ack(effort: Effort) -> list[Row]:
     rows = []
     for runs, name in ((0, "idle"), (200, "200_runs")):
         async with open_rig() as rig:
-            await rig.slack.call("open_forms", count=effort.samples + _WARM_UP)
-            await _stream(rig, "ticker20", runs)
-            await rig.slack.call("acks", count=_WARM_UP)
+            await rig.platforms.slack.call("open_forms", count=effort.samples + _WARM_UP)
+            await rig.platforms.stream("ticker20", runs)
+            await rig.platforms.slack.call("acks", count=_WARM_UP)
             used, began = cpu_seconds(rig.bot.pid), time.monotonic()
-            times = await rig.slack.call("acks", count=effort.samples)
+            times = await rig.platforms.slack.call("acks", count=effort.samples)
             busy = (cpu_seconds(rig.bot.pid) - used) / (time.monotonic() - began)
         situation = f"{runs} live runs"
         rows += _ack_rows(times, name, situation)
@@ -109,8 +84,8 @@ async def cpu(effort: Effort) -> list[Row]:
     rows = []
     for runs, rate in ((1, 20), (100, 20), (1000, 2)):
         async with open_rig() as rig:
-            streams = await _stream(rig, f"ticker{rate}", runs)
-            await rig.bare_loop.call("read", base_url=rig.dify_url, streams=streams)
+            streams = await rig.platforms.stream(f"ticker{rate}", runs)
+            await rig.bare_loop.call("read", base_url=rig.platforms.dify_url, streams=streams)
             await asyncio.sleep(_SETTLING_SECONDS)
             bot, bare = await _cpu_per_event(rig, effort.window * (2 if runs == 1 else 1))
         situation = f"{runs} streams of {rate} events a second" if runs > 1 else f"1 stream of {rate} events a second"
@@ -136,9 +111,9 @@ async def _cpu_per_event(rig: Rig, seconds: float) -> tuple[float, float]:
 async def latency(effort: Effort) -> list[Row]:
     """Click → submit and event → post, without the platforms' own time."""
     async with open_rig() as rig:
-        await rig.slack.call("reviews", count=_WARM_UP)
-        seen = await rig.slack.call("reviews", count=effort.reviews)
-        moments = {each["topic"]: each for each in await rig.dify.call("moments")}
+        await rig.platforms.slack.call("reviews", count=_WARM_UP)
+        seen = await rig.platforms.slack.call("reviews", count=effort.reviews)
+        moments = {each["topic"]: each for each in await rig.platforms.dify.call("moments")}
     to_submit, to_post = [], []
     for review in seen:
         moment = moments[review["topic"]]
@@ -163,9 +138,9 @@ def _slacks_share(calls: Sequence[Sequence[float]], begin: float, end: float) ->
 async def memory(effort: Effort) -> list[Row]:
     """Resident memory of the bot's process."""
     async with open_rig() as rig:
-        await rig.slack.call("open_forms", count=1)
+        await rig.platforms.slack.call("open_forms", count=1)
         idle = _resident_mb(rig)
-        await _stream(rig, "ticker2", 500)
+        await rig.platforms.stream("ticker2", 500)
         await asyncio.sleep(_SETTLING_SECONDS)
         busy = _resident_mb(rig)
     return [
@@ -178,21 +153,10 @@ def _resident_mb(rig: Rig) -> float:
     return psutil.Process(rig.bot.pid).memory_info().rss / 2**20
 
 
-async def _stream(rig: Rig, app: str, runs: int) -> list[dict[str, str]]:
-    """Start runs that stream for the rest of the measurement, and wait until the bot has got over that."""
-    streams: list[dict[str, str]] = []
-    while len(streams) < runs:
-        more = min(_STARTED_AT_ONCE, runs - len(streams))
-        await rig.slack.call("start_runs", app=app, count=more)
-        streams = await rig.dify.call("running", count=len(streams) + more)
-    await rig.slack.call("settled")
-    return streams
-
-
 def _percentile(sample: Sequence[float], percent: int) -> float:
     return quantiles(sample, n=100, method="inclusive")[percent - 1]
 
 
 MEASURES: dict[str, Callable[[Effort], Awaitable[list[Row]]]] = {
-    measure.__name__: measure for measure in (startup, memory, latency, ack, cpu)
+    measure.__name__: measure for measure in (startup, memory, latency, ack, cpu, restart, waiting, throughput)
 }

@@ -3,18 +3,46 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import time
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
 from bot.playground.slack import Message, Person, RateLimits, Result, SlackServer, Workspace
+from bot.playground.slack.workspace import Call
 from tests.benchmarks.children import serve
 from tests.benchmarks.dify_side import QUESTION, RESULT
 
 CHANNELS = 20
 """Enough for Slack's limit of one post a second and channel to matter little to the bot's own pacing."""
+LANES = 100
+"""Channels of those who work side by side, for the same reason one each."""
 AT_ONCE = 20
 QUIET_SECONDS, QUIET_AT_LAST = 0.03, 1.0
 WAIT_SECONDS = 300.0
+
+
+_SAID = re.compile("|".join(text.format(r"(case-\d+)") for text in (QUESTION, RESULT)))
+
+
+class _Workspace(Workspace):
+    """Tells at once of a call that says something about a topic: looking for it after every change takes too long."""
+
+    def __init__(self, channels: dict[str, tuple[str, ...]]) -> None:
+        super().__init__(people=("ann",), channels=channels, rate_limits=RateLimits.off(), ack_timeout=WAIT_SECONDS)
+        self._awaited: dict[str, asyncio.Future[Call]] = {}
+
+    def next_saying(self, text: str) -> asyncio.Future[Call]:
+        """Return the next call that says this, a `QUESTION` or a `RESULT`, as soon as there is one."""
+        self._awaited[text] = asyncio.get_running_loop().create_future()
+        return self._awaited[text]
+
+    def record(self, call: Call) -> None:
+        super().record(call)
+        if self._awaited and call.ok:
+            for said in _SAID.finditer(str(call.arguments)):
+                if awaited := self._awaited.pop(said[0], None):
+                    awaited.set_result(call)
 
 
 class SlackSide:
@@ -25,6 +53,9 @@ class SlackSide:
         self._servers = {"bot": SlackServer(self._bot), "bare": SlackServer(self._bare)}
         self._open = AsyncExitStack()
         self._topics = 0
+        self._finished = 0
+        self._lanes: set[asyncio.Task[None]] = set()
+        self._winding_down = False
 
     async def __aenter__(self) -> Self:
         for server in self._servers.values():
@@ -40,6 +71,7 @@ class SlackSide:
             name: {
                 "api_url": server.api_url,
                 "token": server.workspace.bot_token,
+                "app_token": server.workspace.app_token,
                 "signing_secret": server.workspace.signing_secret,
             }
             for name, server in self._servers.items()
@@ -48,6 +80,11 @@ class SlackSide:
     async def deliver(self, name: str, url: str) -> None:
         """Deliver what people do to the bot (or the bare listener) at this address."""
         await self._servers[name].deliver_over_http(url)
+
+    async def connected(self, count: int) -> None:
+        """Wait until the bot has this many Socket Mode connections."""
+        sockets = self._bot.courier.sockets
+        await self._bot.wait_for(lambda: len(sockets.connections) >= count, timeout=WAIT_SECONDS)
 
     async def start_runs(self, app: str, count: int) -> None:
         """Start runs as people do, a few at a time, spread over the channels."""
@@ -70,6 +107,53 @@ class SlackSide:
             while before < (now := posts()):
                 before = now
                 await asyncio.sleep(1)
+
+    async def decide(self) -> float:
+        """Answer one of the open forms; return when that was, in seconds of the monotonic clock."""
+        form = self._forms.pop()
+        self._ann.select(form, "tone", "formal")
+        at = time.monotonic()
+        _acked(await self._ann.click(form, "OK"))
+        return at
+
+    # --- throughput --------------------------------------------------------------------------------------------------
+
+    async def work(self, lanes: int) -> None:
+        """Let this many people play runs of `ask`, each one after the other; return once each has finished one."""
+        self._lanes = {asyncio.create_task(self._work(_lane(number))) for number in range(lanes)}
+        await self._bot.wait_for(lambda: self._finished >= lanes or self._fallen(), timeout=WAIT_SECONDS)
+
+    async def finished(self) -> int:
+        """Return how many runs have been finished so far: their results stand in Slack."""
+        if fallen := self._fallen():
+            raise RuntimeError("somebody could not go on") from fallen
+        return self._finished
+
+    async def wind_down(self) -> None:
+        """Let everybody finish what they are at, and begin nothing."""
+        self._winding_down = True
+        await asyncio.gather(*self._lanes)
+
+    def _fallen(self) -> BaseException | None:
+        return next((lane.exception() for lane in self._lanes if lane.done() and not self._winding_down), None)
+
+    async def _work(self, channel: str) -> None:
+        while not self._winding_down:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await self._finish_one(channel)
+            self._finished += 1
+            self._bot.changed()
+
+    async def _finish_one(self, channel: str) -> None:
+        topic = self._new_topic()
+        question = self._bot.next_saying(QUESTION.format(topic))
+        result = self._bot.next_saying(RESULT.format(topic))
+        _acked(await self._ann.command(channel, f"/dify ask topic={topic}"))
+        form = self._bot.channel(channel).message((await question).response["ts"])
+        assert form is not None, "what Slack has just shown"
+        self._ann.select(form, "tone", "formal")
+        _acked(await self._ann.click(form, "OK"))
+        await result
 
     # --- acknowledgements --------------------------------------------------------------------------------------------
 
@@ -160,13 +244,17 @@ class SlackSide:
         )
 
 
-def _workspace() -> Workspace:
-    channels = {_channel(number): ("ann", "bot") for number in range(CHANNELS)}
-    return Workspace(people=("ann",), channels=channels, rate_limits=RateLimits.off(), ack_timeout=WAIT_SECONDS)
+def _workspace() -> _Workspace:
+    channels = (*map(_channel, range(CHANNELS)), *map(_lane, range(LANES)))
+    return _Workspace(dict.fromkeys(channels, ("ann", "bot")))
 
 
 def _channel(number: int) -> str:
     return f"c{number % CHANNELS:02}"
+
+
+def _lane(number: int) -> str:
+    return f"lane{number:02}"
 
 
 def _acked(result: Result) -> float:
