@@ -7,7 +7,7 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -53,7 +53,7 @@ DRAIN = 8.0
 """Seconds that effects under way get to finish after SIGTERM."""
 
 LEAVE = 1.5
-"""Seconds that the database then gets to free what is left for others."""
+"""Seconds that Slack then gets for the progress under way, and the database to free what is left for others."""
 
 NEXT_LOOK = 2.0
 """Seconds between two looks at what other processes have saved for this one: nothing here rings for that."""
@@ -248,6 +248,7 @@ async def at_work(parts: Parts, ringing: asyncio.Event) -> AsyncIterator[frozens
             # Before the looks, since a stream that ends asks for one.
             await parts.streams.close()
             await parts.reconciler.close()
+            await _forget(parts)
     finally:
         await _cancelled(beat)
         await _leave(parts)
@@ -263,6 +264,12 @@ async def _cancelled(*tasks: asyncio.Task[None]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _forget(parts: Parts) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LEAVE):
+            await parts.slack.forget()
 
 
 async def _leave(parts: Parts) -> None:
@@ -301,7 +308,7 @@ async def _stay(parts: Parts) -> None:
         log.error("lease lost: other processes have taken over the work of this one, which begins anew")
         await parts.outbox.drain(0)
         await parts.streams.close()
-        parts.slack.forget()
+        await _forget(parts)
         await parts.store.join(parts.lease)
         await _catch_up(parts)
 

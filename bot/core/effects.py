@@ -46,7 +46,18 @@ class RefreshForm:
 
 @dataclass(frozen=True, slots=True)
 class PostAnswer:
-    """Post the message that will carry the streamed text."""
+    """Post the message that carries the streamed text of a segment."""
+
+    segment: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EndAnswer:
+    """Let the streamed text of a segment that is over not look as if more of it were to come."""
+
+    segment: int
+    ts: str
+    """Of the message that carries it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +179,12 @@ class SettleForm:
     form_id: str
 
 
-SlackEffect = (
+DrawnEffect = (
     PostRoot
     | RefreshRoot
     | PostForm
     | PostFormNotShown
     | RefreshForm
-    | PostAnswer
     | PostResult
     | PostResultNotShown
     | PostStuck
@@ -188,5 +198,8 @@ SlackEffect = (
     | TellNotStartable
     | TellInputs
 )
+TextEffect = PostAnswer | EndAnswer
+"""What the streamed text is, only the process knows that hears it."""
+SlackEffect = DrawnEffect | TextEffect
 DifyEffect = CheckCommand | StartRun | StopRun | SubmitForm | SettleForm
 Effect = SlackEffect | DifyEffect

@@ -101,8 +101,9 @@ class AnswerBegan:
 
 @dataclass(frozen=True, slots=True)
 class AnswerPosted:
-    """The message for the streamed text is in the thread."""
+    """The message for the streamed text of a segment is in the thread."""
 
+    segment: int
     ts: str
 
 

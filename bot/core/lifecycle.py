@@ -256,7 +256,7 @@ def _run_resumed(run: Run, event: saw.RunResumed, now: datetime) -> Transition:
     if run.status not in (RunStatus.PAUSED, RunStatus.RESUMING):
         return Transition(run)
     # A new segment begins: its text gets a message of its own, below the form.
-    resumed = replace(move_run(run, RunMove.RESUMED, now), answer_ts=None, told_stuck=False)
+    resumed = replace(move_run(run, RunMove.RESUMED, now), segment=run.segment + 1, answer_ts=None, told_stuck=False)
     # Somebody elsewhere may have answered any form that is not decided here. Parallel ones are found open and stay so;
     # one that cannot be read is left to the next pause, which lists it or does not.
     decided_elsewhere = tuple(do.SettleForm(form.form_id) for form in _undecided(run) if form.answerable)
@@ -294,8 +294,9 @@ def _run_paused(run: Run, event: saw.RunPaused, now: datetime) -> Transition:
         compared_steps=event.steps,
     )
     refresh = (do.RefreshRoot(),) if paused.status is not run.status else ()
+    written = _text_over(run) if run.status is RunStatus.RUNNING else ()
     told = (do.TellCannotStop(run.stop_requested_by),) if run.stop_requested_by is not None else ()
-    return _send_next(Transition(paused, (*refresh, *told, *closed)))
+    return _send_next(Transition(paused, (*refresh, *written, *told, *closed)))
 
 
 def _run_finished(run: Run, event: saw.RunFinished, now: datetime) -> Transition:
@@ -329,7 +330,8 @@ def _end(run: Run, move: RunMove, now: datetime, **outcome: Any) -> Transition:
     # It ended by itself before Dify got the stop, or heeded it.
     unheeded = run.stop_requested_by if ended.status is not RunStatus.STOPPED else None
     told = (do.TellCannotStop(unheeded),) if unheeded is not None else ()
-    return Transition(ended, (do.RefreshRoot(), do.PostResult(), *told, *left))
+    written = _text_over(run) if run.status is RunStatus.RUNNING and not ended.replaces_answer else ()
+    return Transition(ended, (do.RefreshRoot(), *written, do.PostResult(), *told, *left))
 
 
 def _stop_requested(run: Run, event: saw.StopRequested, now: datetime) -> Transition:
@@ -350,11 +352,16 @@ def _stop_refused(run: Run, event: saw.StopRefused, now: datetime) -> Transition
 def _answer_began(run: Run, event: saw.AnswerBegan, now: datetime) -> Transition:
     if run.status is not RunStatus.RUNNING or run.answer_ts is not None:
         return Transition(run)
-    return Transition(run, (do.PostAnswer(),))
+    return Transition(run, (do.PostAnswer(run.segment),))
 
 
 def _answer_posted(run: Run, event: saw.AnswerPosted, now: datetime) -> Transition:
-    return Transition(replace(run, answer_ts=event.ts))
+    over = (do.EndAnswer(event.segment, event.ts),)
+    if event.segment != run.segment:
+        # The run went on before Slack's answer to the post.
+        return Transition(run, over)
+    is_written = run.status is RunStatus.RUNNING or run.replaces_answer
+    return Transition(replace(run, answer_ts=event.ts), () if is_written else over)
 
 
 def _result_not_shown(run: Run, event: saw.ResultNotShown, now: datetime) -> Transition:
@@ -562,6 +569,10 @@ def _is_the_answer(form: Form, submission: Submission, filled: saw.FormFilled) -
     named = [field.name for field in form.inputs if not isinstance(field, FileField) and field.name in filled.values]
     same_values = all(filled.values[name] == submission.values.get(name) for name in named)
     return submission.action_id == filled.action_id and same_values
+
+
+def _text_over(run: Run) -> tuple[Effect, ...]:
+    return (do.EndAnswer(run.segment, run.answer_ts),) if run.answer_ts is not None else ()
 
 
 def _undecided(run: Run) -> tuple[Form, ...]:

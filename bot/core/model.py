@@ -242,6 +242,8 @@ class Run:
     """Only for stopping."""
     conversation_id: str | None = None
     forms: tuple[Form, ...] = ()
+    segment: int = 0
+    """How often it was seen to go on after a form; the text of each segment has a message of its own."""
     answer_ts: str | None = None
     """The thread message that carries the streamed text of the present segment."""
     outputs: Mapping[str, Any] = field(default_factory=dict)
@@ -273,6 +275,11 @@ class Run:
             if form.form_id == form_id:
                 return form
         raise UnknownHere(f"run {self.run_id} never asked for form {form_id}")
+
+    @property
+    def replaces_answer(self) -> bool:
+        """Whether its result takes the place of the streamed text; an error does not: what was written stays."""
+        return bool(self.outputs) and self.status in (RunStatus.SUCCEEDED, RunStatus.PARTIAL_SUCCEEDED)
 
     @property
     def open_forms(self) -> tuple[Form, ...]:

@@ -100,8 +100,8 @@ class Slack(Protocol):
         that an earlier try may have posted already: then the thread is searched for it first.
         """
 
-    def forget(self) -> None:
-        """Forget what is known of all runs, and show nothing of it: others have drawn them since."""
+    async def forget(self) -> None:
+        """Forget what is known of all runs, and show nothing of it: from now on others draw them."""
 
     async def show_progress(self, run: Run, progress: Progress) -> None:
         """Redraw the root message of a live run."""
@@ -111,6 +111,9 @@ class Slack(Protocol):
 
     async def lose_answer(self, run: Run) -> None:
         """Say where the streamed text ends, once it is over, that a part of it was not heard; a whole one undoes it."""
+
+    async def leave(self, run: Run) -> None:
+        """Draw nothing more of a run that another process may draw from now on: what was heard here is drawn now."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from bot.core import effects as do
 from bot.core import events as saw
 from bot.core.effects import Effect, SlackEffect
 from bot.core.events import LifecycleEvent
-from bot.core.model import FormStatus, Run, RunStatus
+from bot.core.model import FormStatus, Run
 from bot.core.ports import SavedEffect
 from bot.errors import (
     ChannelUnreachable,
@@ -127,8 +127,8 @@ def posted(effect: SlackEffect, ts: str | None) -> LifecycleEvent | None:
         case do.PostForm(form_id=form_id) | do.PostFormNotShown(form_id=form_id) | do.RefreshForm(form_id=form_id):
             # A form whose message somebody deleted is posted anew when it is redrawn.
             return saw.FormPosted(form_id, ts)
-        case do.PostAnswer():
-            return saw.AnswerPosted(ts)
+        case do.PostAnswer(segment=segment):
+            return saw.AnswerPosted(segment, ts)
         case _:
             return None
 
@@ -139,11 +139,9 @@ def is_pointless(effect: SlackEffect, run: Run, now: datetime, *, again: bool) -
     `again` says that an earlier try may have been carried out.
     """
     match effect:
-        case do.PostAnswer() if run.answer_ts is not None:
-            return True
-        case do.PostAnswer():
+        case do.PostAnswer(segment=segment) if segment == run.segment:
             # A message that may be there has to be found, or it looks for ever as if more of the text were to come.
-            return run.status is not RunStatus.RUNNING and not again
+            return run.answer_ts is not None or (run.replaces_answer and not again)
         case do.RefreshForm(form_id=form_id):
             return run.form(form_id).message_ts is None
         case do.PostReminder(form_id=form_id):

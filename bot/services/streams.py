@@ -241,6 +241,8 @@ class StreamSupervisor:
         """Tell the other processes that a stream is not read any more, and have its run looked at where need be."""
         assert live.reader is not None, "a stream that is opened has a reader"
         await asyncio.wait({live.reader})
+        if not self.follows(live.run.run_id):
+            await self._slack.leave(live.run)
         await once_saved(lambda: self._unfollow(live.run.run_id))
         if not live.settled:
             self._reconcile(live.run.run_id)

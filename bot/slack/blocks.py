@@ -1,4 +1,7 @@
-"""Every effect of the Slack lane as what has to be put into Slack. Pure: the gateway only carries it there."""
+"""Every effect of the Slack lane but for streamed text, as what has to be put into Slack.
+
+Pure: the gateway only carries it there.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from bot.core import effects as do
-from bot.core.effects import SlackEffect
+from bot.core.effects import DrawnEffect
 from bot.core.model import Progress, Run
 from bot.slack import notices
 from bot.slack.form import form_message, form_messages
 from bot.slack.message import Message
-from bot.slack.result import answer_message, replaces_answer, result_messages
+from bot.slack.result import result_messages
 from bot.slack.root import root_message
 
 
@@ -56,7 +59,7 @@ class Reply:
 Rendered = Post | Redraw | Tell | Reply
 
 
-def render(effect: SlackEffect, run: Run | None, now: datetime, progress: Progress | None = None) -> Rendered:
+def render(effect: DrawnEffect, run: Run | None, now: datetime, progress: Progress | None = None) -> Rendered:
     """Render an effect for the run as it stands, doing what `progress` says; the answers to commands have no run."""
     if isinstance(effect, do.TellNotStartable):
         return Reply(effect.response_url, notices.not_startable(effect.problems, effect.corrected))
@@ -76,10 +79,8 @@ def render(effect: SlackEffect, run: Run | None, now: datetime, progress: Progre
             form = run.form(form_id)
             draw = notices.form_not_shown if form.not_shown else form_message
             return Redraw(form.message_ts, draw(run, form), anew=True)
-        case do.PostAnswer():
-            return Post((answer_message(""),))
         case do.PostResult():
-            return Post(result_messages(run), into=run.answer_ts if replaces_answer(run) else None)
+            return Post(result_messages(run), into=run.answer_ts if run.replaces_answer else None)
         case do.PostResultNotShown():
             return Post((notices.result_not_shown(run),))
         case do.PostStuck():

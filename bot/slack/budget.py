@@ -72,9 +72,20 @@ class ProgressBoard(Generic[Drawing]):
         if key not in self._pending:
             self.note(key, drawing)
 
-    def forget(self) -> None:
-        """Draw nothing of what waits to be drawn."""
+    async def forget(self) -> None:
+        """Draw nothing of what waits to be drawn, and see to the end what is under way."""
         self._pending.clear()
+        for lock in list(self._locks.values()):
+            async with lock:
+                self._pending.clear()
+
+    async def settle(self, key: MessageKey, *, draw: bool) -> None:
+        """Draw what waits to be drawn of a message at once, or drop it; afterwards nothing of it is under way."""
+        async with self._lock(key):
+            drawing = self._pending.pop(key, None)
+            if drawing is not None and draw:
+                await self._draw(key, drawing)
+            self._pending.pop(key, None)
 
     @asynccontextmanager
     async def important(self, key: MessageKey) -> AsyncIterator[None]:

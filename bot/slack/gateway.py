@@ -18,7 +18,7 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from bot.core import effects as do
-from bot.core.effects import SlackEffect
+from bot.core.effects import SlackEffect, TextEffect
 from bot.core.model import Progress, Run, RunStatus
 from bot.errors import SlackRejected, SlackUnavailable
 from bot.slack import mrkdwn
@@ -27,7 +27,7 @@ from bot.slack.budget import MessageKey, Pace, ProgressBoard
 from bot.slack.failures import CONTENT_REFUSED, MESSAGE_GONE, PERSON_ABSENT, error_of, refusal_details, slack_error
 from bot.slack.limits import Gate, Importance
 from bot.slack.message import Message, section
-from bot.slack.result import answer_message, cut_answer, replaces_answer
+from bot.slack.result import answer_message, cut_answer
 from bot.slack.root import root_message
 
 log = logging.getLogger(__name__)
@@ -68,11 +68,12 @@ class _Search:
 class _Answer:
     """The streamed text of one segment of a run: the newest text, and the message once it is posted."""
 
-    since: datetime | None
     text: str = ""
     ts: str | None = None
     cut: bool = False
     """A part of it was not heard."""
+    over: bool = False
+    """Drawn for the last time."""
 
 
 @dataclass(slots=True)
@@ -83,9 +84,8 @@ class _Followed:
     """The run as its root message was last drawn with what matters."""
     progress: tuple[datetime, Progress] | None = None
     """What it was last seen doing, and since when it had been in the state it did it in."""
-    answer: _Answer | None = None
-    over: str | None = None
-    """The `ts` of the text that was last seen to be over."""
+    answers: dict[int, _Answer] = field(default_factory=dict)
+    """By segment, of those whose text is not known to stand there to its end."""
     ended: bool = False
     """It ended, so whatever is still heard of it is late."""
 
@@ -164,10 +164,9 @@ class SlackGateway:
             SlackRejected: any other refusal.
         """
         errand = _Errand(post_id, again, _importance(effect))
-        if isinstance(effect, do.RefreshRoot) and run is not None:
-            await self._end_answer(run, errand)
-        if isinstance(effect, do.PostAnswer) and run is not None:
-            return await self._post_answer(run, errand)
+        if isinstance(effect, TextEffect):
+            assert run is not None, "only a reply belongs to no run"
+            return await self._write_text(run, effect, errand)
         # Rendering a long text takes its time: not in the loop that acks.
         rendered = await asyncio.to_thread(render, effect, run, self._now(), self._progress_of(run) if run else None)
         if isinstance(rendered, Reply):
@@ -183,6 +182,14 @@ class SlackGateway:
                 return await self._redraw(run, rendered, errand)
             case Tell():
                 return await self._tell(run, rendered, errand)
+
+    async def _write_text(self, run: Run, effect: TextEffect, errand: _Errand) -> str | None:
+        match effect:
+            case do.PostAnswer(segment):
+                return await self._post_answer(run, segment, errand)
+            case do.EndAnswer(segment, ts):
+                await self._end_answer(run, segment, ts, errand)
+                return None
 
     async def _post(self, run: Run, post: Post, errand: _Errand) -> str:
         """Post every part that is not there yet, and return the `ts` of the last one."""
@@ -212,15 +219,18 @@ class SlackGateway:
                 return into
         return await self._post_message(run.channel_id, run.thread_ts, message, errand, part)
 
-    async def _post_answer(self, run: Run, errand: _Errand) -> str | None:
-        """Post the text that is streamed; once none is any more, only look for what an earlier try posted."""
-        if run.status is not RunStatus.RUNNING:
-            return (await self._find_posted(run, errand)).get(0)
-        answer = self._answer_of(run)
+    async def _post_answer(self, run: Run, segment: int, errand: _Errand) -> str | None:
+        """Post the streamed text of a segment; of one that is over and was not heard, only look for an earlier post."""
+        writing = _is_writing(run, segment)
+        answer = self._answer_of(run, segment)
+        if not writing and (not answer.text or run.replaces_answer):
+            return (await self._find_posted(run, errand)).get(0) if errand.again else None
         shown = answer.text
-        message = await asyncio.to_thread(answer_message, shown)
+        message = await asyncio.to_thread(answer_message, shown, writing=writing, cut=answer.cut and not writing)
         answer.ts = await self._post(run, Post((message,)), errand)
-        if answer.text != shown or errand.again:
+        if not writing and not errand.again:
+            answer.over, answer.text = True, ""
+        if writing and (answer.text != shown or errand.again):
             self._note_answer(run, answer.ts, answer)
         return answer.ts
 
@@ -269,9 +279,9 @@ class SlackGateway:
             raise error
         await self._write(_POST, reply.message, errand, channel=reply.user_id, **_QUIET)
 
-    def forget(self) -> None:
-        """Forget all runs, and what waits to be drawn of them."""
-        self._board.forget()
+    async def forget(self) -> None:
+        """Forget all runs, and what waits to be drawn of them; at the end nothing of it is under way."""
+        await self._board.forget()
         for memory in (self._followed, self._posted, self._searched):
             memory.clear()
 
@@ -298,7 +308,7 @@ class SlackGateway:
         """Have the message of the streamed text redrawn in its turn; until it is posted the text is kept for it."""
         if self._follow(run).ended:
             return
-        answer = self._answer_of(run)
+        answer = self._answer_of(run, run.segment)
         answer.text, answer.cut = text, False
         if ts := run.answer_ts or answer.ts:
             answer.ts = ts
@@ -307,26 +317,48 @@ class SlackGateway:
     async def lose_answer(self, run: Run) -> None:
         """Have the text of the present segment end with a note that it may not be complete."""
         if not self._follow(run).ended:
-            self._answer_of(run).cut = True
+            self._answer_of(run, run.segment).cut = True
+
+    async def leave(self, run: Run) -> None:
+        """Draw what was heard of a run for the last time: until this is done no other process draws it."""
+        followed = self._followed.get(run.run_id)
+        if not self._shared or followed is None:
+            return
+        if run.thread_ts is not None:
+            await self._board.settle((run.channel_id, run.thread_ts), draw=False)
+        for segment, answer in list(followed.answers.items()):
+            if answer.ts is None:
+                continue
+            last_word = _Errand(f"{run.run_id} {segment}", again=False, importance=Importance.REFRESH)
+            writing = _is_writing(run, segment)
+            await self._board.settle((run.channel_id, answer.ts), draw=writing)
+            if not writing and not run.replaces_answer:
+                try:
+                    await self._finish_answer(run, answer, last_word)
+                except SlackUnavailable as error:
+                    log.info("the end of a text is left to others: %s", error)
 
     def _note_answer(self, run: Run, ts: str, answer: _Answer) -> None:
         self._board.note((run.channel_id, ts), lambda: answer_message(answer.text))
 
-    async def _end_answer(self, run: Run, errand: _Errand) -> None:
+    async def _end_answer(self, run: Run, segment: int, ts: str, errand: _Errand) -> None:
         """Let the text of a segment that is over not look as if more of it were to come."""
         followed = self._followed.get(run.run_id) or _Followed()
-        answer = followed.answer
-        if replaces_answer(run):
+        answer = followed.answers.get(segment) or _Answer()
+        if answer.text or answer.over:
+            answer.ts = ts
+            await self._finish_answer(run, answer, errand)
+        else:
+            # Whoever only posted the message for another process has heard no text.
+            await self._cut_answer(run, ts, errand)
+        followed.answers.pop(segment, None)
+
+    async def _finish_answer(self, run: Run, answer: _Answer, errand: _Errand) -> None:
+        if answer.over or answer.ts is None:
             return
-        # Whoever only posted the message for another process has heard no text.
-        if answer is not None and answer.ts is not None and answer.text and answer.since != run.since:
-            message = await asyncio.to_thread(answer_message, answer.text, writing=False, cut=answer.cut)
-            await self._redraw_answer(run, answer.ts, message, errand)
-            followed.answer = None
-            followed.over = answer.ts
-        elif run.answer_ts not in (None, followed.over) and (run.status is RunStatus.PAUSED or run.status.ended):
-            await self._cut_answer(run, run.answer_ts, errand)
-            self._follow(run).over = run.answer_ts
+        message = await asyncio.to_thread(answer_message, answer.text, writing=False, cut=answer.cut)
+        await self._redraw_answer(run, answer.ts, message, errand)
+        answer.over, answer.text = True, ""
 
     async def _cut_answer(self, run: Run, ts: str, errand: _Errand) -> None:
         """Mark a text that was not heard to its end by this process, perhaps because another one died."""
@@ -348,18 +380,14 @@ class SlackGateway:
             # Somebody deleted it, for example. The root message matters more.
             log.info("the end of a text not shown: %s", error)
 
-    def _answer_of(self, run: Run) -> _Answer:
-        """Return the text of the present segment; each resumption begins a new one."""
-        followed = self._follow(run)
-        if followed.answer is None or followed.answer.since != run.since:
-            followed.answer = _Answer(since=run.since)
-        return followed.answer
+    def _answer_of(self, run: Run, segment: int) -> _Answer:
+        return self._follow(run).answers.setdefault(segment, _Answer())
 
     def _follow(self, run: Run) -> _Followed:
-        """Return what is known of a run; of one that ended, that it did and nothing else."""
+        """Return what is known of a run; of one that ended, the text that may still have to be drawn and no more."""
         followed = self._followed.get(run.run_id) or _Followed()
         if run.status.ended:
-            followed = _Followed(over=followed.over, ended=True)
+            followed = _Followed(answers={} if run.replaces_answer else followed.answers, ended=True)
         _remember(self._followed, run.run_id, followed)
         return followed
 
@@ -492,7 +520,7 @@ def _importance(effect: SlackEffect) -> Importance:
             | do.PostResultNotShown()
         ):
             return Importance.DECISION
-        case do.RefreshForm() | do.RefreshRoot() | do.PostStuck() | do.PostKeyRefused():
+        case do.RefreshForm() | do.RefreshRoot() | do.EndAnswer() | do.PostStuck() | do.PostKeyRefused():
             return Importance.REFRESH
         case do.PostReminder():
             return Importance.REMINDER
@@ -515,6 +543,11 @@ def _part_of(message: dict[str, Any], post_id: str) -> int | None:
     if metadata.get("event_type") != POST_EVENT or payload.get("post_id") != post_id:
         return None
     return int(payload["part"])
+
+
+def _is_writing(run: Run, segment: int) -> bool:
+    """Tell whether more of the text of a segment may come."""
+    return run.status is RunStatus.RUNNING and run.segment == segment
 
 
 def _since(run: Run) -> datetime:

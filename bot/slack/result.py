@@ -77,11 +77,6 @@ def cut_answer(shown: Mapping[str, Any]) -> Message | None:
     return Message(summary or MAY_BE_CUT, (*Block.parse_all(left), context(MAY_BE_CUT)))
 
 
-def replaces_answer(run: Run) -> bool:
-    """Say whether the result takes the place of the streamed text; an error does not: what was written stays."""
-    return bool(run.outputs) and run.status in (RunStatus.SUCCEEDED, RunStatus.PARTIAL_SUCCEEDED)
-
-
 def result_messages(run: Run) -> tuple[Message, ...]:
     """Render the end of a run: its outputs, or why there are none."""
     app = mrkdwn.bold(run.app)

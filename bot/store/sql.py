@@ -37,7 +37,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from bot.core.effects import CheckCommand, Effect, PostAnswer, PostResult, RefreshForm, RefreshRoot
+from bot.core.effects import CheckCommand, Effect, EndAnswer, PostAnswer, PostResult, RefreshForm, RefreshRoot
 from bot.core.lifecycle import Transition
 from bot.core.model import Command, Form, Run, RunStatus
 from bot.core.ports import Decide, SavedEffect, Store
@@ -162,7 +162,7 @@ _TAKE_ITS_PLACE_BY = {
     RefreshForm: _TAKE_ITS_PLACE.where(outbox.c.payload["form_id"].as_string() == bindparam("form_id")),
 }
 """Of a redrawing that has not begun, by the one that will show the same and more: it holds up nothing any more."""
-_DRAWN_BY_FOLLOWER = tuple(kind.__name__ for kind in (RefreshRoot, PostAnswer, PostResult))
+_DRAWN_BY_FOLLOWER = tuple(kind.__name__ for kind in (RefreshRoot, PostAnswer, EndAnswer, PostResult))
 _begun_here = and_(outbox.c.id == bindparam("key"), outbox.c.owner == bindparam("me"))
 _CHANGE_EFFECT = update(outbox).where(_begun_here)
 _FINISH_EFFECT = delete(outbox).where(_begun_here)

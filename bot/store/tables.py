@@ -97,6 +97,7 @@ runs = Table(
     Column("workflow_run_id", String),
     Column("task_id", String),
     Column("conversation_id", String),
+    Column("segment", Integer, nullable=False, server_default="0"),
     Column("answer_ts", String),
     Column("outputs", JSON, nullable=False),
     Column("error", Text),

@@ -276,7 +276,7 @@ class TestPauseAndResume:
     @pytest.mark.parametrize("status", [RunStatus.PAUSED, RunStatus.RESUMING])
     def test_a_resumed_run_writes_into_a_new_message(self, status: RunStatus) -> None:
         transition = after(run_in(status, answer_ts="1.2"), saw.RunResumed())
-        assert (transition.run.status, transition.run.answer_ts) == (RunStatus.RUNNING, None)
+        assert (transition.run.status, transition.run.segment, transition.run.answer_ts) == (RunStatus.RUNNING, 1, None)
         assert transition.effects == (do.RefreshRoot(),)
 
     @pytest.mark.parametrize("status", [RunStatus.PAUSED, RunStatus.RESUMING])
@@ -372,12 +372,40 @@ class TestAnswer:
 
     def test_the_first_text_of_a_segment_asks_for_a_message(self) -> None:
         run = run_in(RunStatus.RUNNING)
-        assert after(run, saw.AnswerBegan()) == Transition(run, (do.PostAnswer(),))
+        assert after(run, saw.AnswerBegan()) == Transition(run, (do.PostAnswer(0),))
 
     def test_further_text_goes_into_the_same_message(self) -> None:
-        posted = after(run_in(RunStatus.RUNNING), saw.AnswerPosted("1.2"))
+        posted = after(run_in(RunStatus.RUNNING), saw.AnswerPosted(0, "1.2"))
         assert (posted.run.answer_ts, posted.effects) == ("1.2", ())
         assert is_absorbed(posted.run, saw.AnswerBegan())
+
+    @pytest.mark.parametrize(
+        "event",
+        [saw.RunPaused(frozenset({"form-1"})), saw.RunFinished(RunStatus.FAILED), saw.RunFinished(RunStatus.SUCCEEDED)],
+    )
+    def test_a_text_that_is_over_is_ended(self, event: LifecycleEvent) -> None:
+        """Whatever else is drawn of the run, and whoever draws it."""
+        written = run_in(RunStatus.RUNNING, form_in(FormStatus.OPEN), segment=2, answer_ts="1.2")
+        assert do.EndAnswer(2, "1.2") in after(written, event).effects
+        assert not any(
+            isinstance(each, do.EndAnswer) for each in after(replace(written, answer_ts=None), event).effects
+        )
+
+    def test_a_result_takes_the_place_of_the_text_instead(self) -> None:
+        finished = after(run_in(RunStatus.RUNNING, answer_ts="1.2"), saw.RunFinished(RunStatus.SUCCEEDED, {"a": "b"}))
+        assert finished.run.answer_ts == "1.2"
+        assert finished.effects == (do.RefreshRoot(), do.PostResult())
+        late = after(replace(finished.run, answer_ts=None), saw.AnswerPosted(0, "1.2"))
+        assert (late.run.answer_ts, late.effects) == ("1.2", ())
+
+    @pytest.mark.parametrize(
+        ("status", "segment"), [(RunStatus.PAUSED, 0), (RunStatus.FAILED, 0), (RunStatus.RUNNING, 1)]
+    )
+    def test_a_text_whose_message_comes_after_its_end_is_ended(self, status: RunStatus, segment: int) -> None:
+        """And it is not taken for that of the next segment."""
+        posted = after(run_in(status, segment=segment), saw.AnswerPosted(0, "1.2"))
+        assert posted.effects == (do.EndAnswer(0, "1.2"),)
+        assert posted.run.answer_ts == ("1.2" if segment == 0 else None)
 
     @pytest.mark.parametrize("status", [RunStatus.PAUSED, RunStatus.RESUMING])
     def test_text_heard_of_after_the_segment_needs_no_message(self, status: RunStatus) -> None:

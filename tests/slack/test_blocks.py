@@ -14,7 +14,7 @@ from typing import Any, get_args
 import pytest
 
 from bot.core import effects as do
-from bot.core.effects import SlackEffect
+from bot.core.effects import DrawnEffect
 from bot.core.model import ButtonStyle, FormStatus, Paragraph, Run, RunStatus, Select, UserAction
 from bot.slack.blocks import Post, Redraw, Rendered, Reply, Tell, render
 from tests.factories import NOW, make_form, make_run, make_submission
@@ -76,7 +76,7 @@ GONE = replace(
 )
 LOST = replace(GONE, error="Dify has called it running for more than a day, longer than it lets any run execute")
 
-CASES: dict[str, tuple[SlackEffect, Run | None]] = {
+CASES: dict[str, tuple[DrawnEffect, Run | None]] = {
     "root-running": (do.RefreshRoot(), RUNNING),
     "root-waiting": (do.RefreshRoot(), RUN),
     "root-done": (do.RefreshRoot(), ENDED),
@@ -94,7 +94,6 @@ CASES: dict[str, tuple[SlackEffect, Run | None]] = {
     "reminder-not-shown": (do.PostReminder("form-1"), replace(RUN, forms=(NOT_SHOWN,))),
     "result-not-shown": (do.PostResultNotShown(), ENDED),
     "form-decided": (do.RefreshForm("form-1"), RUNNING),
-    "answer": (do.PostAnswer(), RUNNING),
     "result": (do.PostResult(), ENDED),
     "result-failed": (do.PostResult(), replace(ENDED, status=RunStatus.FAILED, error="no quota", failed_step="LLM")),
     "stuck": (do.PostStuck(), replace(RUN, status=RunStatus.RESUMING)),
@@ -197,15 +196,17 @@ def test_slack_takes_what_is_rendered(case: str) -> None:
 
 
 def test_every_effect_has_a_case() -> None:
-    """None is forgotten."""
-    assert {type(effect) for effect, _ in CASES.values()} == set(get_args(SlackEffect))
+    """None is forgotten, but for streamed text, which the gateway knows."""
+    assert {type(effect) for effect, _ in CASES.values()} == set(get_args(DrawnEffect))
 
 
 def test_outputs_take_the_place_of_the_streamed_text() -> None:
-    """And everything else is a message of its own."""
+    """And everything else is a message of its own: what was written before an error stays."""
     assert render(do.PostResult(), replace(ENDED, answer_ts="5.0"), NOW) == Post(render_messages(ENDED), into="5.0")
     failed = replace(ENDED, status=RunStatus.FAILED, answer_ts="5.0")
     assert render(do.PostResult(), failed, NOW) == Post(render_messages(failed), into=None)
+    empty = replace(ENDED, outputs={}, answer_ts="5.0")
+    assert render(do.PostResult(), empty, NOW) == Post(render_messages(empty), into=None)
 
 
 def render_messages(run: Run) -> tuple[Any, ...]:

@@ -163,3 +163,28 @@ async def test_the_writer_rests_until_something_is_noted() -> None:
         await asyncio.sleep(0)
         board.note(A, "one")
         await wall.shows(1)
+
+
+async def test_a_message_is_settled_before_its_turn_comes() -> None:
+    """Drawn at once, or not at all; what is being drawn of it is over by then."""
+    drawn: list[str] = []
+    began, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def draw(key: MessageKey, drawing: str) -> None:
+        began.set()
+        await goes_on.wait()
+        drawn.append(drawing)
+
+    board: ProgressBoard[str] = ProgressBoard(draw, Pace(per_message=1_000.0))
+    writer = asyncio.create_task(board.draw_forever())
+    board.note(A, "first")
+    await began.wait()
+    board.note(A, "second")
+    settling = asyncio.create_task(board.settle(A, draw=True))
+    goes_on.set()
+    await settling
+    assert drawn == ["first", "second"]
+    board.note(A, "third")
+    await board.settle(A, draw=False)
+    assert board.next_due() == (None, 0.0)
+    writer.cancel()

@@ -383,7 +383,7 @@ async def test_the_text_of_a_run_that_ended_is_forgotten(workspace: Workspace, g
     answer_ts = await gateway.carry_out(do.PostAnswer(), run, "answer", again=False)
     assert watched() is not None
     ended = replace(run, status=RunStatus.FAILED, error="no quota", answer_ts=answer_ts)
-    await gateway.carry_out(do.PostResult(), ended, "result", again=False)
+    await gateway.carry_out(do.EndAnswer(0, str(answer_ts)), ended, "end", again=False)
     gc.collect()
     assert watched() is None
     assert shows(workspace, answer_ts, "Once upon a time")
@@ -406,8 +406,8 @@ async def test_the_text_of_a_new_segment_starts_afresh(workspace: Workspace, gat
     run = await running(gateway, workspace)
     await gateway.show_answer(run, "before the form")
     first = await gateway.carry_out(do.PostAnswer(), run, "answer-1", again=False)
-    resumed = replace(run, since=run.created_at + timedelta(seconds=9))
-    second = await gateway.carry_out(do.PostAnswer(), resumed, "answer-2", again=False)
+    resumed = replace(run, segment=1)
+    second = await gateway.carry_out(do.PostAnswer(1), resumed, "answer-2", again=False)
     await gateway.show_answer(resumed, "after the form")
     await workspace.wait_for(lambda: shows(workspace, second, "after the form"))
     assert shows(workspace, first, "before the form")
@@ -423,13 +423,37 @@ async def test_a_text_that_was_heard_whole_is_shown_whole_once_the_run_waits(
     workspace.faults.add("chat.update", Refuse("internal_error"))
     await gateway.show_answer(replace(run, answer_ts=ts), "Once upon a time")
     await workspace.wait_for(lambda: "chat.update" in methods(workspace))
-    paused = replace(run, status=RunStatus.PAUSED, since=run.created_at + timedelta(seconds=5), answer_ts=ts)
-    await gateway.carry_out(do.RefreshRoot(), paused, "refresh", again=False)
+    paused = replace(run, status=RunStatus.PAUSED, answer_ts=ts)
+    await gateway.carry_out(do.EndAnswer(0, str(ts)), paused, "end", again=False)
     assert shows(workspace, ts, "Once upon a time")
     assert not shows(workspace, ts, "✍️")
-    calls = len(workspace.calls)
-    await gateway.carry_out(do.RefreshRoot(), paused, "refresh-2", again=False)
-    assert methods(workspace)[calls:] == ["chat.update"]
+
+
+async def test_a_text_that_is_over_before_its_message_is_posted_is_posted_whole(
+    workspace: Workspace, gateway: SlackGateway
+) -> None:
+    """A run may write and pause within a moment; that the text has ended needs no word then."""
+    run = await running(gateway, workspace)
+    await gateway.show_answer(run, "Once upon a time")
+    paused = replace(run, status=RunStatus.PAUSED)
+    ts = await gateway.carry_out(do.PostAnswer(), paused, "answer", again=False)
+    assert shows(workspace, ts, "Once upon a time")
+    assert not shows(workspace, ts, "✍️")
+    before = len(workspace.calls)
+    await gateway.carry_out(do.EndAnswer(0, str(ts)), paused, "end", again=False)
+    assert len(workspace.calls) == before
+
+
+async def test_a_text_nobody_here_heard_is_not_posted_once_it_is_over(
+    workspace: Workspace, gateway: SlackGateway
+) -> None:
+    """An earlier try may have posted it, and is found."""
+    run = await running(gateway, workspace)
+    paused = replace(run, status=RunStatus.PAUSED)
+    assert await gateway.carry_out(do.PostAnswer(), paused, "never", again=True) is None
+    ts = await gateway.carry_out(do.PostAnswer(), run, "answer", again=False)
+    assert await gateway.carry_out(do.PostAnswer(), paused, "answer", again=True) == ts
+    assert [message.ts for message in workspace.channel("content").replies(str(run.thread_ts))] == [ts]
 
 
 async def test_progress_that_is_forgotten_is_not_drawn(workspace: Workspace, gateway: SlackGateway) -> None:
@@ -437,7 +461,7 @@ async def test_progress_that_is_forgotten_is_not_drawn(workspace: Workspace, gat
     run = await running(gateway, workspace)
     other = replace(await running(gateway, workspace), run_id="run-2")
     await gateway.show_progress(run, Progress("Old", 1))
-    gateway.forget()
+    await gateway.forget()
     await gateway.show_progress(other, Progress("New", 1))
     await workspace.wait_for(lambda: shows(workspace, other.thread_ts, "New"))
     assert not shows(workspace, run.thread_ts, "Old")
@@ -455,8 +479,8 @@ async def test_a_text_of_which_a_part_was_not_heard_says_so_once_it_is_over(
     assert not shows(workspace, ts, "may not be complete")
     if heard_again:
         await gateway.show_answer(run, "Once upon a time")
-    paused = replace(run, status=RunStatus.PAUSED, since=run.created_at + timedelta(seconds=5), answer_ts=ts)
-    await gateway.carry_out(do.RefreshRoot(), paused, "refresh", again=False)
+    paused = replace(run, status=RunStatus.PAUSED, answer_ts=ts)
+    await gateway.carry_out(do.EndAnswer(0, str(ts)), paused, "end", again=False)
     assert shows(workspace, ts, "Once upon")
     assert not shows(workspace, ts, "✍️")
     assert shows(workspace, ts, "may not be complete") is not heard_again
@@ -508,21 +532,19 @@ async def test_a_lease_that_lapses_while_a_call_waits_its_turn_keeps_it_back(wor
 async def test_a_text_that_another_process_left_half_written_does_not_look_alive(
     workspace: Workspace, gateway: SlackGateway, status: RunStatus
 ) -> None:
-    """It stays, with a word that its end may be missing; nothing is looked up twice."""
+    """It stays, with a word that its end may be missing."""
     run = await running(gateway, workspace)
     ts = await gateway.carry_out(do.PostAnswer(), run, "answer", again=False)
     await gateway.show_answer(replace(run, answer_ts=ts), "Once upon")
     await workspace.wait_for(lambda: shows(workspace, ts, "Once upon"))
-    later = replace(run, status=status, since=run.created_at + timedelta(seconds=5), answer_ts=ts)
+    later = replace(run, status=status, answer_ts=ts)
     async with SlackGateway(
         AsyncWebClient(token=workspace.bot_token, base_url=f"{workspace.url}/api/"), QUICK
     ) as restarted:
-        await restarted.carry_out(do.RefreshRoot(), later, "refresh", again=True)
-        await restarted.carry_out(do.RefreshRoot(), later, "refresh-2", again=False)
+        await restarted.carry_out(do.EndAnswer(0, str(ts)), later, "end", again=True)
     assert shows(workspace, ts, "Once upon")
     assert shows(workspace, ts, "may not be complete")
     assert not shows(workspace, ts, "✍️")
-    assert methods(workspace).count("conversations.replies") == 1
 
 
 async def test_who_only_posted_a_text_for_another_process_does_not_wipe_it_out(
@@ -536,17 +558,39 @@ async def test_who_only_posted_a_text_for_another_process_does_not_wipe_it_out(
         ts = await other.carry_out(do.PostAnswer(), run, "answer", again=False)
         await gateway.show_answer(replace(run, answer_ts=ts), "Once upon")
         await workspace.wait_for(lambda: shows(workspace, ts, "Once upon"))
-        paused = replace(run, status=RunStatus.PAUSED, since=run.created_at + timedelta(seconds=5), answer_ts=ts)
-        await other.carry_out(do.RefreshRoot(), paused, "refresh", again=False)
+        paused = replace(run, status=RunStatus.PAUSED, answer_ts=ts)
+        await other.carry_out(do.EndAnswer(0, str(ts)), paused, "end", again=False)
     assert shows(workspace, ts, "Once upon")
 
 
+async def test_nothing_is_drawn_of_a_run_that_was_left_to_other_processes(workspace: Workspace) -> None:
+    """What they draw then stays: progress that waited its turn is dropped, and a text is drawn to its end before."""
+    client = AsyncWebClient(token=workspace.bot_token, base_url=f"{workspace.url}/api/")
+    async with SlackGateway(client, rate_factor=1.0, shared=True) as gateway, SlackGateway(client, QUICK) as other:
+        run = await running(gateway, workspace)
+        ts = await gateway.carry_out(do.PostAnswer(), run, "answer", again=False)
+        await gateway.show_answer(replace(run, answer_ts=ts), "Once")
+        await workspace.wait_for(lambda: shows(workspace, ts, "Once"))
+        # Seconds have to pass before these are drawn.
+        await gateway.show_answer(replace(run, answer_ts=ts), "Once upon a time")
+        await gateway.show_progress(run, Progress("Draft", 1))
+        paused = replace(run, status=RunStatus.PAUSED, since=datetime.now(UTC), answer_ts=ts)
+        await gateway.leave(paused)
+        assert shows(workspace, ts, "Once upon a time")
+        assert not shows(workspace, ts, "✍️")
+        before = len(workspace.calls)
+        await other.carry_out(do.EndAnswer(0, str(ts)), paused, "end", again=False)
+        assert methods(workspace)[before:] == ["conversations.replies"]
+        assert gateway._board.next_due() == (None, 0.0)
+
+
 async def test_a_text_whose_message_was_deleted_holds_up_nothing(workspace: Workspace, gateway: SlackGateway) -> None:
-    """The root message is drawn all the same."""
+    """Whether this process heard it or not, its end is no failure."""
     run = await running(gateway, workspace)
-    paused = replace(run, status=RunStatus.PAUSED, since=run.created_at + timedelta(seconds=5), answer_ts="1.000000")
-    await gateway.carry_out(do.RefreshRoot(), paused, "refresh", again=False)
-    assert shows(workspace, run.thread_ts, "Paused in Dify")
+    paused = replace(run, status=RunStatus.PAUSED, answer_ts="1.000000")
+    await gateway.carry_out(do.EndAnswer(0, "1.000000"), paused, "end", again=False)
+    await gateway.show_answer(run, "Once upon a time")
+    await gateway.carry_out(do.EndAnswer(0, "1.000000"), paused, "end", again=False)
 
 
 async def test_progress_slack_does_not_take_is_dropped(workspace: Workspace, gateway: SlackGateway) -> None:

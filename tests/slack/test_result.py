@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bot.core.model import AppMode, FormStatus, RunStatus
 from bot.slack.message import PART
-from bot.slack.result import answer_message, cut_answer, replaces_answer, result_messages
+from bot.slack.result import answer_message, cut_answer, result_messages
 from tests.factories import NOW, make_form, make_run
 from tests.slack.reading import disguised_links, faults, pings, texts, wire
 from tests.slack.strategies import long_text
@@ -140,13 +140,6 @@ def test_an_end_without_outputs_is_explained(status: RunStatus, changes: dict[st
     if status is not RunStatus.SUCCEEDED:
         assert (run.error or "") in found
     assert not any(map(faults, result_messages(run)))
-
-
-def test_only_outputs_take_the_place_of_the_streamed_text() -> None:
-    """After an error, what was written stays."""
-    assert replaces_answer(make_run(status=RunStatus.SUCCEEDED, outputs={"answer": "a"}))
-    assert not replaces_answer(make_run(status=RunStatus.SUCCEEDED))
-    assert not replaces_answer(make_run(status=RunStatus.FAILED, outputs={"answer": "a"}))
 
 
 def test_partly_failed_outputs_come_with_a_warning() -> None:

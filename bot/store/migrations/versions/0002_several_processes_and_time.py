@@ -32,6 +32,7 @@ def upgrade() -> None:
     ended = sa.text("ended_at IS NOT NULL")
     op.create_index("ix_runs_ended_at", "runs", ["ended_at"], sqlite_where=ended, postgresql_where=ended)
     op.add_column("runs", sa.Column("told_refused", sa.Boolean, nullable=False, server_default=sa.false()))
+    op.add_column("runs", sa.Column("segment", sa.Integer, nullable=False, server_default="0"))
     op.add_column("runs", sa.Column("failed_looks", sa.Integer, nullable=False, server_default="0"))
     op.add_column("runs", sa.Column("compared_at", _MOMENT))
     op.add_column("runs", sa.Column("compared_steps", sa.Integer))
