@@ -216,7 +216,8 @@ def advance(run: Run, event: LifecycleEvent, now: datetime) -> Transition:
 def _root_posted(run: Run, event: saw.RootPosted, now: datetime) -> Transition:
     if run.status is not RunStatus.REQUESTED:
         return Transition(run)
-    return Transition(replace(move_run(run, RunMove.ROOT_POSTED, now), thread_ts=event.ts), (do.StartRun(),))
+    shown = replace(move_run(run, RunMove.ROOT_POSTED, now), root_ts=event.ts, thread_ts=run.thread_ts or event.ts)
+    return Transition(shown, (do.StartRun(),))
 
 
 def _root_refused(run: Run, event: saw.RootRefused, now: datetime) -> Transition:

@@ -237,10 +237,15 @@ class Run:
     response_url: str | None = field(default=None, repr=False)
     """Slack's short-lived reply URL, for telling the starter when the channel cannot be written to."""
     thread_ts: str | None = None
+    """The thread in which everything is said; None before there is one."""
+    root_ts: str | None = None
+    """The message that shows how the run stands: the root of the thread, or, of a later message to a Chatflow, a reply."""
     workflow_run_id: str | None = None
     task_id: str | None = None
     """Only for stopping."""
     conversation_id: str | None = None
+    message_id: str | None = None
+    """Dify's id of the message that the run answers; only of a Chatflow, for feedback and suggestions."""
     forms: tuple[Form, ...] = ()
     segment: int = 0
     """How often it was seen to go on after a form; the text of each segment has a message of its own."""

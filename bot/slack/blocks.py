@@ -70,7 +70,7 @@ def render(effect: DrawnEffect, run: Run | None, now: datetime, progress: Progre
         case do.PostRoot():
             return Post((root_message(run),))
         case do.RefreshRoot():
-            return Redraw(run.thread_ts, root_message(run, progress))
+            return Redraw(run.root_ts, root_message(run, progress))
         case do.PostForm(form_id):
             return Post(form_messages(run, run.form(form_id)))
         case do.PostFormNotShown(form_id):

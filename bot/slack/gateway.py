@@ -296,8 +296,8 @@ class SlackGateway:
             run = followed.drawn
         followed.progress = (_since(run), progress)
         # A run that pauses does nothing; but an answer may have to wait until it can be sent.
-        if run.thread_ts is not None and (run.status is not RunStatus.PAUSED or progress.waiting_for_dify):
-            self._board.note((run.channel_id, run.thread_ts), lambda: root_message(run, progress))
+        if run.root_ts is not None and (run.status is not RunStatus.PAUSED or progress.waiting_for_dify):
+            self._board.note((run.channel_id, run.root_ts), lambda: root_message(run, progress))
 
     def _progress_of(self, run: Run) -> Progress | None:
         """Return what a run was last seen doing in its present state, so that a redraw does not forget it."""
@@ -324,8 +324,8 @@ class SlackGateway:
         followed = self._followed.get(run.run_id)
         if not self._shared or followed is None:
             return
-        if run.thread_ts is not None:
-            await self._board.settle((run.channel_id, run.thread_ts), draw=False)
+        if run.root_ts is not None:
+            await self._board.settle((run.channel_id, run.root_ts), draw=False)
         for segment, answer in list(followed.answers.items()):
             if answer.ts is None:
                 continue

@@ -45,7 +45,7 @@ from bot.errors import LeaseLost, StoreError, UnknownHere
 from bot.store.codec import SLACK_LANE, effect_row, form_row, run_of, run_row, saved_effect_of
 from bot.store.database import Database, Work, connect
 from bot.store.migrations import migrate
-from bot.store.tables import UNDECIDED, Moment, OutboxState, follows, forms, inbox, outbox, processes, runs
+from bot.store.tables import UNDECIDED, Moment, OutboxState, drafts, follows, forms, inbox, outbox, processes, runs
 
 log = structlog.get_logger(__name__)
 
@@ -228,7 +228,11 @@ _PAST_RUNS = (
     .with_for_update(skip_locked=True)
 )
 _past_ids: BindParameter[str] = bindparam("run_ids", expanding=True)
-_PURGE_RUNS = tuple(delete(table).where(table.c.run_id.in_(_past_ids)) for table in (follows, forms, outbox, runs))
+_past_forms = select(forms.c.form_id).where(forms.c.run_id.in_(_past_ids))
+_PURGE_RUNS = (
+    delete(drafts).where(drafts.c.form_id.in_(_past_forms)),
+    *(delete(table).where(table.c.run_id.in_(_past_ids)) for table in (follows, forms, outbox, runs)),
+)
 _past_answers = (
     select(outbox.c.id)
     .where(outbox.c.run_id.is_(None), outbox.c.state == OutboxState.FAILED, outbox.c.created_at < bindparam("before"))

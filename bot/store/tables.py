@@ -94,9 +94,11 @@ runs = Table(
     Column("query", Text, nullable=False),
     Column("response_url", String),
     Column("thread_ts", String),
+    Column("root_ts", String),
     Column("workflow_run_id", String),
     Column("task_id", String),
     Column("conversation_id", String),
+    Column("message_id", String),
     Column("segment", Integer, nullable=False, server_default="0"),
     Column("answer_ts", String),
     Column("outputs", JSON, nullable=False),
@@ -115,6 +117,7 @@ runs = Table(
     Index(None, "poll_at", "app"),
     # Without those that go on: they may be many, and who asks for some of them must not be led through all.
     Index(None, "ended_at", sqlite_where=_ENDED, postgresql_where=_ENDED),
+    Index(None, "channel_id", "thread_ts"),
 )
 
 forms = Table(
@@ -145,6 +148,16 @@ forms = Table(
     # Without those that are decided: what Dify has not closed soon after its deadline are few.
     Index(None, "expires_at", "run_id", sqlite_where=UNDECIDED, postgresql_where=UNDECIDED),
 )
+
+drafts = Table(
+    "drafts",
+    metadata,
+    Column("form_id", ForeignKey(forms.c.form_id), primary_key=True),
+    Column("user_id", String, primary_key=True),
+    Column("entered", JSON, nullable=False),
+    Column("saved_at", Moment, nullable=False),
+)
+"""What a person has entered into a form's window and not sent."""
 
 outbox = Table(
     "outbox",

@@ -31,7 +31,7 @@ OTHER = make_submission(action_id="regenerate", user_id="U3", at=LATER)
 
 
 def run_in(status: RunStatus, *forms: Form, **changes: Any) -> Run:
-    return make_run(status=status, forms=forms, thread_ts="1.1", since=NOW, **changes)
+    return make_run(status=status, forms=forms, thread_ts="1.1", root_ts="1.1", since=NOW, **changes)
 
 
 def form_in(status: FormStatus, form_id: str = "form-1", **changes: Any) -> Form:
@@ -140,7 +140,7 @@ class TestStart:
 
     def test_the_root_message_lets_the_run_start(self) -> None:
         transition = after(make_run(), saw.RootPosted("1.1"))
-        assert transition.run == make_run(status=RunStatus.STARTING, thread_ts="1.1", since=LATER)
+        assert transition.run == make_run(status=RunStatus.STARTING, thread_ts="1.1", root_ts="1.1", since=LATER)
         assert transition.effects == (do.StartRun(),)
 
     def test_without_a_root_message_nothing_is_started(self) -> None:
@@ -149,6 +149,10 @@ class TestStart:
         assert transition.effects == (do.TellNotStarted("not_in_channel"),)
 
     @pytest.mark.parametrize("status", [status for status in RunStatus if status is not RunStatus.REQUESTED])
+    def test_a_later_message_to_a_chatflow_stays_in_its_thread(self) -> None:
+        posted = after(make_run(thread_ts="1.1"), saw.RootPosted("2.2")).run
+        assert (posted.thread_ts, posted.root_ts) == ("1.1", "2.2")
+
     @pytest.mark.parametrize("event", [saw.RootPosted("9.9"), saw.RootRefused("is_archived")])
     def test_a_second_root_message_starts_nothing(self, status: RunStatus, event: LifecycleEvent) -> None:
         assert is_absorbed(run_in(status), event)

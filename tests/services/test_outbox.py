@@ -499,7 +499,9 @@ async def test_an_interrupted_start_is_not_sent_again(stage: Stage) -> None:
     await stage.store.finish_effect((await begun(stage)).row_id)
     await stage.store.change(
         run.run_id,
-        lambda run: Transition(replace(run, status=RunStatus.STARTING, thread_ts=root.ts), (do.StartRun(),)),
+        lambda run: Transition(
+            replace(run, status=RunStatus.STARTING, thread_ts=root.ts, root_ts=root.ts), (do.StartRun(),)
+        ),
         stage.clock.now(),
     )
     await begun(stage)

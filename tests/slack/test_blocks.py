@@ -42,7 +42,13 @@ DECIDED = replace(
     submission=make_submission(values={"draft": "Tea is *a* drink.", "feedback": "", "tone": "Formal"}),
 )
 RUN = make_run(
-    thread_ts="1.0", status=RunStatus.PAUSED, workflow_run_id="w", task_id="t", started_at=NOW, forms=(FORM,)
+    thread_ts="1.0",
+    root_ts="1.0",
+    status=RunStatus.PAUSED,
+    workflow_run_id="w",
+    task_id="t",
+    started_at=NOW,
+    forms=(FORM,),
 )
 RUNNING = replace(RUN, status=RunStatus.RUNNING, forms=(DECIDED,))
 ENDED = replace(

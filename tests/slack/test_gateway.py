@@ -61,7 +61,7 @@ async def running(gateway: SlackGateway, workspace: Workspace, **changes: Any) -
     run = run_in(workspace)
     ts = await gateway.carry_out(do.PostRoot(), run, "root-post", again=False)
     known = {"workflow_run_id": "w", "task_id": "t", "started_at": run.created_at, "since": run.created_at}
-    return replace(run, **{"thread_ts": ts, "status": RunStatus.RUNNING, **known, **changes})
+    return replace(run, **{"thread_ts": ts, "root_ts": ts, "status": RunStatus.RUNNING, **known, **changes})
 
 
 def only(workspace: Workspace, **conditions: str) -> Message:
@@ -279,7 +279,7 @@ async def test_a_form_that_somebody_deleted_is_posted_anew(workspace: Workspace,
     assert await gateway.carry_out(do.RefreshForm("form-1"), run, "refresh", again=True) == ts
     assert only(workspace, channel="content", thread=str(run.thread_ts)).ts == ts
     with pytest.raises(SlackRejected) as gone:
-        await gateway.carry_out(do.RefreshRoot(), replace(run, thread_ts="1.000000"), "root", again=False)
+        await gateway.carry_out(do.RefreshRoot(), replace(run, root_ts="1.000000"), "root", again=False)
     assert gone.value.code == "message_not_found"
 
 
