@@ -148,11 +148,11 @@ class TestStart:
         assert (transition.run.status, transition.run.error) == (RunStatus.FAILED, "not_in_channel")
         assert transition.effects == (do.TellNotStarted("not_in_channel"),)
 
-    @pytest.mark.parametrize("status", [status for status in RunStatus if status is not RunStatus.REQUESTED])
     def test_a_later_message_to_a_chatflow_stays_in_its_thread(self) -> None:
         posted = after(make_run(thread_ts="1.1"), saw.RootPosted("2.2")).run
         assert (posted.thread_ts, posted.root_ts) == ("1.1", "2.2")
 
+    @pytest.mark.parametrize("status", [status for status in RunStatus if status is not RunStatus.REQUESTED])
     @pytest.mark.parametrize("event", [saw.RootPosted("9.9"), saw.RootRefused("is_archived")])
     def test_a_second_root_message_starts_nothing(self, status: RunStatus, event: LifecycleEvent) -> None:
         assert is_absorbed(run_in(status), event)
