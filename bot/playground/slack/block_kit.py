@@ -51,6 +51,16 @@ def message_problems(blocks: list[Any]) -> list[Problem]:
     return problems or [*_unique_block_ids(blocks, "/blocks"), *_sums(blocks)]
 
 
+def chunk_problems(chunks: list[Any]) -> list[Problem]:
+    """What Slack refuses about the chunks of a streamed message; blocks inside are left to `message_problems`."""
+    return list(_array(_by_type(CHUNKS), 10**6, least=0)(chunks, "/chunks", MESSAGE))
+
+
+def suggestion_problems(answer: Any) -> list[Problem]:
+    """What Slack refuses about the answer to a `block_suggestion`; none of the lists has to hold anything."""
+    return list(_SUGGESTIONS(answer, "", MESSAGE))
+
+
 def view_problems(view: Any) -> list[Problem]:
     """What Slack refuses about a modal or App Home."""
     problems = list(_by_type(VIEWS)(view, "/view", view.get("type", "") if isinstance(view, dict) else ""))
@@ -379,6 +389,15 @@ _IN_INPUT = {
     *(kind for kind in ELEMENTS if kind.endswith("_input")),
     "datetimepicker",
 }
+# slack-platform §2.2: what `external_select` offers, at most 100 of either
+_SUGGESTIONS = _object(
+    {},
+    {
+        "options": _array(_OPTION, 100, least=0),
+        "option_groups": _array(_object({"label": _plain(75), "options": _array(_OPTION, 100, least=0)}), 100, least=0),
+    },
+    _exactly_one("options", "option_groups"),
+)
 _IN_CONTEXT: dict[str, Kind] = {
     "image": ELEMENTS["image"],
     "plain_text": Kind(_text(3000)),
@@ -439,10 +458,11 @@ def _block(
     return Kind(check, frozenset(on))
 
 
+_RICH_TEXT_OBJECT = _object({"type": _word("rich_text"), "elements": _RICH_TEXT}, {"block_id": _string(255)})
 _TABLE_CELL = _by_type(
     {
         "raw_text": Kind(_object({"type": _anything, "text": _string(10**6)})),
-        "rich_text": Kind(_object({"type": _anything, "elements": _RICH_TEXT}, {"block_id": _string(255)})),
+        "rich_text": Kind(_RICH_TEXT_OBJECT),
     }
 )
 _TASK_STATUS = _word("pending", "in_progress", "complete", "error")
@@ -485,10 +505,9 @@ BLOCKS: dict[str, Kind] = {
     ),
     "task_card": _block(
         {"task_id": _ID, "title": _string(256), "status": _TASK_STATUS},
-        {"details": _anything, "output": _anything, "sources": _anything},
+        {"details": _RICH_TEXT_OBJECT, "output": _RICH_TEXT_OBJECT, "sources": _anything},
         on=[MESSAGE],
     ),
-    "plan": _block({"title": _string(256)}, {"tasks": _array(_anything, 50, least=0)}, on=[MESSAGE]),
     "alert": _block(
         {"text": _text(200)}, {"level": _word("default", "info", "warning", "error", "success")}, on=[MODAL]
     ),
@@ -506,9 +525,28 @@ BLOCKS: dict[str, Kind] = {
     ),
     "file": _block({"external_id": _string(255), "source": _word("remote")}, on=[MESSAGE]),
 }
-# A carousel holds cards. `video` needs a registered unfurl domain, `data_table` and `container` are too young to be
-# modelled (slack-platform §0): all three are refused as unsupported.
+# A carousel holds cards, a plan tasks. `video` needs a registered unfurl domain, `data_table` and `container` are too
+# young to be modelled (slack-platform §0): all three are refused as unsupported.
 BLOCKS["carousel"] = _block({"elements": _array(_by_type(BLOCKS, ["card"]), 10)})
+BLOCKS["plan"] = _block(
+    {"title": _string(256)}, {"tasks": _array(_by_type(BLOCKS, ["task_card"]), 50, least=0)}, on=[MESSAGE]
+)
+
+
+# --- chunks of streamed messages: slack-platform §3.1 ----------------------------------------------------------------
+
+_CHUNK_FIELD = _string(256)  # as documented; a live probe took more [believed]
+CHUNKS: dict[str, Kind] = {
+    "markdown_text": Kind(_object({"type": _anything, "text": _string(10**6)})),
+    "task_update": Kind(
+        _object(
+            {"type": _anything, "id": _CHUNK_FIELD, "title": _CHUNK_FIELD, "status": _TASK_STATUS},
+            {"details": _CHUNK_FIELD, "output": _CHUNK_FIELD, "sources": _array(_anything, 50)},
+        )
+    ),
+    "plan_update": Kind(_object({"type": _anything, "title": _CHUNK_FIELD})),
+    "blocks": Kind(_object({"type": _anything, "blocks": _array(_anything, 10**6)})),
+}
 
 
 # --- whole payloads --------------------------------------------------------------------------------------------------

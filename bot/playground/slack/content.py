@@ -41,7 +41,7 @@ def message_content(arguments: Mapping[str, Any], new_id: NewId, *, text_max: in
     return Content(
         text=normalise(text[:POST_TEXT_MAX]),
         blocks=stored_blocks(blocks, new_id),
-        metadata=_metadata(arguments),
+        metadata=checked_metadata(arguments),
         link_names=flag(arguments, "link_names") or arguments.get("parse") == "full",
     )
 
@@ -97,6 +97,13 @@ def stored_blocks(blocks: list[Json], new_id: NewId) -> list[Json]:
     return [_stored_block(block, new_id) for block in copy.deepcopy(blocks)]
 
 
+def stored_texts(value: Json) -> Json:
+    """A copy of `value` with its texts escaped as Slack echoes them."""
+    stored = copy.deepcopy(value)
+    _store_texts(stored)
+    return stored
+
+
 def _stored_block(block: Json, new_id: NewId) -> Json:
     if block["type"] == "markdown":
         return {**block, "block_id": new_id("b")}  # slack-platform §2.1: its block_id is not kept
@@ -132,8 +139,11 @@ def _from_markdown_text(markdown: str, text: str, blocks: list[Json]) -> list[Js
     return [{"type": "markdown", "text": markdown}]
 
 
-def _metadata(arguments: Mapping[str, Any]) -> Json | None:
-    """slack-platform §8.3, §12: `event_type` and `event_payload`, both required."""
+def checked_metadata(arguments: Mapping[str, Any]) -> Json | None:
+    """The `metadata` argument; `event_type` and `event_payload` are both required (slack-platform §8.3, §12).
+
+    Raises `Refusal`.
+    """
     metadata: Json | None = parsed(arguments, "metadata", dict, "invalid_metadata_format")
     if metadata is None:
         return None

@@ -292,10 +292,14 @@ class SocketTransport:
 
 
 class HttpTransport:
-    """Signed requests to the app's URL (slack-platform §4.3): forms for commands and interactions, JSON for events."""
+    """Signed requests to the app's URLs (slack-platform §4.3): forms for commands and interactions, JSON for events.
 
-    def __init__(self, workspace: Workspace, url: str) -> None:
-        self.workspace, self.url = workspace, url
+    `options_url` is the manifest's `message_menu_options_url` (slack-platform §7.1); without it nobody can be asked for
+    the options of an `external_select`.
+    """
+
+    def __init__(self, workspace: Workspace, url: str, options_url: str | None = None) -> None:
+        self.workspace, self.url, self.options_url = workspace, url, options_url
         # A connection per request: one kept alive would fail the first delivery after the app restarted.
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(force_close=True))
         self._silenced: set[Delivery] = set()
@@ -304,7 +308,7 @@ class HttpTransport:
         """Do the `url_verification` handshake. Raises `RuntimeError` when the app does not return the challenge."""
         challenge = secrets.token_hex(16)
         body = json.dumps({"type": "url_verification", "token": "demo", "challenge": challenge})
-        async with self._post(body, "application/json", {}) as response:
+        async with self._post(self.url, body, "application/json", {}) as response:
             answer = await response.text()
         if response.status != 200 or challenge not in answer:
             raise RuntimeError(f"{self.url} did not return the challenge: HTTP {response.status} {answer[:200]!r}")
@@ -314,10 +318,16 @@ class HttpTransport:
 
     async def attempt(self, delivery: Delivery, retry: Retry | None) -> tuple[float, Json | None]:
         """Send one request; any answer but 200 within 3 s fails it."""
+        url = self.options_url if delivery.payload.get("type") == "block_suggestion" else self.url
+        if url is None:
+            raise NotAcknowledged("connection_failed")
         body, content_type = _encoded(delivery)
         headers = _retry_headers(retry) if retry else {}
         try:
-            async with asyncio.timeout(self.workspace.ack_timeout), self._post(body, content_type, headers) as response:
+            async with (
+                asyncio.timeout(self.workspace.ack_timeout),
+                self._post(url, body, content_type, headers) as response,
+            ):
                 answer = await response.text()
         except TimeoutError:
             raise NotAcknowledged("timeout") from None
@@ -337,7 +347,7 @@ class HttpTransport:
         """Close the client session."""
         await self._session.close()
 
-    def _post(self, body: str, content_type: str, headers: Json) -> Any:
+    def _post(self, url: str, body: str, content_type: str, headers: Json) -> Any:
         timestamp = str(int(self.workspace.now()))
         base = f"v0:{timestamp}:{body}".encode()
         digest = hmac.new(self.workspace.signing_secret.encode(), base, hashlib.sha256).hexdigest()
@@ -347,7 +357,7 @@ class HttpTransport:
             "X-Slack-Request-Timestamp": timestamp,
             "X-Slack-Signature": f"v0={digest}",
         }
-        return self._session.post(self.url, data=body.encode(), headers=signed)
+        return self._session.post(url, data=body.encode(), headers=signed)
 
 
 def _retry_headers(retry: Retry) -> dict[str, str]:

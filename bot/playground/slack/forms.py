@@ -83,10 +83,16 @@ class Control:
         """Its entry in `state.values` when it holds `value`."""
         return {"type": self.element["type"], STATEFUL[self.element["type"]][0]: value}
 
+    @property
     def options(self) -> list[Json]:
-        """Its options, those of groups included."""
-        groups = self.element.get("option_groups", [])
-        return [*self.element.get("options", []), *(option for group in groups for option in group["options"])]
+        """The options written out in it, those of groups included."""
+        return listed_options(self.element)
+
+
+def listed_options(choice: Json) -> list[Json]:
+    """The options of a menu, or of what an app offers for one; those of groups included."""
+    groups = choice.get("option_groups", [])
+    return [*choice.get("options", []), *(option for group in groups for option in group["options"])]
 
 
 def controls(blocks: list[Json]) -> Iterator[Control]:
@@ -122,13 +128,14 @@ def find_button(blocks: list[Json], text: str) -> Control:
     return _the_one(list(buttons(blocks)), text, "button", lambda button: [button.label])
 
 
-def find_option(control: Control, text: str) -> Json:
-    """The option of a menu that reads `text`. Raises `LookupError` as above."""
+def find_option(options: list[Json], text: str) -> Json:
+    """The option that reads `text`. Raises `LookupError` as above."""
+    return _the_one(options, text, "option", lambda option: [option_name(option)])
 
-    def names(option: Json) -> list[str]:
-        return [unescape(option["text"]["text"])]
 
-    return _the_one(control.options(), text, "option", names)
+def option_name(option: Json) -> str:
+    """What an option reads."""
+    return unescape(option["text"]["text"])
 
 
 def buttons(blocks: list[Json]) -> Iterator[Control]:

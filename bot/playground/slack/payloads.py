@@ -6,6 +6,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from bot.playground.slack import forms
+from bot.playground.slack.forms import Control
 from bot.playground.slack.state import Channel, Message, View
 from bot.playground.slack.text import Json
 from bot.playground.slack.tickets import Destination
@@ -49,34 +50,31 @@ def slash_command(workspace: Workspace, person: Person, channel: Channel, comman
 
 def message_action(workspace: Workspace, person: Person, message: Message, action: Json) -> Json:
     """`block_actions` of a message: `state.values` has all its fields as this person sees it (slack-platform §2.6)."""
-    container = {
-        "type": "message",
-        "message_ts": message.ts,
-        "channel_id": message.channel.id,
-        "is_ephemeral": message.visible_to is not None,
-    }
-    if message.thread_ts:
-        container["thread_ts"] = message.thread_ts
     path = workspace.tickets.new_response_url(Destination(message.channel, person.id, message))
-    payload = _interaction(workspace, person, "block_actions") | {
-        "container": container,
+    return _interaction(workspace, person, "block_actions") | {
+        **_on_message(message),
         "trigger_id": workspace.tickets.new_trigger(person.id),
-        "channel": {"id": message.channel.id, "name": _shown_name(message.channel)},
         "state": {"values": forms.state_values(message.blocks, person.draft(message))},
         "response_url": f"{workspace.url}/{path}",
         "actions": [action],
     }
-    if message.visible_to is None:
-        payload["message"] = message.to_json()
-    return payload
+
+
+def block_suggestion(
+    workspace: Workspace, person: Person, surface: Message | View, control: Control, text: str
+) -> Json:
+    """`text` was typed into an `external_select` (slack-platform §2.2); neither trigger nor response_url come along."""
+    block_id, action_id = control.key
+    where = _on_view(workspace, person, surface) if isinstance(surface, View) else _on_message(surface)
+    asked = {"block_id": block_id, "action_id": action_id, "value": text}
+    return _interaction(workspace, person, "block_suggestion") | where | asked
 
 
 def view_action(workspace: Workspace, person: Person, view: View, action: Json) -> Json:
     """`block_actions` of a modal or App Home; there is no response_url."""
     return _interaction(workspace, person, "block_actions") | {
-        "container": {"type": "view", "view_id": view.id},
+        **_on_view(workspace, person, view),
         "trigger_id": workspace.tickets.new_trigger(person.id, view.id),
-        "view": view_json(workspace, person, view),
         "actions": [action],
     }
 
@@ -90,12 +88,16 @@ def view_submission(workspace: Workspace, person: Person, view: View) -> Json:
     }
 
 
-def view_closed(workspace: Workspace, person: Person, view: View) -> Json:
-    """A modal with `notify_on_close` was closed."""
-    return _interaction(workspace, person, "view_closed") | {
-        "view": view_json(workspace, person, view),
-        "is_cleared": False,
-    }
+def view_closed(workspace: Workspace, person: Person, view: View, *, is_cleared: bool) -> Json:
+    """A modal with `notify_on_close` was closed; `is_cleared` with the whole stack.
+
+    The platform's pages do not say whether it carries what was typed [believed: not to rely on], so it does only in a
+    workspace that was told so.
+    """
+    closed = view_json(workspace, person, view)
+    if not workspace.closed_views_keep_values:
+        closed["state"] = {"values": {}}
+    return _interaction(workspace, person, "view_closed") | {"view": closed, "is_cleared": is_cleared}
 
 
 def view_json(workspace: Workspace, person: Person, view: View) -> Json:
@@ -171,6 +173,25 @@ def _shown_name(channel: Channel) -> str:
 
 def _where(workspace: Workspace, channel: Channel, event_ts: str) -> Json:
     return {"team": workspace.team_id, "channel": channel.id, "channel_type": channel.kind, "event_ts": event_ts}
+
+
+def _on_message(message: Message) -> Json:
+    """Where on a message something was used; ephemeral ones are not sent along."""
+    container = {
+        "type": "message",
+        "message_ts": message.ts,
+        "channel_id": message.channel.id,
+        "is_ephemeral": message.visible_to is not None,
+    }
+    if message.thread_ts:
+        container["thread_ts"] = message.thread_ts
+    channel = {"id": message.channel.id, "name": _shown_name(message.channel)}
+    sent = {"message": message.to_json()} if message.visible_to is None else {}
+    return {"container": container, "channel": channel, **sent}
+
+
+def _on_view(workspace: Workspace, person: Person, view: View) -> Json:
+    return {"container": {"type": "view", "view_id": view.id}, "view": view_json(workspace, person, view)}
 
 
 def _interaction(workspace: Workspace, person: Person, kind: str) -> Json:

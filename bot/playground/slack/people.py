@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from bot.playground.slack import forms, payloads, responses
@@ -23,6 +24,11 @@ _TYPED = {"plain_text_input", "email_text_input", "url_text_input", "number_inpu
 _PICKED = {"datepicker", "timepicker", "datetimepicker"}
 _LISTED = {"users": "person", "conversations": "channel", "channels": "channel"}
 _LINKED = re.compile(r"(?<!\w)(?:(?P<url>https?://(?:(?!&[lg]t;)\S)+)|(?P<sign>[@#])(?P<name>\w[\w-]*))")
+_SEARCHED = {"external_select", "multi_external_select"}
+_MIN_QUERY_LENGTH = 3  # of a menu that does not say [believed]
+_ON_ENTER = "on_enter_pressed"
+_EMAIL, _URL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+"), re.compile(r"https?://\S+")
+_NO_OPTIONS = "The options could not be loaded."
 _TROUBLE = "We had some trouble connecting. Try again?"  # what a modal says when the app's answer makes no sense
 
 
@@ -37,6 +43,8 @@ class Result:
     """The line Slack showed the person, if something went wrong."""
     field_errors: dict[str, str] = field(default_factory=dict)
     """Of a modal that was not accepted: block_id → message."""
+    options: tuple[str, ...] = ()
+    """What the app offered for the text typed into a menu."""
 
 
 class Person:
@@ -51,6 +59,7 @@ class Person:
         """Open modals, the top one last."""
         self.home: View | None = None
         self._drafts: dict[Surface, dict[tuple[str, str], Json]] = {}
+        self._offers: dict[Surface, dict[tuple[str, str], list[Json]]] = {}
 
     @property
     def view(self) -> View:
@@ -132,35 +141,82 @@ class Person:
         if longest is not None and len(text) > longest:
             raise ValueError(f"{control.label!r} takes at most {longest} characters, not {len(text)}")
         self._put(surface, control, _rich_text(text) if kind == "rich_text_input" else text or None)
-        configured = control.element.get("dispatch_action_config", {}).get("trigger_actions_on", [])
-        if control.fires and (kind in _PICKED or "on_character_entered" in configured):
+        if control.fires and (kind in _PICKED or "on_character_entered" in _dispatched_on(control)):
             self._fire(surface, control)
+
+    def press_enter(self, surface: Surface, name: str) -> None:
+        """Press Enter in a text field, which tells the app in the background (slack-platform §2.3).
+
+        Raises `LookupError` when there is no such field or the app does not want to know.
+        """
+        control = forms.find_field(self._reach(surface).blocks, name)
+        if control.element["type"] not in _TYPED or not control.fires or _ON_ENTER not in _dispatched_on(control):
+            raise LookupError(f"Enter does nothing in {control.label!r}")
+        self._fire(surface, control)
+
+    async def search(self, surface: Surface, name: str, text: str = "") -> Result:
+        """Type into a menu whose options the app lists; those it offers are in the result and can be selected.
+
+        The app has 3 s to answer, with 100 options at most (slack-platform §2.2). Raises `LookupError` when there is no
+        such menu, `ValueError` for a text so short that Slack's client does not ask the app.
+        """
+        control = forms.find_field(self._reach(surface).blocks, name)
+        if control.element["type"] not in _SEARCHED:
+            raise LookupError(f"{control.label!r} is no menu to search")
+        shortest = control.element.get("min_query_length", _MIN_QUERY_LENGTH)
+        if len(text) < shortest:
+            raise ValueError(f"{control.label!r} is searched from {shortest} characters on")
+        offers = self._offers.setdefault(surface, {})
+        offers[control.key] = []
+        payload = payloads.block_suggestion(self.workspace, self, surface, control, text)
+        delivery = await self.workspace.courier.ask(INTERACTIVE, payload)
+        if delivery.error:
+            return Result(acked=False, ack_ms=None, error=_NO_OPTIONS)
+        try:
+            offers[control.key] = responses.offered_options(delivery.answer or {})
+        except Refusal as refusal:
+            return Result(acked=True, ack_ms=delivery.ack_ms, error=f"{_NO_OPTIONS} ({refusal})")
+        names = tuple(map(forms.option_name, offers[control.key]))
+        return Result(acked=True, ack_ms=delivery.ack_ms, error=None, options=names)
 
     def select(self, surface: Surface, name: str, *choices: str) -> None:
         """Choose from a menu (several from those that take several), by what the options read; no choice clears it.
 
-        A menu outside input blocks tells the app in the background (slack-platform §2.6). Raises `LookupError` when
-        there is no such field or option.
+        A menu whose options the app lists has to be searched first. A menu outside input blocks tells the app in the
+        background (slack-platform §2.6). Raises `LookupError` when there is no such field or option, `ValueError` when
+        the menu does not take that many.
         """
         control = forms.find_field(self._reach(surface).blocks, name)
-        chosen = [self._choice(control, choice) for choice in choices]
+        chosen = [self._choice(surface, control, choice) for choice in choices]
         if control.element["type"] == "overflow":
             self.workspace.courier.spawn(self._act(surface, control, {"selected_option": chosen[0]}))
             return
         several = forms.STATEFUL[control.element["type"]][0] in forms.LISTS
         if len(chosen) > 1 and not several:
             raise LookupError(f"{control.label!r} takes one choice")
+        most = control.element.get("max_selected_items")
+        if most is not None and len(chosen) > most:
+            raise ValueError(f"{control.label!r} takes at most {most} choices, not {len(chosen)}")
         self._put(surface, control, chosen if several else next(iter(chosen), None))
         if control.fires:
             self._fire(surface, control)
 
-    def _choice(self, control: Control, choice: str) -> Any:
+    def _choice(self, surface: Surface, control: Control, choice: str) -> Any:
         listed = next((what for kind, what in _LISTED.items() if f"{kind}_select" in control.element["type"]), None)
         if listed == "person":
             return self.workspace.person(choice).id
         if listed == "channel":
             return self.workspace.channel(choice).id
-        return forms.find_option(control, choice)
+        if control.element["type"] in _SEARCHED:
+            return forms.find_option(self._offered(surface, control), choice)
+        return forms.find_option(control.options, choice)
+
+    def _offered(self, surface: Surface, control: Control) -> list[Json]:
+        """What the app offered last for a menu, and what is chosen there already."""
+        offered = self._offers.get(surface, {}).get(control.key, [])
+        answer = control.answer(self.draft(surface))
+        chosen = answer if isinstance(answer, list) else [answer] if answer else []
+        return [*offered, *(option for option in chosen if option not in offered)]
 
     def _put(self, surface: Surface, control: Control, value: Any) -> None:
         self._drafts.setdefault(surface, {})[control.key] = control.with_value(value)
@@ -204,6 +260,17 @@ class Person:
             raise LookupError(f"{self.name} does not see this message")
         return surface
 
+    def stop_stream(self, message: Message) -> None:
+        """Press stop on a message that is being written; the app learns of it when it appends (slack-platform §3.2).
+
+        Raises `LookupError` when there is nothing to stop.
+        """
+        self._reach(message)
+        if message.stream is None or not message.in_progress:
+            raise LookupError("this message is not being written")
+        message.stream.state = "stopped_by_user"
+        self.workspace.changed()
+
     # --- modals and home ---------------------------------------------------------------------------------------------
 
     async def submit_view(self) -> Result:
@@ -214,9 +281,10 @@ class Person:
         view = self.view
         if "submit" not in view.content:
             raise LookupError(f"the modal {view.title!r} has no submit button")
-        missing = self._missing(view)
-        if missing:
-            return Result(acked=False, ack_ms=None, error="Please complete the required fields.", field_errors=missing)
+        view.field_errors = self._wrong_fields(view)
+        if view.field_errors:
+            self.workspace.changed()
+            return Result(False, None, "Please check the fields.", dict(view.field_errors))
         payload = payloads.view_submission(self.workspace, self, view)
         delivery = await self.workspace.courier.ask(INTERACTIVE, payload)
         if delivery.error:
@@ -227,20 +295,40 @@ class Person:
             return Result(acked=True, ack_ms=delivery.ack_ms, error=f"{_TROUBLE} ({refusal})")
         return Result(acked=True, ack_ms=delivery.ack_ms, error=None, field_errors=field_errors)
 
-    async def close_view(self) -> Result:
-        """Close the top modal; the app hears of it only with `notify_on_close` (slack-platform §4.1)."""
-        view = self.view
-        self.drop_view(view)
-        if not view.content.get("notify_on_close"):
-            return Result(acked=True, ack_ms=None, error=None)
-        delivery = await self.workspace.courier.ask(INTERACTIVE, payloads.view_closed(self.workspace, self, view))
-        return Result(delivery.acked is not None, delivery.ack_ms, None)
+    async def close_view(self, *, all_views: bool = False) -> Result:
+        """Close the top modal, or `all_views`: those below it, too, as `clear_on_close` asks of the top one.
+
+        The app hears of those with `notify_on_close` only (slack-platform §4.1). Raises `LookupError` when there is no
+        modal.
+        """
+        all_views = all_views or bool(self.view.content.get("clear_on_close"))
+        closed = list(reversed(self.views)) if all_views else [self.view]
+        told = [
+            payloads.view_closed(self.workspace, self, view, is_cleared=all_views)
+            for view in closed
+            if view.content.get("notify_on_close")
+        ]
+        for view in closed:
+            self.drop_view(view)
+        result = Result(acked=True, ack_ms=None, error=None)
+        for payload in told:
+            delivery = await self.workspace.courier.ask(INTERACTIVE, payload)
+            result = Result(result.acked and delivery.acked is not None, delivery.ack_ms, None)
+        return result
 
     def drop_view(self, view: View) -> None:
-        """Take a modal and what was typed into it away."""
-        self.views.remove(view)
+        """Take a modal and what was typed into it away, if it is still open."""
+        if view in self.views:
+            self.views.remove(view)
         self._drafts.pop(view, None)
+        self._offers.pop(view, None)
         self.workspace.changed()
+
+    def forget_missing_fields(self, view: View) -> None:
+        """Lose what was typed into fields that a changed view has no more (slack-platform §2.7)."""
+        keys = {control.key for control in forms.controls(view.blocks)}
+        self._drafts[view] = {key: entry for key, entry in self.draft(view).items() if key in keys}
+        self._offers[view] = {key: offer for key, offer in self._offers.get(view, {}).items() if key in keys}
 
     async def open_home(self) -> View | None:
         """Look at the App Home: tells the app, and shows what it published so far."""
@@ -248,19 +336,12 @@ class Person:
         self.workspace.raise_event(*payloads.home_opened_event(self, channel, f"{self.workspace.now():.6f}"))
         return self.home
 
-    def _missing(self, view: View) -> dict[str, str]:
+    def _wrong_fields(self, view: View) -> dict[str, str]:
+        """What the client itself finds wrong with the inputs: block_id → message."""
         draft = self.draft(view)
-        missing = {}
-        for control in forms.controls(view.blocks):
-            if control.block["type"] != "input":
-                continue
-            value = control.answer(draft)
-            shortest = control.element.get("min_length", 0)
-            if value in (None, "", []) and not control.block["optional"]:
-                missing[control.block["block_id"]] = "Please complete this required field."
-            elif isinstance(value, str) and len(value) < shortest:
-                missing[control.block["block_id"]] = f"Please enter at least {shortest} characters."
-        return missing
+        inputs = [control for control in forms.controls(view.blocks) if control.block["type"] == "input"]
+        wrong = {control.block["block_id"]: _wrong(control, control.answer(draft)) for control in inputs}
+        return {block_id: message for block_id, message in wrong.items() if message}
 
     # --- what Slack says ---------------------------------------------------------------------------------------------
 
@@ -275,6 +356,45 @@ class Person:
         place, content = self.workspace.channel(channel), Content(text=escape(line))
         self.workspace.post(place, content, self.workspace.slackbot, thread_ts=thread_ts, visible_to=self.id)
         return Result(acked=acked, ack_ms=None, error=line)
+
+
+def _dispatched_on(control: Control) -> list[str]:
+    """When a text field with `dispatch_action` tells the app: on Enter by default (slack-platform §2.3)."""
+    configured: list[str] = control.element.get("dispatch_action_config", {}).get("trigger_actions_on", [_ON_ENTER])
+    return configured
+
+
+def _wrong(control: Control, value: Any) -> str | None:
+    """What Slack's client says about the value of an input before it submits (slack-platform §2.6)."""
+    element = control.element
+    if value in (None, "", []):
+        return None if control.block["optional"] else "Please complete this required field."
+    if isinstance(value, str) and len(value) < element.get("min_length", 0):
+        return f"Please enter at least {element['min_length']} characters."
+    match element["type"]:
+        case "number_input":
+            return _wrong_number(element, value)
+        case "email_text_input" if not _EMAIL.fullmatch(value):
+            return "Please enter an email address."
+        case "url_text_input" if not _URL.fullmatch(value):
+            return "Please enter a URL."
+    return None
+
+
+def _wrong_number(element: Json, value: str) -> str | None:
+    try:
+        number = Decimal(value)
+    except InvalidOperation:
+        return "Please enter a number."
+    if not number.is_finite():
+        return "Please enter a number."
+    if not element["is_decimal_allowed"] and number != number.to_integral_value():
+        return "Please enter a whole number."
+    if "min_value" in element and number < Decimal(element["min_value"]):
+        return f"Please enter a number of at least {element['min_value']}."
+    if "max_value" in element and number > Decimal(element["max_value"]):
+        return f"Please enter a number of at most {element['max_value']}."
+    return None
 
 
 def _rich_text(text: str) -> Json | None:

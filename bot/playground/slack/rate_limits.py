@@ -10,6 +10,9 @@ _TIER_1, _TIER_2, _TIER_3, _TIER_4 = 1, 20, 50, 100
 PER_MINUTE = {
     "apps.connections.open": _TIER_1,
     "auth.test": 600,  # special: "hundreds of requests per minute"
+    "chat.startStream": _TIER_2,
+    "chat.appendStream": _TIER_4,
+    "chat.stopStream": _TIER_2,
     "chat.postMessage": 300,  # special: "several hundred messages per minute" per workspace
     "chat.update": _TIER_3,
     "chat.delete": _TIER_3,

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bot.playground.slack.content import checked_thread, flag, message_content, view_content
+from bot.playground.slack import block_kit, forms
+from bot.playground.slack.content import (
+    checked_thread,
+    flag,
+    message_content,
+    refuse_problems,
+    stored_texts,
+    view_content,
+)
 from bot.playground.slack.refusals import Refusal
 from bot.playground.slack.state import View
 from bot.playground.slack.text import Json
@@ -57,10 +65,21 @@ def answer_submission(workspace: Workspace, person: Person, view: View, answer: 
     elif action == "push":
         show_view(workspace, person, checked_view(workspace, answer.get("view"), "modal"), on_top_of=view)
     elif action == "errors":
-        return _field_errors(view, answer.get("errors"))
+        view.field_errors = _field_errors(view, answer.get("errors"))
+        workspace.changed()
+        return dict(view.field_errors)
     else:
         raise Refusal("invalid_arguments", f"unknown answer to view_submission: {answer}")
     return {}
+
+
+def offered_options(answer: Json) -> list[Json]:
+    """The options an acknowledgement of a `block_suggestion` offers, as Slack echoes them; those of groups included.
+
+    Raises `Refusal` for more than Slack takes, or anything but options (slack-platform §2.2).
+    """
+    refuse_problems("invalid_arguments", block_kit.suggestion_problems(answer))
+    return forms.listed_options(stored_texts(answer))
 
 
 def show_view(workspace: Workspace, person: Person, content: Json, *, on_top_of: View | None = None) -> View:
@@ -77,7 +96,8 @@ def show_view(workspace: Workspace, person: Person, content: Json, *, on_top_of:
         previous_id=on_top_of.id if on_top_of else None,
     )
     if not on_top_of:
-        person.views.clear()  # a modal replaces whatever else of the app was open
+        for other in list(person.views):  # a modal replaces whatever else of the app was open
+            person.drop_view(other)
     person.views.append(view)
     workspace.changed()
     return view
@@ -87,6 +107,10 @@ def change_view(workspace: Workspace, view: View, content: Json | None) -> None:
     """Replace what a view shows; what was typed stays where block_id and action_id stay (slack-platform §2.7)."""
     view.content = checked_view(workspace, content, view.content["type"], own=view)
     view.hash = new_hash(workspace)
+    view.field_errors = {}
+    person = workspace.person_by_id(view.user_id)
+    if person:
+        person.forget_missing_fields(view)
     workspace.changed()
 
 
@@ -111,4 +135,6 @@ def _field_errors(view: View, errors: Json | None) -> dict[str, str]:
     inputs = {block["block_id"] for block in view.blocks if block["type"] == "input"}
     if not errors or not isinstance(errors, dict) or errors.keys() - inputs:
         raise Refusal("invalid_arguments", f"errors must name input blocks of the view: {errors}")
-    return {block_id: str(message) for block_id, message in errors.items()}
+    if not all(isinstance(message, str) and message for message in errors.values()):
+        raise Refusal("invalid_arguments", f"errors must be texts: {errors}")
+    return errors

@@ -99,12 +99,12 @@ class SlackServer:
             return answer
         return await handler(request)
 
-    async def deliver_over_http(self, url: str) -> None:
-        """Deliver everything to the app at `url` from now on.
+    async def deliver_over_http(self, url: str, options_url: str | None = None) -> None:
+        """Deliver everything to the app at `url` from now on, questions for options to `options_url`.
 
         Raises `RuntimeError` when the app fails the `url_verification` handshake.
         """
-        transport = HttpTransport(self.workspace, url)
+        transport = HttpTransport(self.workspace, url, options_url)
         try:
             await transport.verify()
         except BaseException:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from bot.playground.slack import forms
 from bot.playground.slack.text import Json, shown
@@ -48,6 +48,18 @@ class Author:
     app_id: str | None = None
 
 
+@dataclass
+class Stream:
+    """What Slack knows of a message that is written while people read along (slack-platform §3)."""
+
+    ends_at: float
+    """Seconds, workspace clock; from then on nothing can be added."""
+    is_plan: bool
+    """Whether its tasks stand together in a plan, not each in its place between the texts."""
+    state: Literal["in_progress", "stopped_by_user", "completed"] = "in_progress"
+    """A stream that ran out stays `in_progress` until the message is repaired (slack-platform §3.2)."""
+
+
 @dataclass(eq=False)
 class Message:
     """One message. It keeps its identity through updates; `history` has every version, the present one last."""
@@ -59,23 +71,30 @@ class Message:
     visible_to: str | None
     """Id of the only person who sees it (an ephemeral message), or None."""
     history: list[Version]
+    stream: Stream | None = None
+    """Set for a streamed message."""
     edited_at: float | None = None
     deleted: bool = False
 
     @property
+    def content(self) -> Content:
+        """What it says now."""
+        return self.history[-1].content
+
+    @property
     def text(self) -> str:
         """The message's `text`; where there are blocks it is only the notification."""
-        return self.history[-1].content.text
+        return self.content.text
 
     @property
     def blocks(self) -> list[Json]:
         """Its blocks as Slack stores them, block_ids included."""
-        return self.history[-1].content.blocks
+        return self.content.blocks
 
     @property
     def metadata(self) -> Json | None:
         """Its message metadata (`event_type`, `event_payload`)."""
-        return self.history[-1].content.metadata
+        return self.content.metadata
 
     @property
     def shown(self) -> str:
@@ -96,6 +115,11 @@ class Message:
     def fields(self) -> list[str]:
         """The labels of its input fields."""
         return [control.label for control in forms.controls(self.blocks) if control.is_field]
+
+    @property
+    def in_progress(self) -> bool:
+        """Whether it looks to its readers as if more were to come: also when its stream ran out unfinished."""
+        return self.stream is not None and self.stream.state == "in_progress"
 
     @property
     def is_public(self) -> bool:
@@ -123,6 +147,8 @@ class Message:
             content |= {"reply_users": repliers, "reply_users_count": len(repliers)}
         if self.edited_at and not self.blocks:  # slack-platform §2.7: no "(edited)" on messages with blocks
             content["edited"] = {"user": self.author.user_id, "ts": f"{self.edited_at:.6f}"}
+        if self.stream:  # the key and its values [believed]
+            content["streaming_state"] = "in_progress" if self.in_progress else "completed"
         if with_metadata and self.metadata:
             content["metadata"] = self.metadata
         return content
@@ -189,6 +215,8 @@ class View:
     hash: str
     root_id: str
     previous_id: str | None
+    field_errors: dict[str, str] = field(default_factory=dict)
+    """What stands at its fields since the last submission that was not accepted: block_id → message."""
 
     @property
     def blocks(self) -> list[Json]:

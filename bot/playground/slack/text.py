@@ -44,7 +44,7 @@ def normalise(text: str) -> str:
 
 
 def text_objects(value: Any) -> Iterator[Json]:
-    """Every plain_text and mrkdwn object, markdown block and rich text element in `value`, in reading order."""
+    """Every plain_text and mrkdwn object, markdown block, rich text element and task title, in reading order."""
     if isinstance(value, list):
         for item in value:
             yield from text_objects(item)
@@ -52,6 +52,8 @@ def text_objects(value: Any) -> Iterator[Json]:
         if value.get("type") in ("plain_text", "mrkdwn", "markdown", "text") and isinstance(value.get("text"), str):
             yield value
             return
+        if value.get("type") in ("task_card", "plan"):  # their titles are bare texts; as markdown in the worst case
+            yield {"type": "markdown", "text": value["title"]}
         for key, item in value.items():
             if key not in ("value", "url"):
                 yield from text_objects(item)

@@ -29,6 +29,7 @@ WIDTH = 100
 _FIELD_LINES = 8
 """Lines of a text field that Slack's clients show before it scrolls."""
 _BUTTONS = {"primary": ("●", "bold green"), "danger": ("▲", "bold red"), None: ("", "bold")}
+_TASK_MARKS = {"pending": "○", "in_progress": "◐", "complete": "✓", "error": "✗"}
 _INLINE = re.compile(
     CONTROL.pattern
     + r"|```\n?(?P<fence>.+?)\n?```"
@@ -127,6 +128,10 @@ class _Page:
             "markdown": lambda block, _: self._markdown(block["text"]),
             "rich_text": lambda block, _: Group(*map(self._rich_part, block["elements"])),
             "table": lambda block, _: self._table(block),
+            "task_card": lambda block, _: self._task(block),
+            "plan": lambda block, _: Group(
+                Text(_plain(block["title"]), "bold"), *map(self._task, block.get("tasks", []))
+            ),
         }
 
     def message(self, message: Message) -> RenderableType:
@@ -139,6 +144,8 @@ class _Page:
             head.append(f"  only visible to {self._workspace.user_name(message.visible_to)}", "dim italic")
         if message.edited_at and not message.blocks:
             head.append("  (edited)", "dim")
+        if message.in_progress:
+            head.append("  writing…", "dim italic")
         draft = self._reader.draft(message) if self._reader else {}
         blocks = [self._block(block, draft) for block in message.blocks] or [self.mrkdwn(message.text)]
         return Group(head, *blocks, "")
@@ -262,6 +269,10 @@ class _Page:
                 *(self._rich_text(cell) if "elements" in cell else Text(unescape(cell["text"])) for cell in row)
             )
         return table
+
+    def _task(self, task: Json) -> RenderableType:
+        texts = [self._rich_text(task[key]) for key in ("details", "output") if key in task]
+        return Group(Text(f"{_TASK_MARKS[task['status']]} {_plain(task['title'])}"), *texts)
 
     def _rich_part(self, part: Json) -> RenderableType:
         text = self._rich_text(part)

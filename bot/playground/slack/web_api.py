@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bot.playground.slack import payloads, responses
+from bot.playground.slack import payloads, responses, streams
 from bot.playground.slack.content import (
     UPDATE_TEXT_MAX,
     checked_thread,
@@ -256,6 +256,8 @@ def _post_ephemeral(workspace: Workspace, arguments: Json) -> Json:
 def _update(workspace: Workspace, arguments: Json) -> Json:
     """slack-platform §2.7: `text` without `blocks` removes the blocks, `blocks` without `text` keeps the text."""
     message = _own_message(workspace, arguments, "cant_update_message")
+    if streams.is_open(workspace, message):
+        raise Refusal("streaming_state_conflict")  # slack-platform §3.2
     content = message_content(
         {"text": message.text, **arguments} if arguments.get("blocks") else arguments,
         workspace.new_id,
@@ -282,6 +284,33 @@ def _own_message(workspace: Workspace, arguments: Json, not_own: str) -> Message
     if message.author != workspace.bot:
         raise Refusal(not_own)
     return message
+
+
+# --- streamed messages: slack-platform §3 ---------------------------------------------------------------------------
+
+
+@_method("chat.startStream", scope="chat:write")
+def _start_stream(workspace: Workspace, arguments: Json) -> Json:
+    channel = _writable_channel(workspace, arguments)
+    if any(arguments.get(name) for name in ("username", "icon_emoji", "icon_url")):
+        _require_scope(workspace, "chat:write.customize")
+    thread_ts = checked_thread(channel, _required(arguments, "thread_ts"))
+    message = streams.start(workspace, channel, thread_ts, arguments)
+    return {"channel": channel.id, "ts": message.ts}
+
+
+@_method("chat.appendStream", scope="chat:write")
+def _append_stream(workspace: Workspace, arguments: Json) -> Json:
+    message = _own_message(workspace, arguments, "message_not_owned_by_app")
+    streams.append(workspace, message, arguments)
+    return {"channel": message.channel.id, "ts": message.ts}
+
+
+@_method("chat.stopStream", scope="chat:write")
+def _stop_stream(workspace: Workspace, arguments: Json) -> Json:
+    message = _own_message(workspace, arguments, "message_not_owned_by_app")
+    streams.stop(workspace, message, arguments)
+    return {"channel": message.channel.id, "ts": message.ts, "message": message.to_json()}
 
 
 # --- views -----------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from bot.playground.slack.delivery import Courier, Delivery
 from bot.playground.slack.faults import Faults
 from bot.playground.slack.people import Person
 from bot.playground.slack.rate_limits import RateLimits
-from bot.playground.slack.state import Author, Channel, Content, Message, Version, View
+from bot.playground.slack.state import Author, Channel, Content, Message, Stream, Version, View
 from bot.playground.slack.text import Json, pinged_ids
 from bot.playground.slack.tickets import Tickets
 
@@ -64,8 +64,11 @@ class Workspace:
 
     `channels` maps names to members; the member `bot` is the app's bot user. `scopes` are those granted to the bot,
     `events` those the app subscribed to, `should_escape` says how its slash commands get mentions, all spelled as in
-    an app manifest (`message.channels`). `now` is the clock that expiry, rate limits and message times go by.
-    `ack_timeout` and `event_retry_delays` are in seconds (slack-platform §4.1, §4.3).
+    an app manifest (`message.channels`). `streams_in` are the kinds of channels (`channel`, `group`, `im`) messages can
+    be streamed to; to others `channel_type_not_supported` is answered (slack-platform §3.2). `closed_views_keep_values`
+    says whether `view_closed` carries what was typed: the platform's pages do not tell [believed: not to rely on].
+    `now` is the clock that expiry, rate limits and message times go by. `ack_timeout` and `event_retry_delays` are in
+    seconds (slack-platform §4.1, §4.3).
     """
 
     def __init__(
@@ -84,6 +87,8 @@ class Workspace:
         scopes: Iterable[str] = SCOPES,
         events: Iterable[str] = (),
         should_escape: bool = True,
+        streams_in: Iterable[str] = ("channel", "group", "im"),
+        closed_views_keep_values: bool = False,
         rate_limits: RateLimits | None = None,
         now: Callable[[], float] = time.time,
         ack_timeout: float = 3.0,
@@ -98,6 +103,7 @@ class Workspace:
         )
         self.commands, self.scopes, self.events = frozenset(commands), frozenset(scopes), frozenset(events)
         self.should_escape = should_escape
+        self.streams_in, self.closed_views_keep_values = frozenset(streams_in), closed_views_keep_values
         self.rate_limits = rate_limits or RateLimits.real()
         self.now, self.ack_timeout, self.event_retry_delays = now, ack_timeout, tuple(event_retry_delays)
         self.bot = Author(user_id="U0BOT", bot_id="B0BOT", app_id="A0APP")
@@ -186,8 +192,9 @@ class Workspace:
         *,
         thread_ts: str | None = None,
         visible_to: str | None = None,
+        stream: Stream | None = None,
     ) -> Message:
-        """Write a message; `visible_to` (a user id) makes it ephemeral."""
+        """Write a message, or with `stream` its beginning; `visible_to` (a user id) makes it ephemeral."""
         message = Message(
             ts=self._new_ts(),
             channel=channel,
@@ -195,6 +202,7 @@ class Workspace:
             thread_ts=thread_ts,
             visible_to=visible_to,
             history=[self._version(content)],
+            stream=stream,
         )
         channel.add(message)
         self._log.append(message)
@@ -205,12 +213,22 @@ class Workspace:
         return message
 
     def edit(self, message: Message, content: Content) -> None:
-        """Replace what a message says; its metadata stays unless `content` has new."""
+        """Replace what a message says; its metadata stays unless `content` has new.
+
+        A stream that ran out is repaired by it (slack-platform §3.2).
+        """
         content = replace(content, metadata=content.metadata or message.metadata)  # slack-platform §2.7
         before = message.to_json()
         message.history.append(self._version(content))
         message.edited_at = self.now()
+        if message.stream:
+            message.stream.state = "completed"
         self._raise_changed(message, before)
+
+    def extend(self, message: Message, content: Content) -> None:
+        """Let a streamed message say more: no edit, and no event [believed]."""
+        message.history.append(self._version(content))
+        self.changed()
 
     def delete(self, message: Message) -> None:
         """Take a message away; it stays in its channel's `log`."""

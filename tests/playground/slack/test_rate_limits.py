@@ -14,10 +14,18 @@ def admitted(limits: RateLimits, method: str, count: int, now: float = 0, channe
 
 @pytest.mark.parametrize(
     ("method", "limit"),
-    [("chat.update", 50), ("chat.postEphemeral", 100), ("views.open", 100), ("conversations.replies", 50)],
+    [
+        ("chat.update", 50),
+        ("chat.postEphemeral", 100),
+        ("views.open", 100),
+        ("conversations.replies", 50),
+        ("chat.startStream", 20),
+        ("chat.appendStream", 100),
+        ("chat.stopStream", 20),
+    ],
 )
 def test_a_method_has_its_tier(method: str, limit: int) -> None:
-    """slack-platform §8.1: Tier 3 is 50, Tier 4 is 100 a minute; other methods are not affected."""
+    """slack-platform §8.1: Tier 2 is 20, Tier 3 is 50, Tier 4 is 100 a minute; other methods are not affected."""
     limits = RateLimits.real()
     assert admitted(limits, method, 200) == limit
     assert admitted(limits, method, 200, now=59) == 0
