@@ -52,6 +52,19 @@ class StartUnconfirmed:
 
 
 @dataclass(frozen=True, slots=True)
+class RunFound:
+    """Dify's log has a run that is the one whose start was not confirmed; `started_at` is by Dify's clock."""
+
+    workflow_run_id: str
+    started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RunNotFound:
+    """Dify's log has no such run, or is closed to us, and it is not looked for any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunResumed:
     """The run was seen to execute again (`workflow_started` with reason `resumption`, or run detail)."""
 
@@ -246,6 +259,8 @@ RunEvent = (
     | RunStarted
     | StartRefused
     | StartUnconfirmed
+    | RunFound
+    | RunNotFound
     | RunResumed
     | RunPaused
     | RunFinished

@@ -25,7 +25,7 @@ from bot.core import effects as do
 from bot.core import events as saw
 from bot.core.effects import Effect
 from bot.core.events import LifecycleEvent
-from bot.core.model import FileField, Form, FormStatus, Run, RunStatus, Submission
+from bot.core.model import AppMode, FileField, Form, FormStatus, Run, RunStatus, Submission
 from bot.errors import IllegalTransition
 
 
@@ -36,6 +36,7 @@ class RunMove(StrEnum):
     REFUSED = "start refused"
     STARTED = "Dify names the run"
     UNCONFIRMED = "start not confirmed"
+    NOT_LOGGED = "not confirmed, and in no log"
     PAUSED = "waits for a form"
     ANSWERED = "a form got its answer, or its deadline passed"
     RESUMED = "seen to execute"
@@ -78,7 +79,15 @@ RUN_MOVES: dict[RunStatus, dict[RunMove, RunStatus]] = {
     RunStatus.STARTING: {
         RunMove.STARTED: RunStatus.RUNNING,
         RunMove.REFUSED: RunStatus.FAILED,
-        RunMove.UNCONFIRMED: RunStatus.LOST,
+        RunMove.UNCONFIRMED: RunStatus.SOUGHT,
+        # Dify logs no run of a Chatflow (dify-api §4.3).
+        RunMove.NOT_LOGGED: RunStatus.LOST,
+    },
+    RunStatus.SOUGHT: {
+        RunMove.STARTED: RunStatus.RUNNING,
+        # A process that was taken for dead hears Dify's answer all the same.
+        RunMove.REFUSED: RunStatus.FAILED,
+        RunMove.NOT_LOGGED: RunStatus.LOST,
     },
     RunStatus.RUNNING: {
         RunMove.PAUSED: RunStatus.PAUSED,
@@ -250,7 +259,28 @@ def _start_refused(run: Run, event: saw.StartRefused, now: datetime) -> Transiti
 def _start_unconfirmed(run: Run, event: saw.StartUnconfirmed, now: datetime) -> Transition:
     if run.status is not RunStatus.STARTING:
         return Transition(run)
-    return Transition(move_run(run, RunMove.UNCONFIRMED, now), (do.RefreshRoot(), do.PostResult()))
+    if run.mode is AppMode.CHATFLOW:
+        return _not_logged(run, now)
+    return Transition(move_run(run, RunMove.UNCONFIRMED, now), (do.RefreshRoot(),))
+
+
+def _run_found(run: Run, event: saw.RunFound, now: datetime) -> Transition:
+    if run.status is not RunStatus.SOUGHT:
+        return Transition(run)
+    found = replace(
+        move_run(run, RunMove.STARTED, now),
+        workflow_run_id=event.workflow_run_id,
+        started_at=min(event.started_at, now),
+    )
+    return Transition(found, (do.RefreshRoot(),))
+
+
+def _run_not_found(run: Run, event: saw.RunNotFound, now: datetime) -> Transition:
+    return _not_logged(run, now) if run.status is RunStatus.SOUGHT else Transition(run)
+
+
+def _not_logged(run: Run, now: datetime) -> Transition:
+    return Transition(move_run(run, RunMove.NOT_LOGGED, now), (do.RefreshRoot(), do.PostResult()))
 
 
 def _run_resumed(run: Run, event: saw.RunResumed, now: datetime) -> Transition:
@@ -386,7 +416,7 @@ def _still_not_moving(run: Run, event: saw.StillNotMoving, now: datetime) -> Tra
 
 
 def _look_failed(run: Run, event: saw.LookFailed, now: datetime) -> Transition:
-    if run.status not in _NAMED:
+    if run.status not in _NAMED and run.status is not RunStatus.SOUGHT:
         return Transition(run)
     failed = replace(run, failed_looks=run.failed_looks + 1)
     if not event.refused or run.told_refused:
@@ -611,6 +641,8 @@ _RULES: dict[type, Callable[[Run, Any, datetime], Transition]] = {
     saw.RunStarted: _run_started,
     saw.StartRefused: _start_refused,
     saw.StartUnconfirmed: _start_unconfirmed,
+    saw.RunFound: _run_found,
+    saw.RunNotFound: _run_not_found,
     saw.RunResumed: _run_resumed,
     saw.RunPaused: _run_paused,
     saw.RunFinished: _run_finished,

@@ -18,6 +18,8 @@ class RunStatus(StrEnum):
     """Saved; its root message is not in Slack yet."""
     STARTING = "starting"
     """The start request may have reached Dify; no `workflow_run_id` is known yet."""
+    SOUGHT = "sought"
+    """The start was sent, and nothing told whether the run exists: it is looked for in Dify's log."""
     RUNNING = "running"
     PAUSED = "paused"
     """Waits for a form; nothing executes and no connection is held."""

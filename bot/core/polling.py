@@ -14,6 +14,9 @@ from bot.core.model import FormStatus, Run, RunStatus
 GRACE_AFTER_ANSWER = timedelta(minutes=2)
 """A run that has not moved this long after Dify took an answer will hardly move by itself (recording 33)."""
 
+SOUGHT_FOR = timedelta(minutes=1)
+"""How long a run whose start was not confirmed may take to be in Dify's log: it may wait in a queue (recording 38)."""
+
 EXECUTION_GRACE = timedelta(minutes=2)
 """What Dify may take to say that it broke off a run at its execution limit."""
 
@@ -25,6 +28,7 @@ _COMPARED_OF_AGE = 5
 """Of a pause's age, the part after which its forms are compared although nothing tells of a change."""
 _COMPARED_AT_MOST = timedelta(hours=6)
 
+_AT_ONCE = timedelta(seconds=1)
 _SOON = timedelta(seconds=2)
 _FOLLOWED = timedelta(minutes=1)
 _DEADLINE_WINDOW = timedelta(minutes=2)
@@ -91,6 +95,9 @@ def next_poll(run: Run, now: datetime, interval: timedelta, spread: float = 0.5)
 def _wait(run: Run, now: datetime, interval: timedelta) -> timedelta | None:
     age = _age(run, now)
     match run.status:
+        case RunStatus.SOUGHT:
+            # After 1, 3, 9, 27 and 60 s: most are in the log at once.
+            return max(_AT_ONCE, min(age * 2, SOUGHT_FOR - age), age / _OF_AGE)
         case RunStatus.RUNNING if run.failed_looks and not run.told_stuck:
             # The outage that the look ran into has most likely cut the run's stream, too: nobody follows it.
             return _SOON

@@ -48,6 +48,14 @@ class RunDetail:
     """How many steps Dify has counted; a run that paused, went on and paused again has more (recordings 06, 07)."""
 
 
+@dataclass(frozen=True, slots=True)
+class LoggedRun:
+    """A run in the log of its app; `started_at` is by Dify's clock."""
+
+    workflow_run_id: str
+    started_at: datetime
+
+
 class Dify(Protocol):
     """One Dify app: a server and the key of the app. Every method may raise `bot.errors.DifyError`."""
 
@@ -65,6 +73,12 @@ class Dify(Protocol):
 
     async def run_detail(self, run: Run) -> RunDetail:
         """Read how the run stands."""
+
+    async def logged_runs(self, run: Run, after: datetime) -> tuple[LoggedRun, ...]:
+        """Read which runs the user of a Workflow's run has started since a moment, the oldest first."""
+
+    async def is_start_of(self, run: Run, workflow_run_id: str) -> bool:
+        """Tell whether a run of Dify's was started with the inputs of this one."""
 
     async def check_open(self, form: Form) -> None:
         """Read an answerable form.
@@ -157,6 +171,9 @@ class Store(Protocol):
             UnknownHere: there is none with this id.
         """
 
+    async def named(self, workflow_run_ids: Collection[str]) -> frozenset[str]:
+        """Return those of Dify's runs that are known to be one of ours."""
+
     async def change(
         self,
         run_id: str,
@@ -164,13 +181,16 @@ class Store(Protocol):
         now: datetime,
         *,
         delivery: str | None = None,
+        taking: str | None = None,
         done: int | None = None,
         reason: str | None = None,
     ) -> Transition | None:
         """Load a run, let `decide` say what follows, and save the run with its effects, in one transaction.
 
         A redrawing takes the place of an earlier one of the same message that has not begun.
-        None, and nothing changed, where `delivery` was seen before. The outbox row `done` is finished along with it,
+        None, and nothing changed, where `delivery` was seen before, or where Dify's run `taking` is or may be another
+        one of ours: that has its id, or was started by the same user with equal inputs and Dify has yet to name it.
+        Of several that take the same one at once, one gets it. The outbox row `done` is finished along with it,
         or given up where there is a `reason`.
 
         Raises:

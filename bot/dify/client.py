@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from http import HTTPStatus
 from types import TracebackType
 from typing import Self, TypeVar
@@ -20,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from bot.core.events import FormFilled, FormRequired, StreamEvent
 from bot.core.model import AppMode, Form, FormStatus, Run, Submission
-from bot.core.ports import AppDescription, RunDetail
+from bot.core.ports import AppDescription, LoggedRun, RunDetail
 from bot.dify import sansio, schema
 from bot.dify.sansio import Request, SegmentReader, Upload
 from bot.dify.stream_thread import OpenStream
@@ -182,6 +183,24 @@ class DifyClient:
     async def run_detail(self, run: Run) -> RunDetail:
         """Read how the run stands."""
         return (await self._ask(sansio.read_run(run), schema.RunAnswer)).to_core()
+
+    async def logged_runs(self, run: Run, after: datetime) -> tuple[LoggedRun, ...]:
+        """Read which runs the user of a Workflow's run has started since a moment, the oldest first; at most 100.
+
+        One that waits in Dify's queue is not among them (recording 38).
+        """
+        return (await self._ask(sansio.read_log(run, after), schema.Log)).to_core()
+
+    async def is_start_of(self, run: Run, workflow_run_id: str) -> bool:
+        """Tell whether a run of Dify's was started with the inputs of this one."""
+        named = replace(run, workflow_run_id=workflow_run_id)
+        try:
+            started = await self._ask(sansio.read_run(named), schema.StartedRun)
+        except DifyNotFound:
+            # Deleted since it was listed.
+            return False
+        declared = (await self.parameters()).start_inputs()
+        return started.is_start_of(run.run_inputs, {each.variable: each.default for each in declared})
 
     async def messages(self, run: Run, *, limit: int = 20) -> tuple[schema.HistoryMessage, ...]:
         """Read the newest messages of a Chatflow run's conversation, oldest first; `limit` is 1–100."""

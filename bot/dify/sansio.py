@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import Any
@@ -109,6 +110,13 @@ def read_events(run: Run, *, snapshot: bool, continue_on_pause: bool) -> Request
 
 def read_run(run: Run) -> Request:
     return Request("GET", f"/workflows/run/{_run_id(run)}")
+
+
+def read_log(run: Run, after: datetime) -> Request:
+    """Read which runs of a Workflow app the run's user has started since a moment: a page of the newest."""
+    moment = after.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    query = {"created_by_end_user_session_id": run.dify_user, "created_at__after": moment, "limit": "100"}
+    return Request("GET", "/workflows/logs", query=query)
 
 
 def read_messages(run: Run, limit: int) -> Request:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, Json, TypeAdapter
 
 from bot.core import events as saw
 from bot.core.events import StreamEvent
@@ -27,7 +27,7 @@ from bot.core.model import (
     StartInput,
     UserAction,
 )
-from bot.core.ports import RunDetail
+from bot.core.ports import LoggedRun, RunDetail
 
 
 class Wire(BaseModel):
@@ -455,6 +455,69 @@ class RunAnswer(Wire):
 
     def to_core(self) -> RunDetail:
         return RunDetail(RunStatus(self.status), self.outputs or {}, self.error or None, self.total_steps)
+
+
+class StartedRun(Wire):
+    """The same answer, for what the run was started with."""
+
+    inputs: Json[dict[str, Any]]
+    """A string on the wire (dify-api §4.3)."""
+
+    def is_start_of(self, run_inputs: Mapping[str, Any], declared: Mapping[str, Any]) -> bool:
+        """Tell whether these inputs made it what it is, for an app that declares these start inputs and defaults.
+
+        Dify adds its own variables, whose names begin with `sys.` (recording 01), and what was left out.
+        """
+        sent = {**declared, **run_inputs}
+        kept = {name: value for name, value in self.inputs.items() if not name.startswith("sys.")}
+        return all(_is_stored_as(sent.get(name), kept.get(name)) for name in run_inputs.keys() | kept.keys())
+
+
+def _is_stored_as(sent: Any, stored: Any) -> bool:
+    match sent, stored:
+        case None | "", _:
+            # What is left out is stored as its type has it, and an empty number as none (dify-api §3.4).
+            return stored in (None, "", [], {}) or stored is False
+        case str(), str():
+            # NUL is stripped (recording 32), and half a surrogate pair was never sent.
+            return sent.replace("\0", "").encode(errors="replace").decode() == stored
+        case str(), int() | float():
+            return _is_number(sent, stored)
+        case {"upload_file_id": upload}, {"related_id": file}:
+            # A file comes back as an object of Dify's (recording 18).
+            return bool(upload == file)
+        case list(), list():
+            return len(sent) == len(stored) and all(map(_is_stored_as, sent, stored))
+        case _:
+            return bool(sent == stored)
+
+
+def _is_number(text: str, number: float) -> bool:
+    """Tell whether a text is how a number was sent, or its default declared (recording 18)."""
+    try:
+        return float(text) == number
+    except ValueError:
+        return False
+
+
+class LogEntryRun(Wire):
+    id: str
+    created_at: int
+    """Unix seconds."""
+
+
+class LogEntry(Wire):
+    workflow_run: LogEntryRun
+
+
+class Log(Wire):
+    """GET /workflows/logs, newest first."""
+
+    data: list[LogEntry]
+
+    def to_core(self) -> tuple[LoggedRun, ...]:
+        runs = (entry.workflow_run for entry in reversed(self.data))
+        return tuple(LoggedRun(run.id, datetime.fromtimestamp(run.created_at, UTC)) for run in runs)
 
 
 class FormSubmission(Wire):

@@ -8,22 +8,27 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
 
 import structlog
 
 from bot.core import events as saw
+from bot.core.events import LifecycleEvent
 from bot.core.lifecycle import Transition, advance
 from bot.core.model import Run, RunStatus
-from bot.core.polling import EXECUTION_GRACE, GRACE_AFTER_ANSWER, look_urgency, must_compare_forms
+from bot.core.polling import EXECUTION_GRACE, GRACE_AFTER_ANSWER, SOUGHT_FOR, look_urgency, must_compare_forms
 from bot.core.ports import Clock, Dify, RunDetail, Store
-from bot.errors import DifyError, DifyNotFound, DifyUnauthorized, DifyUnavailable, StoreError
+from bot.errors import DifyError, DifyNotFound, DifyRejected, DifyUnauthorized, DifyUnavailable, StoreError
 from bot.services.limits import ServerLimits
 from bot.services.recorder import Recorder
 from bot.services.streams import NoPlace, StreamSupervisor
 
 log = structlog.get_logger(__name__)
+
+Answer = TypeVar("Answer")
 
 DUE_LIMIT = 100
 """Runs of one server that are taken out of the store to be looked at; more wait there until some of these are done."""
@@ -34,8 +39,11 @@ LOOK_TIME = timedelta(minutes=1)
 GIVEN_UP = timedelta(days=1)
 """A run that executes so much longer than Dify allows is taken for lost: whatever executed it died (recording 39)."""
 
+CLOCKS_APART = timedelta(minutes=1)
+"""How far Dify's clock may be behind: what it has logged so much before a run was asked for may be its start."""
+
 _LOST = "Dify has called it running for more than a day, longer than it lets any run execute: what executed it has died"
-_LIVE = (RunStatus.RUNNING, RunStatus.RESUMING, RunStatus.PAUSED)
+_LIVE = (RunStatus.SOUGHT, RunStatus.RUNNING, RunStatus.RESUMING, RunStatus.PAUSED)
 
 
 class Reconciler:
@@ -120,8 +128,10 @@ class Reconciler:
                 if run.status is not RunStatus.PAUSED:
                     # It may have moved on while others were looked at.
                     run = await self._store.run(run.run_id)
+                if run.status not in _LIVE:
+                    return
                 if self._limits[run.app].outage.may_ask(self._clock.now()):
-                    await self._reconcile(run, dify)
+                    await self._reconcile_once_named(run, dify)
                 else:
                     # One asks for all whether the server answers again; this look has not failed.
                     await self._look_later(run)
@@ -136,9 +146,40 @@ class Reconciler:
     async def _look_later(self, run: Run) -> None:
         await self._recorder.change(run.run_id, lambda run, now: Transition(run))
 
+    async def _reconcile_once_named(self, run: Run, dify: Dify) -> None:
+        if run.status is RunStatus.SOUGHT:
+            run = await self._seek(run, dify)
+        if run.status in _LIVE and run.status is not RunStatus.SOUGHT:
+            await self._reconcile(run, dify)
+
+    async def _seek(self, run: Run, dify: Dify) -> Run:
+        """Look for a run whose start was not confirmed, and return it as it then stands (dify-api §4.3)."""
+        try:
+            logged = await self._heard(run, dify.logged_runs(run, run.created_at - CLOCKS_APART))
+            named = await self._store.named([each.workflow_run_id for each in logged])
+            alike = [
+                each
+                for each in logged
+                if each.workflow_run_id not in named and await dify.is_start_of(run, each.workflow_run_id)
+            ]
+        except DifyUnauthorized:
+            raise
+        except DifyRejected as exc:
+            log.warning("the log is closed to us", run=run.run_id, error=str(exc))
+            return await self._recorder.record(run.run_id, saw.RunNotFound())
+        for each in alike:
+            # Of several that are alike each belongs to a start that is alike, and it makes no difference to which.
+            found = saw.RunFound(each.workflow_run_id, each.started_at)
+            transition = await self._recorder.change(run.run_id, partial(_advanced, found), taking=each.workflow_run_id)
+            if transition is not None:
+                return transition.run
+        if not alike and self._waited(run) >= SOUGHT_FOR:
+            return await self._recorder.record(run.run_id, saw.RunNotFound())
+        return await self._recorder.record(run.run_id, saw.LookSucceeded())
+
     async def _reconcile(self, run: Run, dify: Dify) -> None:
         try:
-            detail = await self._detail(run, dify)
+            detail = await self._heard(run, dify.run_detail(run))
         except DifyNotFound as exc:
             await self._recorder.record(run.run_id, saw.RunGone(exc.message))
             return
@@ -154,10 +195,11 @@ class Reconciler:
         else:
             await self._recorder.record(run.run_id, saw.RunFinished(detail.status, detail.outputs, detail.error))
 
-    async def _detail(self, run: Run, dify: Dify) -> RunDetail:
+    async def _heard(self, run: Run, asking: Awaitable[Answer]) -> Answer:
+        """Ask, and take down whether the run's server answers."""
         outage = self._limits[run.app].outage
         try:
-            detail = await dify.run_detail(run)
+            answer = await asking
         except DifyError as exc:
             if isinstance(exc, DifyUnavailable) and exc.status is None:
                 outage.silent(self._clock.now())
@@ -165,7 +207,7 @@ class Reconciler:
                 outage.over()
             raise
         outage.over()
-        return detail
+        return answer
 
     async def _running(self, asked: Run) -> None:
         if asked.status is RunStatus.RUNNING:
@@ -202,6 +244,10 @@ class Reconciler:
 
     def _waited(self, run: Run) -> timedelta:
         return self._clock.now() - (run.since or run.created_at)
+
+
+def _advanced(event: LifecycleEvent, run: Run, now: datetime) -> Transition:
+    return advance(run, event, now)
 
 
 def _by_server(limits: Mapping[str, ServerLimits]) -> dict[ServerLimits, frozenset[str]]:

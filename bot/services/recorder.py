@@ -76,10 +76,13 @@ class Recorder:
         decide: Callable[[Run, datetime], Transition],
         *,
         delivery: str | None = None,
+        taking: str | None = None,
         done: int | None = None,
         reason: str | None = None,
     ) -> Transition | None:
-        """Save what `decide` makes of a run; None where this Slack delivery was seen before.
+        """Save what `decide` makes of a run.
+
+        None where this Slack delivery was seen before, or where Dify's run `taking` is, or may be, another one of ours.
 
         Raises:
             UnknownHere: there is no such run.
@@ -92,7 +95,7 @@ class Recorder:
             return replace(transition, run=self._scheduled(transition.run, now))
 
         transition = await self._store.change(
-            run_id, decide_and_schedule, now, delivery=delivery, done=done, reason=reason
+            run_id, decide_and_schedule, now, delivery=delivery, taking=taking, done=done, reason=reason
         )
         if transition is not None:
             for watcher in self._watchers:

@@ -21,6 +21,7 @@ MORE_INPUTS = "… and {count} more"
 
 STARTING = "⏳ Starting"
 WAITING_FOR_DIFY = "⏳ Waiting for a free connection to Dify. It starts by itself."
+SOUGHT = "⏳ Dify has not confirmed the start yet. I am looking for the run in its log."
 RUNNING = "⚙️ Running"
 STEPS_DONE = {0: "", 1: " · 1 step done"}
 MANY_STEPS_DONE = " · {done} steps done"
@@ -85,6 +86,8 @@ def run_state(run: Run, progress: Progress) -> str:
             return "\n".join((KEY_REFUSED, *_waiting(run, progress)))
         case RunStatus.REQUESTED | RunStatus.STARTING:
             return WAITING_FOR_DIFY if progress.waiting_for_dify else STARTING
+        case RunStatus.SOUGHT:
+            return SOUGHT
         case RunStatus.RUNNING if run.told_stuck:
             return NOT_MOVING
         case RunStatus.RUNNING if run.stop_requested_by:

@@ -64,7 +64,7 @@ _RUN = (
     .where(runs.c.run_id == bindparam("key"))
     .order_by(forms.c.position)
 )
-_moves = runs.c.status.in_((RunStatus.RUNNING, RunStatus.RESUMING))
+_moves = runs.c.status.in_((RunStatus.SOUGHT, RunStatus.RUNNING, RunStatus.RESUMING))
 _past_deadline = runs.c.run_id.in_(select(forms.c.run_id).where(forms.c.expires_at <= bindparam("now"), UNDECIDED))
 _apps: BindParameter[str] = bindparam("apps", expanding=True)
 
@@ -128,6 +128,17 @@ _CLAIM_REMINDERS = (
 _RUN_COLUMNS = runs.c.keys()
 _FORM_COLUMNS = forms.c.keys()
 
+_NAMED = select(runs.c.workflow_run_id).where(runs.c.workflow_run_id.in_(bindparam("ids", expanding=True)))
+_TAKING = 4_318_279_606
+"""The advisory lock of whoever takes one of Dify's runs, so that no two take the same."""
+# By one statement: a run that Dify names meanwhile has one of the two.
+_RIVALS = select(runs.c.workflow_run_id, runs.c.run_inputs).where(
+    runs.c.run_id != bindparam("key"),
+    or_(
+        runs.c.workflow_run_id == bindparam("wanted"),
+        and_(runs.c.status == RunStatus.STARTING, runs.c.dify_user == bindparam("dify_user")),
+    ),
+)
 _LOCK_RUN = select(runs.c.run_id).where(runs.c.run_id == bindparam("key")).with_for_update()
 _CHANGE_RUN = update(runs).where(runs.c.run_id == bindparam("key"))
 _ADD_FORM = insert(forms)
@@ -327,6 +338,10 @@ class SqlStore(Store):
     async def run(self, run_id: str) -> Run:
         return await self._database.read(lambda connection: _load(connection, run_id))
 
+    async def named(self, workflow_run_ids: Collection[str]) -> frozenset[str]:
+        ids = {"ids": list(workflow_run_ids)}
+        return await self._database.read(lambda connection: frozenset(connection.scalars(_NAMED, ids)))
+
     async def change(
         self,
         run_id: str,
@@ -334,16 +349,21 @@ class SqlStore(Store):
         now: datetime,
         *,
         delivery: str | None = None,
+        taking: str | None = None,
         done: int | None = None,
         reason: str | None = None,
     ) -> Transition | None:
         def work(connection: Connection) -> Transition | None:
             if delivery is not None and not self._is_first(connection, delivery, now):
                 return None
+            if taking is not None:
+                self._database.lock(connection, _TAKING)
             if self._database.many_writers:
                 # Not part of the next statement: that would wait for the lock and still see the forms of before.
                 connection.execute(_LOCK_RUN, {"key": run_id})
             run = _load(connection, run_id)
+            if taking is not None and _is_taken(connection, taking, run):
+                return None
             transition = decide(run)
             _save_changes(connection, run, transition.run)
             _add_effects(connection, transition.effects, run_id, now)
@@ -610,6 +630,15 @@ def _run_of_joined(joined: Sequence[Row[Any]]) -> Run:
     width = len(_RUN_COLUMNS)
     form_rows = [dict(zip(_FORM_COLUMNS, row[width:], strict=True)) for row in joined]
     return run_of(dict(zip(_RUN_COLUMNS, joined[0][:width], strict=True)), [row for row in form_rows if row["form_id"]])
+
+
+def _is_taken(connection: Connection, workflow_run_id: str, run: Run) -> bool:
+    """Tell whether one of Dify's runs is, or may be, another one of ours."""
+    sought = {"key": run.run_id, "wanted": workflow_run_id, "dify_user": run.dify_user}
+    return any(
+        name == workflow_run_id or run_inputs == run.run_inputs
+        for name, run_inputs in connection.execute(_RIVALS, sought)
+    )
 
 
 def _save_changes(connection: Connection, before: Run, run: Run) -> None:

@@ -118,6 +118,7 @@ runs = Table(
     # Without those that go on: they may be many, and who asks for some of them must not be led through all.
     Index(None, "ended_at", sqlite_where=_ENDED, postgresql_where=_ENDED),
     Index(None, "channel_id", "thread_ts"),
+    Index(None, "workflow_run_id"),
 )
 
 forms = Table(

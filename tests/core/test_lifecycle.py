@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import product
 from typing import Any
 
@@ -14,13 +14,13 @@ from bot.core import events as saw
 from bot.core.effects import Effect
 from bot.core.events import LifecycleEvent
 from bot.core.lifecycle import FORM_MOVES, RUN_MOVES, FormMove, RunMove, Transition, advance, move_form, move_run
-from bot.core.model import FileField, Form, FormStatus, Paragraph, Run, RunStatus, Select
+from bot.core.model import AppMode, FileField, Form, FormStatus, Paragraph, Run, RunStatus, Select
 from bot.errors import IllegalTransition, UnknownHere
 from tests.factories import NOW, make_form, make_run, make_submission
 
 LATER = NOW + timedelta(minutes=5)
 NAMED = (RunStatus.RUNNING, RunStatus.PAUSED, RunStatus.RESUMING)
-UNNAMED = (RunStatus.REQUESTED, RunStatus.STARTING)
+UNNAMED = (RunStatus.REQUESTED, RunStatus.STARTING, RunStatus.SOUGHT)
 ENDED = tuple(status for status in RunStatus if status.ended)
 CLOSED = tuple(status for status in FormStatus if status.closed)
 UNDECIDED = (FormStatus.REQUIRED, FormStatus.OPEN)
@@ -176,16 +176,54 @@ class TestStart:
     def test_the_name_is_given_once(self, status: RunStatus, event: LifecycleEvent) -> None:
         assert is_absorbed(run_in(status), event)
 
-    def test_a_refused_start_ends_the_run(self) -> None:
-        transition = after(run_in(RunStatus.STARTING), saw.StartRefused("topic is required in input form"))
+    @pytest.mark.parametrize("status", [RunStatus.STARTING, RunStatus.SOUGHT])
+    def test_a_refused_start_ends_the_run(self, status: RunStatus) -> None:
+        transition = after(run_in(status), saw.StartRefused("topic is required in input form"))
         assert transition.run.status is RunStatus.FAILED
         assert transition.run.error == "topic is required in input form"
         assert transition.effects == (do.RefreshRoot(), do.PostResult())
 
-    def test_an_unconfirmed_start_is_lost_and_never_sent_again(self) -> None:
+    def test_a_workflow_whose_start_is_not_confirmed_is_looked_for_and_never_started_again(self) -> None:
         transition = after(run_in(RunStatus.STARTING), saw.StartUnconfirmed())
+        assert transition.run == replace(run_in(RunStatus.SOUGHT), since=LATER)
+        assert transition.effects == (do.RefreshRoot(),)
+
+    def test_a_chatflow_whose_start_is_not_confirmed_is_lost(self) -> None:
+        """Its runs are in no log (dify-api §4.3)."""
+        transition = after(run_in(RunStatus.STARTING, mode=AppMode.CHATFLOW), saw.StartUnconfirmed())
         assert transition.run.status is RunStatus.LOST
         assert transition.effects == (do.RefreshRoot(), do.PostResult())
+
+    @pytest.mark.parametrize(("logged", "started"), [(NOW, NOW), (LATER + timedelta(hours=1), LATER)])
+    def test_a_run_that_is_found_runs_since_dify_started_it(self, logged: datetime, started: datetime) -> None:
+        """But not since a moment that is still to come, where Dify's clock is ahead."""
+        run = run_in(RunStatus.SOUGHT)
+        transition = after(run, saw.RunFound("wr-1", logged))
+        assert transition.run == replace(
+            run, status=RunStatus.RUNNING, since=LATER, started_at=started, workflow_run_id="wr-1"
+        )
+        assert transition.effects == (do.RefreshRoot(),)
+
+    def test_a_run_that_was_found_cannot_be_stopped(self) -> None:
+        """Only its stream would have told the id of its task."""
+        found = after(run_in(RunStatus.SOUGHT), saw.RunFound("wr-1", NOW)).run
+        assert after(found, saw.StopRequested("U2")) == Transition(found, (do.TellCannotStop("U2"),))
+
+    def test_a_run_that_is_not_found_is_lost(self) -> None:
+        transition = after(run_in(RunStatus.SOUGHT), saw.RunNotFound())
+        assert (transition.run.status, transition.run.ended_at) == (RunStatus.LOST, LATER)
+        assert transition.effects == (do.RefreshRoot(), do.PostResult())
+
+    @pytest.mark.parametrize("status", [status for status in RunStatus if status is not RunStatus.SOUGHT])
+    @pytest.mark.parametrize("event", [saw.RunFound("wr-2", NOW), saw.RunNotFound()])
+    def test_only_what_is_looked_for_is_found_or_not(self, status: RunStatus, event: LifecycleEvent) -> None:
+        assert is_absorbed(run_in(status), event)
+
+    def test_a_search_that_fails_is_counted(self) -> None:
+        """So that the next one comes later, and people learn of a key that Dify refuses."""
+        transition = after(run_in(RunStatus.SOUGHT), saw.LookFailed(refused=True))
+        assert (transition.run.failed_looks, transition.run.told_refused) == (1, True)
+        assert transition.effects == (do.PostKeyRefused(), do.RefreshRoot())
 
     @pytest.mark.parametrize("status", NAMED)
     def test_a_run_with_a_name_cannot_be_refused(self, status: RunStatus) -> None:

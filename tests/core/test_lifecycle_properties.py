@@ -128,6 +128,8 @@ _events: st.SearchStrategy[LifecycleEvent] = st.one_of(
     st.builds(saw.RunStarted, _texts, st.none() | _texts, st.none() | _texts),
     st.builds(saw.StartRefused, _texts),
     st.builds(saw.StartUnconfirmed),
+    st.builds(saw.RunFound, _texts, st.just(NOW)),
+    st.builds(saw.RunNotFound),
     st.builds(saw.RunResumed),
     st.builds(saw.RunPaused, st.frozensets(_form_ids)),
     st.builds(saw.RunFinished, st.sampled_from(ENDINGS)),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.core.model import FormStatus, Run, RunStatus
-from bot.core.polling import LookUrgency, look_urgency, must_compare_forms, next_poll
+from bot.core.polling import SOUGHT_FOR, LookUrgency, look_urgency, must_compare_forms, next_poll
 from tests.factories import NOW, make_form, make_run
 
 INTERVAL = timedelta(seconds=30)
@@ -71,6 +71,22 @@ def test_each_look_that_fails_doubles_the_pause_before_the_next(
     status: RunStatus, age: timedelta, failed: int, seconds: float
 ) -> None:
     assert wait(replace(since(age, status), failed_looks=failed), NOW) == seconds
+
+
+def test_a_run_whose_start_was_not_confirmed_is_looked_for_for_a_minute() -> None:
+    """At first it is most likely there; later on it may wait in Dify's queue."""
+    age, ages = timedelta(0), []
+    while age < SOUGHT_FOR:
+        seconds = wait(since(age, RunStatus.SOUGHT), NOW)
+        assert seconds is not None
+        age += timedelta(seconds=seconds)
+        ages.append(age.total_seconds())
+    assert ages == [1, 3, 9, 27, 60]
+
+
+def test_a_search_that_takes_longer_because_dify_is_away_gets_sparse() -> None:
+    run = since(timedelta(minutes=2), RunStatus.SOUGHT)
+    assert [wait(replace(run, failed_looks=failed), NOW) for failed in (0, 1, 5, 20)] == [6, 12, 192, 600]
 
 
 def test_no_failed_look_shortens_a_pause() -> None:

@@ -38,6 +38,7 @@ def state_of(run: Run, progress: Progress | None = None) -> str:
         ({"status": RunStatus.REQUESTED}, None, "⏳ Starting"),
         ({"status": RunStatus.STARTING}, None, "⏳ Starting"),
         ({"status": RunStatus.STARTING}, Progress(waiting_for_dify=True), "⏳ Waiting for a free connection to Dify"),
+        ({"status": RunStatus.SOUGHT}, None, "⏳ Dify has not confirmed the start yet. I am looking for the run"),
         ({"status": RunStatus.RUNNING, **STARTED}, None, "⚙️ Running"),
         ({"status": RunStatus.RUNNING}, Progress("Write *it* <!here>"), "⚙️ Running: *Write ∗it∗ &lt;!here&gt;*"),
         ({"status": RunStatus.RUNNING}, Progress("Draft", 1), "⚙️ Running: *Draft* · 1 step done"),

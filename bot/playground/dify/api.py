@@ -4,6 +4,7 @@ import asyncio
 import json
 import uuid
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
 
 from aiohttp import BodyPartReader, web
@@ -86,6 +87,7 @@ class WorkflowLogQuery(BaseModel):
     keyword: str | None = None
     status: Literal["succeeded", "failed", "stopped"] | None = None
     created_by_end_user_session_id: str | None = None
+    created_at__after: datetime | None = None
     page: int = Field(default=1, ge=1)
     limit: int = Field(default=20, ge=1, le=100)
 
@@ -659,6 +661,9 @@ def _is_logged(run: Run, query: WorkflowLogQuery) -> bool:
         return False  # chatflow runs are in no log
     user = query.created_by_end_user_session_id
     if (query.status and run.status != query.status) or (user and run.end_user.session_id != user):
+        return False
+    after = query.created_at__after
+    if after is not None and run.created_at < after.replace(tzinfo=after.tzinfo or UTC).timestamp():
         return False
     texts = (run.id, run.end_user.session_id, json.dumps(run.inputs, ensure_ascii=False), json.dumps(run.outputs))
     return not query.keyword or any(query.keyword in text for text in texts)

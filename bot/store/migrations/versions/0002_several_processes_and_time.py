@@ -36,6 +36,7 @@ def upgrade() -> None:
     op.add_column("runs", sa.Column("failed_looks", sa.Integer, nullable=False, server_default="0"))
     op.add_column("runs", sa.Column("compared_at", _MOMENT))
     op.add_column("runs", sa.Column("compared_steps", sa.Integer))
+    op.create_index("ix_runs_workflow_run_id", "runs", ["workflow_run_id"])
     op.drop_index("ix_runs_poll_at", "runs")
     op.create_index("ix_runs_poll_at_app", "runs", ["poll_at", "app"])
     undecided = sa.text("status IN ('required', 'open')")
