@@ -48,7 +48,7 @@ class Kind:
 def message_problems(blocks: list[Any]) -> list[Problem]:
     """What Slack refuses about the blocks of a message."""
     problems = list(_array(_by_type(BLOCKS), _MESSAGE_BLOCKS_MAX, least=0)(blocks, "/blocks", MESSAGE))
-    return problems or [*_unique_block_ids(blocks, "/blocks"), *_sums(blocks)]
+    return problems or [*unique_block_ids(blocks, "/blocks"), *_sums(blocks)]
 
 
 def chunk_problems(chunks: list[Any]) -> list[Problem]:
@@ -64,7 +64,18 @@ def suggestion_problems(answer: Any) -> list[Problem]:
 def view_problems(view: Any) -> list[Problem]:
     """What Slack refuses about a modal or App Home."""
     problems = list(_by_type(VIEWS)(view, "/view", view.get("type", "") if isinstance(view, dict) else ""))
-    return problems or [*_unique_block_ids(view["blocks"], "/view/blocks"), *_whole_view(view)]
+    return problems or [*unique_block_ids(view["blocks"], "/view/blocks"), *_whole_view(view)]
+
+
+def unique_block_ids(blocks: list[Json], pointer: str) -> Iterator[Problem]:
+    """The blocks whose `block_id` another one before has: unique within the payload (slack-platform §2.1)."""
+    seen: set[str] = set()
+    for index, block in enumerate(blocks):
+        block_id = block.get("block_id")
+        if block_id in seen:
+            yield Problem(f"{pointer}/{index}/block_id", f"block_id must be unique: {block_id}")
+        if block_id:
+            seen.add(block_id)
 
 
 def characters(value: Any) -> int:
@@ -256,6 +267,44 @@ def _no_dispatch_of_files(block: Json, pointer: str) -> Iterator[Problem]:
         yield Problem(f"{pointer}/dispatch_action", "not supported with file_input")
 
 
+# --- rich text -------------------------------------------------------------------------------------------------------
+
+_ID = _string(255)
+
+
+def _rich(required: Mapping[str, Check], optional: Mapping[str, Check] | None = None) -> Kind:
+    return Kind(_object({"type": _anything, **required}, {"style": _anything, **(optional or {})}))
+
+
+_RICH_TEXT_ELEMENTS: dict[str, Kind] = {
+    "text": _rich({"text": _string(10**6)}),
+    "link": _rich({"url": _string(3000)}, {"text": _string(10**6), "unsafe": _boolean}),
+    "user": _rich({"user_id": _ID}),
+    "usergroup": _rich({"usergroup_id": _ID}),
+    "channel": _rich({"channel_id": _ID}),
+    "broadcast": _rich({"range": _word("here", "channel", "everyone")}),
+    "emoji": _rich({"name": _string(100)}, {"unicode": _string(100), "skin_tone": _integer(1, 6)}),
+    "date": _rich(
+        {"timestamp": _integer(0, 10**11), "format": _string(1000)}, {"url": _string(3000), "fallback": _string(1000)}
+    ),
+    "color": _rich({"value": _string(20)}),
+    "team": _rich({"team_id": _ID}),
+}
+_RICH_LINE = {"elements": _array(_by_type(_RICH_TEXT_ELEMENTS), 10**6, least=0)}
+_BORDER = {"border": _integer(0, 1)}
+_RICH_TEXT_PARTS: dict[str, Kind] = {
+    "rich_text_section": _rich(_RICH_LINE),
+    "rich_text_quote": _rich(_RICH_LINE, _BORDER),
+    "rich_text_preformatted": _rich(_RICH_LINE, {**_BORDER, "language": _string(100)}),
+}
+_RICH_TEXT_PARTS["rich_text_list"] = _rich(
+    {"style": _word("bullet", "ordered"), "elements": _array(_by_type(_RICH_TEXT_PARTS, ["rich_text_section"]), 10**6)},
+    {"indent": _integer(0, 8), "offset": _integer(0, 10**6), **_BORDER},
+)
+_RICH_TEXT = _array(_by_type(_RICH_TEXT_PARTS), 10**6)
+_RICH_TEXT_OBJECT = _object({"type": _word("rich_text"), "elements": _RICH_TEXT}, {"block_id": _string(255)})
+
+
 # --- elements: slack-platform §2.2 -----------------------------------------------------------------------------------
 
 
@@ -302,7 +351,6 @@ def _listed_select(initial: str, check: Check, optional: Mapping[str, Check] | N
     return _element({}, {"placeholder": _plain(150), initial: check, **(optional or {})})
 
 
-_ID = _string(255)
 _IDS = _array(_ID, 100)
 _MULTI = {"max_selected_items": _integer(1, 100)}
 _CONVERSATIONS = {"default_to_current_conversation": _boolean, "filter": _anything}
@@ -363,7 +411,12 @@ ELEMENTS: dict[str, Kind] = {
     ),
     "rich_text_input": _element(
         {},
-        {"initial_value": _anything, "min_lines": _integer(1, 100), "max_lines": _integer(1, 100), **_TEXT_INPUT},
+        {
+            "initial_value": _RICH_TEXT_OBJECT,
+            "min_lines": _integer(1, 100),
+            "max_lines": _integer(1, 100),
+            **_TEXT_INPUT,
+        },
         on=[MODAL, HOME],
     ),
     "email_text_input": _element({}, {"initial_value": _string(3000), **_TEXT_INPUT}, on=[MODAL]),
@@ -405,41 +458,6 @@ _IN_CONTEXT: dict[str, Kind] = {
 }
 
 
-# --- rich text -------------------------------------------------------------------------------------------------------
-
-
-def _rich(required: Mapping[str, Check], optional: Mapping[str, Check] | None = None) -> Kind:
-    return Kind(_object({"type": _anything, **required}, {"style": _anything, **(optional or {})}))
-
-
-_RICH_TEXT_ELEMENTS: dict[str, Kind] = {
-    "text": _rich({"text": _string(10**6)}),
-    "link": _rich({"url": _string(3000)}, {"text": _string(10**6), "unsafe": _boolean}),
-    "user": _rich({"user_id": _ID}),
-    "usergroup": _rich({"usergroup_id": _ID}),
-    "channel": _rich({"channel_id": _ID}),
-    "broadcast": _rich({"range": _word("here", "channel", "everyone")}),
-    "emoji": _rich({"name": _string(100)}, {"unicode": _string(100), "skin_tone": _integer(1, 6)}),
-    "date": _rich(
-        {"timestamp": _integer(0, 10**11), "format": _string(1000)}, {"url": _string(3000), "fallback": _string(1000)}
-    ),
-    "color": _rich({"value": _string(20)}),
-    "team": _rich({"team_id": _ID}),
-}
-_RICH_LINE = {"elements": _array(_by_type(_RICH_TEXT_ELEMENTS), 10**6, least=0)}
-_BORDER = {"border": _integer(0, 1)}
-_RICH_TEXT_PARTS: dict[str, Kind] = {
-    "rich_text_section": _rich(_RICH_LINE),
-    "rich_text_quote": _rich(_RICH_LINE, _BORDER),
-    "rich_text_preformatted": _rich(_RICH_LINE, {**_BORDER, "language": _string(100)}),
-}
-_RICH_TEXT_PARTS["rich_text_list"] = _rich(
-    {"style": _word("bullet", "ordered"), "elements": _array(_by_type(_RICH_TEXT_PARTS, ["rich_text_section"]), 10**6)},
-    {"indent": _integer(0, 8), "offset": _integer(0, 10**6), **_BORDER},
-)
-_RICH_TEXT = _array(_by_type(_RICH_TEXT_PARTS), 10**6)
-
-
 # --- blocks: slack-platform §2.1 -------------------------------------------------------------------------------------
 
 
@@ -458,7 +476,6 @@ def _block(
     return Kind(check, frozenset(on))
 
 
-_RICH_TEXT_OBJECT = _object({"type": _word("rich_text"), "elements": _RICH_TEXT}, {"block_id": _string(255)})
 _TABLE_CELL = _by_type(
     {
         "raw_text": Kind(_object({"type": _anything, "text": _string(10**6)})),
@@ -573,17 +590,6 @@ VIEWS: dict[str, Kind] = {
     ),
     "home": Kind(_object(_VIEW_BLOCKS, _VIEW)),
 }
-
-
-def _unique_block_ids(blocks: list[Json], pointer: str) -> Iterator[Problem]:
-    """slack-platform §2.1: unique within the payload."""
-    seen: set[str] = set()
-    for index, block in enumerate(blocks):
-        block_id = block.get("block_id")
-        if block_id in seen:
-            yield Problem(f"{pointer}/{index}/block_id", f"block_id must be unique: {block_id}")
-        if block_id:
-            seen.add(block_id)
 
 
 def _sums(blocks: list[Json]) -> Iterator[Problem]:

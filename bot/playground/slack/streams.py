@@ -59,10 +59,13 @@ def stop(workspace: Workspace, message: Message, arguments: Json) -> None:
     content = _extended(workspace, message.content, stream, _chunks(arguments))
     blocks = parsed(arguments, "blocks", list, "invalid_blocks_format") or []
     _check_blocks(blocks)
-    metadata = checked_metadata(arguments)
+    content = replace(
+        content,
+        blocks=_unique([*content.blocks, *stored_blocks(blocks, workspace.new_id)]),
+        metadata=checked_metadata(arguments),
+    )
     stream.state = "completed"
-    added = stored_blocks(blocks, workspace.new_id)
-    workspace.extend(message, replace(content, blocks=[*content.blocks, *added], metadata=metadata))
+    workspace.extend(message, content)
 
 
 def is_open(workspace: Workspace, message: Message) -> bool:
@@ -138,7 +141,13 @@ def _extended(workspace: Workspace, content: Content, stream: Stream, chunks: li
     if sum(map(_size, _tasks(blocks))) > TASKS_MAX:
         raise Refusal("msg_too_long")
     prose = "\n".join(block["text"] for block in blocks if block["type"] == "markdown")
-    return replace(content, text=normalise(prose), blocks=blocks)
+    return replace(content, text=normalise(prose), blocks=_unique(blocks))
+
+
+def _unique(blocks: list[Json]) -> list[Json]:
+    """The blocks themselves. Raises `Refusal` when two have the same `block_id`."""
+    refuse_problems("invalid_blocks", list(block_kit.unique_block_ids(blocks, "/blocks")))
+    return blocks
 
 
 def _add_text(workspace: Workspace, blocks: list[Json], text: str) -> None:

@@ -52,7 +52,9 @@ def text_objects(value: Any) -> Iterator[Json]:
         if value.get("type") in ("plain_text", "mrkdwn", "markdown", "text") and isinstance(value.get("text"), str):
             yield value
             return
-        if value.get("type") in ("task_card", "plan"):  # their titles are bare texts; as markdown in the worst case
+        if (
+            value.get("type") in ("task_card", "plan") and value["title"]
+        ):  # their titles are bare texts; as markdown in the worst case
             yield {"type": "markdown", "text": value["title"]}
         for key, item in value.items():
             if key not in ("value", "url"):

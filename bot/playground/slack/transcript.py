@@ -21,7 +21,7 @@ from rich.tree import Tree
 
 from bot.playground.slack.forms import STATEFUL, Control, Draft, controls
 from bot.playground.slack.people import Person
-from bot.playground.slack.state import Message
+from bot.playground.slack.state import Message, View
 from bot.playground.slack.text import CONTROL, Json, unescape
 from bot.playground.slack.workspace import Workspace
 
@@ -49,7 +49,8 @@ _DATE_TOKEN = re.compile(r"\{(\w+)\}")
 def transcript(workspace: Workspace, channel: str, person: str | None = None, color: bool = False) -> str:
     """The channel as `person` sees it, or with everyone's private lines; `color` adds terminal escapes.
 
-    Dates are in the person's zone, else in UTC. No line is longer than 100 columns.
+    The modal the person has open stands below. Dates are in the person's zone, else in UTC. No line is longer than 100
+    columns.
     """
     reader = workspace.person(person) if person else None
     page = _Page(workspace, reader)
@@ -65,6 +66,8 @@ def transcript(workspace: Workspace, channel: str, person: str | None = None, co
                 if reply.thread_ts == root.ts:
                     tree.add(page.message(reply))
             drawn += ["", tree]
+    if reader and reader.views:
+        drawn += ["", page.modal(reader.view, reader.draft(reader.view))]
     return "\n".join(_lines(Group(*drawn), WIDTH, color)).rstrip("\n") + "\n"
 
 
@@ -120,6 +123,7 @@ class _Page:
         self._draw: dict[str, Callable[[Json, Draft], RenderableType]] = {
             "section": self._section,
             "header": lambda block, _: Group(self._text(block["text"], "bold underline"), ""),
+            "alert": lambda block, _: self._text(block["text"]),
             "divider": lambda block, _: Rule(style="dim"),
             "context": lambda block, _: Text(" · ").join(self._inline_elements(block)),
             "actions": lambda block, draft: Group("", self._controls(block, draft)),
@@ -149,6 +153,17 @@ class _Page:
         draft = self._reader.draft(message) if self._reader else {}
         blocks = [self._block(block, draft) for block in message.blocks] or [self.mrkdwn(message.text)]
         return Group(head, *blocks, "")
+
+    def modal(self, view: View, draft: Draft) -> RenderableType:
+        """Title, fields with what is wrong about them, and the buttons below."""
+        parts: list[RenderableType] = []
+        for block in view.blocks:
+            parts.append(self._block(block, draft))
+            if block["block_id"] in view.field_errors:
+                parts.append(Text(f"⚠ {_plain(view.field_errors[block['block_id']])}", "red"))
+        texts = [view.content[name]["text"] for name in ("close", "submit") if name in view.content]
+        row = Text("  ".join(f"[{_plain(text)}]" for text in texts), "bold")
+        return Panel(Group(*parts, "", row), title=Text(_plain(view.title)), title_align="left", box=box.ROUNDED)
 
     def mrkdwn(self, text: str, style: str = "") -> Text:
         """Slack's own markup as styled text."""

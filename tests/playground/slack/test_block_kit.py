@@ -214,6 +214,11 @@ REFUSED_VIEWS: dict[str, tuple[Json, str]] = {
         "/view/blocks/0/dispatch_action",
     ),
     "max_lines 101": (modal(field({"type": "rich_text_input", "max_lines": 101})), "/view/blocks/0/element/max_lines"),
+    "rich text input without elements": (
+        modal(field({"type": "rich_text_input", "initial_value": {"type": "rich_text"}})),
+        "/view/blocks/0/element/initial_value",
+    ),
+    "external_id 256": (modal(external_id="x" * 256), "/view/external_id"),
     "alert 201": (modal({"type": "alert", "text": plain("x" * 201)}), "/view/blocks/0/text/text"),
     "datetimepicker at home": (
         {"type": "home", "blocks": [actions({"type": "datetimepicker"})]},

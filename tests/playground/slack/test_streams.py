@@ -152,6 +152,7 @@ async def test_a_plan_holds_the_tasks_together(stage: Callable[..., Any]) -> Non
     it = await stage()
     message = await it.start(task_display_mode="plan", chunks=[task(1, "Search"), text("Found."), task(2, "Write")])
     await it.append(message, {"type": "plan_update", "title": "The plan"}, task(2, "Written", "complete"))
+    assert message.shown == "The plan\nSearch\nWritten\nFound."
     plan = message.blocks[0]
     assert [block["type"] for block in message.blocks] == ["plan", "markdown"]
     assert (plan["title"], [found["title"] for found in plan["tasks"]]) == ("The plan", ["Search", "Written"])
@@ -278,6 +279,7 @@ REFUSED_CHUNKS: dict[str, tuple[Json, str]] = {
     "long details": ({"chunks": [task(1, "x", details="x" * 257)]}, "invalid_chunks"),
     "long plan": ({"chunks": [{"type": "plan_update", "title": "x" * 257}]}, "invalid_chunks"),
     "illegal block": ({"chunks": [{"type": "blocks", "blocks": [{"type": "header"}]}]}, "invalid_blocks"),
+    "same block_id": ({"chunks": [{"type": "blocks", "blocks": [DIVIDER | {"block_id": "b"}]}] * 2}, "invalid_blocks"),
     "51 blocks": ({"chunks": [{"type": "blocks", "blocks": [DIVIDER] * 51}]}, "msg_blocks_too_many"),
 }
 
