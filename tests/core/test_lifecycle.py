@@ -219,6 +219,10 @@ class TestStart:
     def test_only_what_is_looked_for_is_found_or_not(self, status: RunStatus, event: LifecycleEvent) -> None:
         assert is_absorbed(run_in(status), event)
 
+    @pytest.mark.parametrize("status", [RunStatus.REQUESTED, RunStatus.STARTING, *ENDED])
+    def test_a_look_at_what_is_not_looked_at_does_not_fail(self, status: RunStatus) -> None:
+        assert is_absorbed(run_in(status), saw.LookFailed(refused=True))
+
     def test_a_search_that_fails_is_counted(self) -> None:
         """So that the next one comes later, and people learn of a key that Dify refuses."""
         transition = after(run_in(RunStatus.SOUGHT), saw.LookFailed(refused=True))
@@ -243,7 +247,6 @@ class TestStart:
             saw.RunFinished(RunStatus.SUCCEEDED),
             saw.RunGone("not found"),
             saw.StillNotMoving(),
-            saw.LookFailed(refused=True),
             saw.AnswerBegan(),
             saw.FormRequired(form_in(FormStatus.REQUIRED)),
         ],

@@ -9,6 +9,7 @@ import ssl
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -27,7 +28,7 @@ from bot.core.events import (
     StreamFailed,
 )
 from bot.core.model import AppMode, FormStatus, Run, RunStatus
-from bot.core.ports import RunDetail
+from bot.core.ports import LoggedRun, RunDetail
 from bot.dify import client as client_module
 from bot.dify.client import Deadlines, DifyClient, stream_events
 from bot.dify.sansio import SegmentReader, Upload
@@ -506,6 +507,38 @@ async def test_run_detail_knows_no_other_status(status: str) -> None:
     async with client_of(answering(200, {"status": status})) as client:
         with pytest.raises(DifyUnavailable):
             await client.run_detail(RUN)
+
+
+async def test_the_log_tells_the_oldest_run_first() -> None:
+    entries = [{"workflow_run": {"id": name, "created_at": at}} for name, at in (("second", 1795188842), ("first", 1))]
+    async with client_of(answering(200, {"data": entries, "has_more": False})) as client:
+        logged = await client.logged_runs(RUN, RUN.created_at)
+    assert logged == (
+        LoggedRun("first", datetime.fromtimestamp(1, UTC)),
+        LoggedRun("second", datetime(2026, 11, 20, 15, 34, 2, tzinfo=UTC)),
+    )
+
+
+@pytest.mark.parametrize(("topic", "alike"), [("tea", True), ("coffee", False)])
+async def test_a_logged_run_is_compared_by_its_inputs(topic: str, alike: bool) -> None:
+    """The declared defaults count for what was left out."""
+    asked: list[str] = []
+
+    async def app(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        if request.path.endswith("/parameters"):
+            style = {"variable": "style", "label": "Style", "type": "text-input", "default": "plain"}
+            return web.json_response({"user_input_form": [{"text-input": style}]})
+        return web.json_response({"status": "paused", "inputs": json.dumps({"topic": topic, "style": "plain"})})
+
+    async with client_of(app) as client:
+        assert await client.is_start_of(make_run(), "logged") is alike
+    assert asked[0] == "/v1/workflows/run/logged"
+
+
+async def test_a_logged_run_that_was_deleted_is_nobody_s() -> None:
+    async with client_of(refusing(404, "not_found")) as client:
+        assert not await client.is_start_of(make_run(), "logged")
 
 
 async def test_the_history_of_a_conversation_tells_answers_given_elsewhere() -> None:

@@ -225,6 +225,7 @@ _MODELS: dict[str, type[schema.Wire]] = {
     "GET /v1/site": schema.Site,
     "GET /v1/messages": schema.History,
     "GET /v1/workflows/run/*": schema.RunAnswer,
+    "GET /v1/workflows/logs": schema.Log,
     "GET /v1/form/human_input/*": schema.FormDefinition,
     "POST /v1/files/upload": schema.UploadedFile,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -40,6 +40,12 @@ from bot.errors import (
 from tests.factories import make_run, make_submission
 
 STARTED = make_run(workflow_run_id="run-id", task_id="task-id")
+
+
+def _stored(**inputs: Any) -> schema.StartedRun:
+    """Return run detail of a run with these inputs, and with what Dify adds (recording 01)."""
+    added = {"sys.files": [], "sys.user_id": "u1", "sys.timestamp": 1795185703, "sys.workflow_run_id": "run-id"}
+    return schema.StartedRun.model_validate({"inputs": json.dumps({**inputs, **added}), "status": "paused"})
 
 
 # --- requests --------------------------------------------------------------------------------------------------------
@@ -523,3 +529,69 @@ def test_a_message_never_repeats_a_form_s_path() -> None:
 
 def test_a_long_message_is_shortened() -> None:
     assert len(refusal(400, "invalid_param", "x" * 10_000).message) < 600
+
+
+# --- whose start a run is --------------------------------------------------------------------------------------------
+
+_FILE = {"type": "image", "transfer_method": "local_file", "upload_file_id": "57c3"}
+_OBJECT = {"dify_model_identity": "__dify__file__", "type": "image", "filename": "a.png", "related_id": "57c3"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored", "declared"),
+    [
+        ({"topic": "tea"}, {"topic": "tea"}, {"topic": None}),
+        ({"text": "a\0b \ud83d"}, {"text": "ab ?"}, {}),
+        ({"age": 41}, {"age": 41.0}, {}),
+        ({"age": "41"}, {"age": 41}, {}),
+        ({"age": ""}, {"age": None}, {}),
+        ({"avatar": _FILE, "photos": [_FILE]}, {"avatar": _OBJECT, "photos": [_OBJECT]}, {}),
+        ({"config": {"k": [1, None]}}, {"config": {"k": [1, None]}}, {}),
+        (
+            {},
+            {"nick": "buddy", "score": 4.5, "newsletter": True, "size": None, "extras": None, "blob": "", "off": False},
+            {"nick": "buddy", "score": "4.5", "newsletter": True, "size": None, "extras": "", "blob": "", "off": ""},
+        ),
+        ({}, {}, {"added since by a new version": "x"}),
+    ],
+    ids=["text", "NUL", "number", "number as text", "no number", "files", "object", "defaults", "new version"],
+)
+def test_a_run_is_known_by_its_inputs_as_dify_stores_them(
+    sent: dict[str, Any], stored: dict[str, Any], declared: dict[str, Any]
+) -> None:
+    """Some are stored as something else, and what was left out by its default (recordings 01, 18, 32)."""
+    assert _stored(**stored).is_start_of(sent, declared)
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored", "declared"),
+    [
+        ({"topic": "tea"}, {"topic": "coffee"}, {"topic": ""}),
+        ({"topic": "tea"}, {"topic": "tea", "size": "M"}, {"size": None}),
+        ({"topic": "tea", "size": "M"}, {"topic": "tea", "size": None}, {"size": None}),
+        ({"topic": "tea"}, {"topic": "tea", "size": "M"}, {"size": "S"}),
+        ({"topic": "tea"}, {}, {}),
+        ({"age": "many"}, {"age": 41}, {}),
+        ({}, {"age": 0}, {"age": ""}),
+        ({"avatar": _FILE}, {"avatar": {**_OBJECT, "related_id": "1ef7"}}, {}),
+        ({"photos": [_FILE]}, {"photos": [_OBJECT, _OBJECT]}, {}),
+    ],
+)
+def test_a_run_with_other_inputs_is_another_one(
+    sent: dict[str, Any], stored: dict[str, Any], declared: dict[str, Any]
+) -> None:
+    assert not _stored(**stored).is_start_of(sent, declared)
+
+
+def test_the_log_is_asked_for_the_runs_of_one_user_since_a_moment_in_utc() -> None:
+    """Dify takes times with or without a zone (recording 29)."""
+    moment = datetime(2026, 11, 20, 1, 2, 3, 999_999, timezone(timedelta(hours=1)))
+    assert sansio.read_log(make_run(), moment) == Request(
+        "GET",
+        "/workflows/logs",
+        query={
+            "created_by_end_user_session_id": "slack:T1:U1",
+            "created_at__after": "2026-11-20T00:02:03Z",
+            "limit": "100",
+        },
+    )

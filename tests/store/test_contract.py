@@ -84,6 +84,63 @@ async def test_a_run_comes_back_as_it_was_saved(store: SqlStore) -> None:
     assert await store.run(run.run_id) == run
 
 
+# --- the one run of Dify's that is a run of ours ---------------------------------------------------------------------
+
+
+async def test_the_store_knows_which_of_dify_s_runs_are_ours(store: SqlStore) -> None:
+    await store.add_run(make_run(workflow_run_id="wr-1"), [], NOW)
+    await store.add_run(make_run(run_id="run-2"), [], NOW)
+    assert await store.named(["wr-0", "wr-1"]) == {"wr-1"}
+    assert await store.named([]) == frozenset()
+
+
+async def test_a_run_of_dify_s_is_taken_once(store: SqlStore) -> None:
+    """Whoever asks for it again gets nothing, and nothing is changed."""
+    for run_id in ("run-1", "run-2"):
+        await store.add_run(make_run(run_id=run_id, status=RunStatus.SOUGHT), [], NOW)
+    assert await store.change("run-1", then(RefreshRoot(), workflow_run_id="wr-1"), NOW, taking="wr-1") is not None
+    assert await store.change("run-2", then(RefreshRoot(), workflow_run_id="wr-1"), NOW, taking="wr-1") is None
+    assert await store.change("run-1", kept, NOW, taking="wr-1") is not None
+    assert (await store.run("run-2")).workflow_run_id is None
+    assert [saved.run_id for saved in await store.claim_effects(NOW, 10)] == ["run-1"]
+
+
+async def test_of_many_that_take_the_same_run_at_once_one_gets_it(store: SqlStore) -> None:
+    run_ids = [f"run-{number}" for number in range(12)]
+    for run_id in run_ids:
+        await store.add_run(make_run(run_id=run_id, status=RunStatus.SOUGHT), [], NOW)
+    taken = await asyncio.gather(
+        *(
+            store.change(run_id, then(workflow_run_id=wanted), NOW, taking=wanted)
+            for wanted in ("wr-1", "wr-2")
+            for run_id in run_ids
+        )
+    )
+    assert sum(transition is not None for transition in taken) == 2
+
+
+@pytest.mark.parametrize(
+    ("rival", "may_be_its"),
+    [
+        ({}, True),
+        ({"app": "the same app by another name"}, True),
+        ({"run_inputs": {"topic": "coffee"}}, False),
+        ({"dify_user": "slack:T1:U2"}, False),
+        ({"status": RunStatus.RUNNING, "workflow_run_id": "wr-2"}, False),
+        ({"status": RunStatus.REQUESTED}, False),
+        ({"status": RunStatus.SOUGHT}, False),
+    ],
+)
+async def test_a_run_that_dify_may_be_about_to_name_is_not_taken(
+    store: SqlStore, rival: dict[str, Any], may_be_its: bool
+) -> None:
+    """The stream of an equal start may tell of it at any moment."""
+    await store.add_run(make_run(run_id="run-1", status=RunStatus.SOUGHT), [], NOW)
+    await store.add_run(make_run(**{"run_id": "run-2", "status": RunStatus.STARTING, **rival}), [], NOW)
+    transition = await store.change("run-1", then(workflow_run_id="wr-1"), NOW, taking="wr-1")
+    assert (transition is None) is may_be_its
+
+
 async def test_an_unknown_run_is_an_error_of_its_own(store: SqlStore) -> None:
     for missing in (store.run("run-0"), store.change("run-0", kept, NOW)):
         with pytest.raises(UnknownHere):
