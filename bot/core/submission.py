@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from bot.core.model import FileField, Form, FormInput, Paragraph, Select
+
+
+MAX_ENTERED = 100_000
+"""What a person may enter into the window of a form in all, in characters of JSON: some 100,000 of English, 16,000 of
+Chinese. Slack takes a window of 250 KB in all (slack-platform §2.5), and has to show all of it again."""
 
 
 def complete(form: Form, entered: Mapping[str, str | None]) -> dict[str, Any]:
@@ -41,3 +47,30 @@ def _problem(field: FormInput, value: Any) -> str | None:
             return "needs a file, which cannot be given in Slack yet: answer this form in Dify."
         case _:
             return None
+
+
+def too_long(form: Form, entered: Mapping[str, str | None]) -> dict[str, str]:
+    """Return which texts do not fit into the form's window with those before them, as a sentence per input's name."""
+    room, found = MAX_ENTERED, {}
+    for field in form.inputs:
+        text = entered.get(field.name) or ""
+        size = json_size(text)
+        if size > room:
+            found[field.name] = f"is {len(text):,} characters long, and there is room for {_beginning(text, room):,}."
+        else:
+            room -= size
+    return found
+
+
+def json_size(text: str) -> int:
+    """Return how many characters a text takes in JSON, without its quotation marks."""
+    return len(json.dumps(text)) - 2
+
+
+def _beginning(text: str, room: int) -> int:
+    """Return how many characters of a text fit."""
+    for count, character in enumerate(text):
+        room -= json_size(character)
+        if room < 0:
+            return count
+    return len(text)
