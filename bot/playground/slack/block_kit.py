@@ -7,6 +7,7 @@ where it may live. Numbers come from slack-platform §2.1 (blocks), §2.2 (eleme
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ Rule = Callable[[Json, str], Iterator[Problem]]
 MESSAGE, MODAL, HOME = "message", "modal", "home"
 _EVERYWHERE = frozenset({MESSAGE, MODAL, HOME})
 _MESSAGE_BLOCKS_MAX, _VIEW_BLOCKS_MAX = 50, 100  # slack-platform §2.1: any
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _MARKDOWN_SUM_MAX = 12_000  # slack-platform §2.1: markdown, summed over all blocks of one payload
 
 
@@ -120,6 +122,11 @@ def _integer(least: int, most: int) -> Check:
             yield Problem(pointer, f"must be between {least} and {most}")
 
     return check
+
+
+def _number(value: Any, pointer: str, surface: str) -> Iterator[Problem]:
+    if not isinstance(value, str) or not _NUMBER.fullmatch(value):
+        yield Problem(pointer, "must provide a number as a string")
 
 
 def _word(*words: str) -> Check:
@@ -423,7 +430,7 @@ ELEMENTS: dict[str, Kind] = {
     "url_text_input": _element({}, {"initial_value": _string(3000), **_TEXT_INPUT}, on=[MODAL]),
     "number_input": _element(
         {"is_decimal_allowed": _boolean},
-        {"initial_value": _string(100), "min_value": _string(100), "max_value": _string(100), **_TEXT_INPUT},
+        {"initial_value": _number, "min_value": _number, "max_value": _number, **_TEXT_INPUT},
         on=[MODAL],
     ),
     "file_input": _element({}, {"filetypes": _array(_string(100), 100), "max_files": _integer(1, 10)}, on=[MODAL]),

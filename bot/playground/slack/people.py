@@ -166,17 +166,17 @@ class Person:
         shortest = control.element.get("min_query_length", _MIN_QUERY_LENGTH)
         if len(text) < shortest:
             raise ValueError(f"{control.label!r} is searched from {shortest} characters on")
-        offers = self._offers.setdefault(surface, {})
-        offers[control.key] = []
+        self._offers.setdefault(surface, {})[control.key] = []
         payload = payloads.block_suggestion(self.workspace, self, surface, control, text)
         delivery = await self.workspace.courier.ask(INTERACTIVE, payload)
         if delivery.error:
             return Result(acked=False, ack_ms=None, error=_NO_OPTIONS)
         try:
-            offers[control.key] = responses.offered_options(delivery.answer or {})
+            offered = responses.offered_options(delivery.answer or {})
         except Refusal as refusal:
             return Result(acked=True, ack_ms=delivery.ack_ms, error=f"{_NO_OPTIONS} ({refusal})")
-        names = tuple(map(forms.option_name, offers[control.key]))
+        self._offers.setdefault(surface, {})[control.key] = offered
+        names = tuple(map(forms.option_name, offered))
         return Result(acked=True, ack_ms=delivery.ack_ms, error=None, options=names)
 
     def select(self, surface: Surface, name: str, *choices: str) -> None:

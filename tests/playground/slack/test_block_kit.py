@@ -218,6 +218,10 @@ REFUSED_VIEWS: dict[str, tuple[Json, str]] = {
         modal(field({"type": "rich_text_input", "initial_value": {"type": "rich_text"}})),
         "/view/blocks/0/element/initial_value",
     ),
+    "number input from a word": (
+        modal(field({"type": "number_input", "is_decimal_allowed": True, "min_value": "one"})),
+        "/view/blocks/0/element/min_value",
+    ),
     "external_id 256": (modal(external_id="x" * 256), "/view/external_id"),
     "alert 201": (modal({"type": "alert", "text": plain("x" * 201)}), "/view/blocks/0/text/text"),
     "datetimepicker at home": (
