@@ -10,12 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.core.model import Command
+from bot.core.model import Command, Rating
 
 
 @dataclass(frozen=True, slots=True)
 class PostRoot:
     """Post the run's root message."""
+
+    waits: bool = False
+    """Its message to a Chatflow is sent when the answer before it is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,46 @@ class PostResult:
 @dataclass(frozen=True, slots=True)
 class PostResultNotShown:
     """Tell the thread that Slack does not take the result, and where it is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskAboutMessage:
+    """Ask whoever wrote a message while a form was open, privately, whether it is the answer or a new message."""
+
+    forms: tuple[tuple[str, str, str], ...]
+    """Of each form that is open in the conversation: its run, its id and its title."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskAboutConversation:
+    """Ask the thread whether a message is to begin a new conversation, since Dify does not know this one any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class TellFilesLeftOut:
+    """Tell whoever sent files along with a message, privately, that they are not passed on."""
+
+
+@dataclass(frozen=True, slots=True)
+class PostSuggestions:
+    """Offer what Dify suggests to ask next, below the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseSuggestions:
+    """Take away the buttons of the suggestions of an earlier message: somebody has asked something."""
+
+    ts: str
+    suggestions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TellRated:
+    """Tell somebody privately that Dify took their thumb; `taken` is False where it did not."""
+
+    user_id: str
+    rating: Rating
+    taken: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +204,19 @@ class StartRun:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadSuggestions:
+    """Read what Dify suggests to ask next."""
+
+
+@dataclass(frozen=True, slots=True)
+class RateAnswer:
+    """Give Dify what somebody thinks of the answer."""
+
+    user_id: str
+    rating: Rating
+
+
+@dataclass(frozen=True, slots=True)
 class StopRun:
     """Ask Dify to stop the task."""
 
@@ -187,6 +243,12 @@ DrawnEffect = (
     | RefreshForm
     | PostResult
     | PostResultNotShown
+    | AskAboutMessage
+    | AskAboutConversation
+    | TellFilesLeftOut
+    | PostSuggestions
+    | CloseSuggestions
+    | TellRated
     | PostStuck
     | PostKeyRefused
     | PostReminder
@@ -201,5 +263,5 @@ DrawnEffect = (
 TextEffect = PostAnswer | EndAnswer
 """What the streamed text is, only the process knows that hears it."""
 SlackEffect = DrawnEffect | TextEffect
-DifyEffect = CheckCommand | StartRun | StopRun | SubmitForm | SettleForm
+DifyEffect = CheckCommand | StartRun | StopRun | SubmitForm | SettleForm | ReadSuggestions | RateAnswer
 Effect = SlackEffect | DifyEffect

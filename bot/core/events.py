@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from bot.core.model import Form, RunStatus, Submission
+from bot.core.model import Form, Rating, RunStatus, Submission
 
 # --- the run -------------------------------------------------------------------------------------------------------
 
@@ -37,6 +37,7 @@ class RunStarted:
     workflow_run_id: str
     task_id: str | None = None
     conversation_id: str | None = None
+    message_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,45 @@ class StartRefused:
     """Dify will not start the run."""
 
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationGone:
+    """Dify does not know the conversation any more in which a message is to be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageReleased:
+    """The message that was held is to be sent after all."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageForgotten:
+    """The message that was held is not to be sent."""
+
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SuggestionsRead:
+    """Dify suggests what to ask next."""
+
+    suggestions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SuggestionsPosted:
+    """The message that offers the suggestions is in the thread."""
+
+    ts: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRated:
+    """Somebody pressed a thumb below the answer."""
+
+    user_id: str
+    rating: Rating
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +298,12 @@ RunEvent = (
     | RootRefused
     | RunStarted
     | StartRefused
+    | ConversationGone
+    | MessageReleased
+    | MessageForgotten
+    | SuggestionsRead
+    | SuggestionsPosted
+    | AnswerRated
     | StartUnconfirmed
     | RunFound
     | RunNotFound

@@ -35,6 +35,9 @@ class RunMove(StrEnum):
     ROOT_POSTED = "root message posted"
     REFUSED = "start refused"
     STARTED = "Dify names the run"
+    RELEASED = "held message to be sent"
+    FORGOTTEN = "held message dropped"
+    HELD_BACK = "conversation unknown to Dify"
     UNCONFIRMED = "start not confirmed"
     NOT_LOGGED = "not confirmed, and in no log"
     PAUSED = "waits for a form"
@@ -76,7 +79,12 @@ RUN_MOVES: dict[RunStatus, dict[RunMove, RunStatus]] = {
         RunMove.ROOT_POSTED: RunStatus.STARTING,
         RunMove.REFUSED: RunStatus.FAILED,
     },
+    RunStatus.HELD: {
+        RunMove.RELEASED: RunStatus.REQUESTED,
+        RunMove.FORGOTTEN: RunStatus.STOPPED,
+    },
     RunStatus.STARTING: {
+        RunMove.HELD_BACK: RunStatus.HELD,
         RunMove.STARTED: RunStatus.RUNNING,
         RunMove.REFUSED: RunStatus.FAILED,
         RunMove.UNCONFIRMED: RunStatus.SOUGHT,
@@ -244,6 +252,7 @@ def _run_started(run: Run, event: saw.RunStarted, now: datetime) -> Transition:
         workflow_run_id=event.workflow_run_id,
         task_id=event.task_id,
         conversation_id=event.conversation_id,
+        message_id=event.message_id,
         started_at=now,
     )
     return Transition(started, (do.RefreshRoot(),))
@@ -254,6 +263,43 @@ def _start_refused(run: Run, event: saw.StartRefused, now: datetime) -> Transiti
         return Transition(run)
     refused = replace(move_run(run, RunMove.REFUSED, now), error=event.message)
     return Transition(refused, (do.RefreshRoot(), do.PostResult()))
+
+
+def _conversation_gone(run: Run, event: saw.ConversationGone, now: datetime) -> Transition:
+    if run.status is not RunStatus.STARTING:
+        return Transition(run)
+    held = replace(move_run(run, RunMove.HELD_BACK, now), conversation_id="")
+    return Transition(held, (do.RefreshRoot(), do.AskAboutConversation()))
+
+
+def _message_released(run: Run, event: saw.MessageReleased, now: datetime) -> Transition:
+    if run.status is not RunStatus.HELD:
+        return Transition(run)
+    released = move_run(run, RunMove.RELEASED, now)
+    if run.root_ts is None:
+        return Transition(released, (do.PostRoot(),))
+    return Transition(move_run(released, RunMove.ROOT_POSTED, now), (do.RefreshRoot(), do.StartRun()))
+
+
+def _message_forgotten(run: Run, event: saw.MessageForgotten, now: datetime) -> Transition:
+    if run.status is not RunStatus.HELD:
+        return Transition(run)
+    forgotten = replace(move_run(run, RunMove.FORGOTTEN, now), stop_requested_by=event.user_id)
+    return Transition(forgotten, (do.RefreshRoot(),) if run.root_ts is not None else ())
+
+
+def _suggestions_read(run: Run, event: saw.SuggestionsRead, now: datetime) -> Transition:
+    if not event.suggestions or run.suggestions:
+        return Transition(run)
+    return Transition(replace(run, suggestions=event.suggestions), (do.PostSuggestions(),))
+
+
+def _suggestions_posted(run: Run, event: saw.SuggestionsPosted, now: datetime) -> Transition:
+    return Transition(replace(run, suggestions_ts=event.ts))
+
+
+def _answer_rated(run: Run, event: saw.AnswerRated, now: datetime) -> Transition:
+    return Transition(run, (do.RateAnswer(event.user_id, event.rating),) if run.message_id is not None else ())
 
 
 def _start_unconfirmed(run: Run, event: saw.StartUnconfirmed, now: datetime) -> Transition:
@@ -362,7 +408,8 @@ def _end(run: Run, move: RunMove, now: datetime, **outcome: Any) -> Transition:
     unheeded = run.stop_requested_by if ended.status is not RunStatus.STOPPED else None
     told = (do.TellCannotStop(unheeded),) if unheeded is not None else ()
     written = _text_over(run) if run.status is RunStatus.RUNNING and not ended.replaces_answer else ()
-    return Transition(ended, (do.RefreshRoot(), *written, do.PostResult(), *told, *left))
+    asked_next = (do.ReadSuggestions(),) if ended.status is RunStatus.SUCCEEDED and run.message_id is not None else ()
+    return Transition(ended, (do.RefreshRoot(), *written, do.PostResult(), *told, *left, *asked_next))
 
 
 def _stop_requested(run: Run, event: saw.StopRequested, now: datetime) -> Transition:
@@ -640,6 +687,12 @@ _RULES: dict[type, Callable[[Run, Any, datetime], Transition]] = {
     saw.RootRefused: _root_refused,
     saw.RunStarted: _run_started,
     saw.StartRefused: _start_refused,
+    saw.ConversationGone: _conversation_gone,
+    saw.MessageReleased: _message_released,
+    saw.MessageForgotten: _message_forgotten,
+    saw.SuggestionsRead: _suggestions_read,
+    saw.SuggestionsPosted: _suggestions_posted,
+    saw.AnswerRated: _answer_rated,
     saw.StartUnconfirmed: _start_unconfirmed,
     saw.RunFound: _run_found,
     saw.RunNotFound: _run_not_found,

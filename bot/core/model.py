@@ -16,6 +16,8 @@ class RunStatus(StrEnum):
 
     REQUESTED = "requested"
     """Saved; its root message is not in Slack yet."""
+    HELD = "held"
+    """A message to a Chatflow of which a person has to say what is to be done with it; nothing of it is sent."""
     STARTING = "starting"
     """The start request may have reached Dify; no `workflow_run_id` is known yet."""
     SOUGHT = "sought"
@@ -103,6 +105,28 @@ class Command:
     channel_id: str
     user_id: str
     response_url: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatMessage:
+    """What somebody says in the thread of a conversation with a Chatflow."""
+
+    text: str
+    """As people wrote it: no escapes, and names in place of ids."""
+    team_id: str
+    channel_id: str
+    thread_ts: str
+    user_id: str
+    has_files: bool = False
+    names_bot: bool = False
+    """It mentions the bot."""
+
+
+class Rating(StrEnum):
+    """What somebody thinks of an answer, as Dify spells it (dify-api §5.3)."""
+
+    LIKE = "like"
+    DISLIKE = "dislike"
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,13 +265,18 @@ class Run:
     thread_ts: str | None = None
     """The thread in which everything is said; None before there is one."""
     root_ts: str | None = None
-    """The message that shows how the run stands: the root of the thread, or, of a later message to a Chatflow, a reply."""
+    """The message that shows how the run stands: the root of the thread; of a later message to a Chatflow a reply."""
     workflow_run_id: str | None = None
     task_id: str | None = None
     """Only for stopping."""
     conversation_id: str | None = None
+    """Of a Chatflow; empty where the message is to begin a new one."""
     message_id: str | None = None
     """Dify's id of the message that the run answers; only of a Chatflow, for feedback and suggestions."""
+    suggestions: tuple[str, ...] = ()
+    """What Dify suggests to ask next, after the answer."""
+    suggestions_ts: str | None = None
+    """The message that offers them."""
     forms: tuple[Form, ...] = ()
     segment: int = 0
     """How often it was seen to go on after a form; the text of each segment has a message of its own."""
@@ -282,6 +311,11 @@ class Run:
             if form.form_id == form_id:
                 return form
         raise UnknownHere(f"run {self.run_id} never asked for form {form_id}")
+
+    @property
+    def is_reply(self) -> bool:
+        """Whether it answers a later message to a Chatflow, and its root message is a reply in the thread."""
+        return self.thread_ts is not None and self.root_ts != self.thread_ts
 
     @property
     def replaces_answer(self) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from bot.core.effects import Effect, SlackEffect
 from bot.core.events import FormFilled, StreamEvent
 from bot.core.lifecycle import Transition
-from bot.core.model import AppMode, Command, Form, Progress, Run, RunStatus, StartInput, Submission
+from bot.core.model import AppMode, Command, Form, Progress, Rating, Run, RunStatus, StartInput, Submission
 
 
 class Clock(Protocol):
@@ -100,6 +100,18 @@ class Dify(Protocol):
             DifyUnavailable: no answer; its `sent` says whether Dify may have taken it.
         """
 
+    async def knows_conversation(self, run: Run) -> bool:
+        """Tell whether the conversation is still there in which the run's message is to be sent.
+
+        Asked beforehand, since Dify answers a message to one that is gone as the first of a new one (recording 15).
+        """
+
+    async def suggestions(self, run: Run) -> tuple[str, ...]:
+        """Read what Dify suggests to ask after the answer; nothing where the app has that switched off."""
+
+    async def rate(self, run: Run, rating: Rating) -> None:
+        """Give Dify what somebody thinks of the answer; the last one counts (dify-api §5.3)."""
+
     async def stop(self, run: Run) -> None:
         """Ask to stop the task. Dify answers success whatever happens (dify-api §13)."""
 
@@ -113,6 +125,15 @@ class Slack(Protocol):
         `run` is None only for the answers to commands. `post_id` stands in the metadata of what is posted; `again` says
         that an earlier try may have posted already: then the thread is searched for it first.
         """
+
+    async def open_window(self, trigger_id: str, run: Run, form: Form, fill: WindowFill) -> str:
+        """Open a form's window for the person whose trigger this is, at once or not at all; return the view's id."""
+
+    async def refill_window(self, view_id: str, run: Run, form: Form, fill: WindowFill) -> None:
+        """Let an open window hold this instead of what it holds."""
+
+    async def end_window(self, view_id: str, run: Run, form: Form, values: Mapping[str, str | None]) -> None:
+        """Say in an open window what became of its form, and give back what was entered there in vain."""
 
     async def forget(self) -> None:
         """Forget what is known of all runs, and show nothing of it: from now on others draw them."""
@@ -144,6 +165,31 @@ class SavedEffect:
     created_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a person has entered into a form's window and not sent."""
+
+    values: Mapping[str, str | None]
+    """By the input's name, where it is not what the form holds at first; None for an option taken back."""
+    saved_at: datetime
+    typed_before: str = ""
+    """A digest of what this person had entered into the form's message when the window was opened."""
+
+
+@dataclass(frozen=True, slots=True)
+class WindowFill:
+    """What a form's window is to hold for a person."""
+
+    values: Mapping[str, str | None] = field(default_factory=dict)
+    """By the input's name; a field without one holds what the form says."""
+    drafted_at: datetime | None = None
+    """When the draft was saved that these values are of, if they are of one."""
+    typed_before: str = ""
+    """As in `Draft`."""
+    generation: int = 0
+    """How often the window was begun anew, so that Slack forgets what its fields held."""
+
+
 Decide = Callable[[Run], Transition]
 
 
@@ -156,13 +202,31 @@ class Store(Protocol):
     async def save_command(self, command: Command, delivery: str, now: datetime) -> bool:
         """Save a command to be checked; False, and nothing saved, where this delivery was seen before."""
 
-    async def add_run(self, run: Run, effects: Sequence[Effect], now: datetime, *, done: int | None = None) -> None:
-        """Save a new run with its effects, once per `run_id`; finish the outbox row `done` along with it."""
+    async def add_run(
+        self,
+        run: Run,
+        effects: Sequence[Effect],
+        now: datetime,
+        *,
+        delivery: str | None = None,
+        done: int | None = None,
+    ) -> bool:
+        """Save a new run with its effects, once per `run_id`; finish the outbox row `done` along with it.
+
+        False, and nothing saved, where `delivery` was seen before.
+        """
 
     async def add_effect(
         self, effect: Effect, now: datetime, *, done: int | None = None, reason: str | None = None
     ) -> None:
         """Save an effect that belongs to no run; finish the outbox row `done` along with it, or give it up."""
+
+    async def conversation(self, channel_id: str, thread_ts: str) -> tuple[Run, ...]:
+        """Load what counts of the conversation with a Chatflow in a thread, in the order in which it was asked.
+
+        That is its first message, the last one whose conversation Dify named, the last one with suggestions, and those
+        that have not ended; nothing where the thread is no conversation.
+        """
 
     async def run(self, run_id: str) -> Run:
         """Load a run.
@@ -196,6 +260,15 @@ class Store(Protocol):
         Raises:
             UnknownHere: there is no such run.
             LeaseLost: another process took over the row `done`; nothing was saved.
+        """
+
+    async def draft(self, form_id: str, user_id: str) -> Draft | None:
+        """Load what a person has entered into a form's window and not sent."""
+
+    async def save_draft(self, form_id: str, user_id: str, draft: Draft) -> None:
+        """Keep this draft, unless a newer one is kept or the form is decided.
+
+        `change` drops it along with this person's answer, `purge` along with the run.
         """
 
     async def catch_up(self, now: datetime, spread: timedelta, longest_wait: timedelta) -> None:

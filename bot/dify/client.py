@@ -20,7 +20,7 @@ from httpx_sse import EventSource, ServerSentEvent, aconnect_sse
 from pydantic import BaseModel, ValidationError
 
 from bot.core.events import FormFilled, FormRequired, StreamEvent
-from bot.core.model import AppMode, Form, FormStatus, Run, Submission
+from bot.core.model import AppMode, Form, FormStatus, Rating, Run, Submission
 from bot.core.ports import AppDescription, LoggedRun, RunDetail
 from bot.dify import sansio, schema
 from bot.dify.sansio import Request, SegmentReader, Upload
@@ -205,6 +205,28 @@ class DifyClient:
     async def messages(self, run: Run, *, limit: int = 20) -> tuple[schema.HistoryMessage, ...]:
         """Read the newest messages of a Chatflow run's conversation, oldest first; `limit` is 1–100."""
         return tuple((await self._ask(sansio.read_messages(run, limit), schema.History)).data)
+
+    async def knows_conversation(self, run: Run) -> bool:
+        """Tell whether the conversation is still there in which the run's message is to be sent.
+
+        Asked beforehand, since Dify answers a message to one that is gone as the first of a new one (recording 15).
+        """
+        try:
+            await self.messages(run, limit=1)
+        except DifyNotFound:
+            return False
+        return True
+
+    async def suggestions(self, run: Run) -> tuple[str, ...]:
+        """Read what Dify suggests to ask after the answer; nothing where the app has that switched off."""
+        if not (await self.parameters()).suggested_questions_after_answer.enabled:
+            # Dify would refuse, or fail (recordings 31, 44).
+            return ()
+        return tuple((await self._ask(sansio.read_suggestions(run), schema.Suggestions)).data)
+
+    async def rate(self, run: Run, rating: Rating) -> None:
+        """Give Dify what somebody thinks of the answer; the last one counts."""
+        await self._call(sansio.rate_answer(run, rating), within=self._deadlines.call)
 
     async def stop(self, run: Run) -> None:
         """Ask to stop the task. Dify answers success whatever happens (dify-api §13)."""

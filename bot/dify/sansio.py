@@ -16,7 +16,7 @@ from urllib.parse import quote
 from pydantic import ValidationError
 
 from bot.core.events import Ping, RunFinished, RunPaused, StepFinished, StreamEvent, StreamFailed
-from bot.core.model import AppMode, Run, RunStatus, Submission
+from bot.core.model import AppMode, Rating, Run, RunStatus, Submission
 from bot.dify import schema
 from bot.errors import (
     ConfigError,
@@ -126,6 +126,15 @@ def read_messages(run: Run, limit: int) -> Request:
     return Request("GET", "/messages", query=query)
 
 
+def read_suggestions(run: Run) -> Request:
+    return Request("GET", f"/messages/{_message_id(run)}/suggested", query={"user": run.dify_user})
+
+
+def rate_answer(run: Run, rating: Rating) -> Request:
+    body = {"rating": rating, "user": run.dify_user}
+    return Request("POST", f"/messages/{_message_id(run)}/feedbacks", body=_json(body))
+
+
 def read_form(form_token: str) -> Request:
     return Request("GET", _form_path(form_token))
 
@@ -145,6 +154,11 @@ def stop_run(run: Run) -> Request:
     assert run.task_id is not None, "only a run that Dify named can be stopped"
     tasks = "workflows/tasks" if run.mode is AppMode.WORKFLOW else "chat-messages"
     return Request("POST", f"/{tasks}/{_quoted(run.task_id)}/stop", body=_json({"user": run.dify_user}))
+
+
+def _message_id(run: Run) -> str:
+    assert run.message_id is not None, "only a Chatflow that began answers a message"
+    return _quoted(run.message_id)
 
 
 def _run_id(run: Run) -> str:

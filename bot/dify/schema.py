@@ -191,12 +191,13 @@ class StreamFrame(Wire):
     task_id: str | None = None
     workflow_run_id: str | None = None
     conversation_id: str | None = None
+    message_id: str | None = None
 
     def run_started(self) -> saw.RunStarted | None:
         """Return the run's ids, if this event carries them."""
         if self.workflow_run_id is None:
             return None
-        return saw.RunStarted(self.workflow_run_id, self.task_id, self.conversation_id)
+        return saw.RunStarted(self.workflow_run_id, self.task_id, self.conversation_id, self.message_id)
 
     def to_core(self) -> StreamEvent | None:
         """Return what the core makes of it, if anything."""
@@ -436,8 +437,14 @@ class StartVariable(Wire):
         )
 
 
+class Switch(Wire):
+    enabled: bool = False
+
+
 class Parameters(Wire):
     """GET /parameters; each field of the form is an object with one key, the field's type."""
+
+    suggested_questions_after_answer: Switch = Switch()
 
     user_input_form: list[dict[str, StartVariable]]
 
@@ -549,6 +556,12 @@ class History(Wire):
     """GET /messages, oldest first."""
 
     data: list[HistoryMessage]
+
+
+class Suggestions(Wire):
+    """GET /messages/{message_id}/suggested."""
+
+    data: list[str]
 
 
 class UploadedFile(Wire):

@@ -37,10 +37,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from bot.core.effects import CheckCommand, Effect, EndAnswer, PostAnswer, PostResult, RefreshForm, RefreshRoot
+from bot.core.effects import CheckCommand, Effect, EndAnswer, PostAnswer, PostResult, RefreshForm, RefreshRoot, StartRun
 from bot.core.lifecycle import Transition
-from bot.core.model import Command, Form, Run, RunStatus
-from bot.core.ports import Decide, SavedEffect, Store
+from bot.core.model import AppMode, Command, Form, Run, RunStatus
+from bot.core.ports import Decide, Draft, SavedEffect, Store
 from bot.errors import LeaseLost, StoreError, UnknownHere
 from bot.store.codec import SLACK_LANE, effect_row, form_row, run_of, run_row, saved_effect_of
 from bot.store.database import Database, Work, connect
@@ -63,6 +63,15 @@ _RUN = (
     .join_from(runs, forms, isouter=True)
     .where(runs.c.run_id == bindparam("key"))
     .order_by(forms.c.position)
+)
+_ASKED = (
+    select(runs.c.run_id, runs.c.ended_at, runs.c.conversation_id, runs.c.suggestions_ts)
+    .where(
+        runs.c.channel_id == bindparam("channel"),
+        runs.c.thread_ts == bindparam("thread"),
+        runs.c.mode == AppMode.CHATFLOW,
+    )
+    .order_by(runs.c.created_at)
 )
 _moves = runs.c.status.in_((RunStatus.SOUGHT, RunStatus.RUNNING, RunStatus.RESUMING))
 _past_deadline = runs.c.run_id.in_(select(forms.c.run_id).where(forms.c.expires_at <= bindparam("now"), UNDECIDED))
@@ -155,8 +164,25 @@ _behind_another = (
     )
     .correlate(outbox)
 )
+_asked, _asked_before = runs.alias("asked"), runs.alias("asked_before")
+_EXECUTE = (RunStatus.REQUESTED, RunStatus.STARTING, RunStatus.RUNNING, RunStatus.RESUMING)
+# The answer to a message that is sent while an earlier one is answered would not know of it (dify-api §5.1).
+_before_its_answer = and_(
+    outbox.c.kind == StartRun.__name__,
+    exists()
+    .where(
+        _asked.c.run_id == outbox.c.run_id,
+        _asked.c.mode == AppMode.CHATFLOW,
+        _asked_before.c.channel_id == _asked.c.channel_id,
+        _asked_before.c.thread_ts == _asked.c.thread_ts,
+        _asked_before.c.created_at < _asked.c.created_at,
+        _asked_before.c.status.in_(_EXECUTE),
+        ~_asked_before.c.told_stuck,
+    )
+    .correlate(outbox),
+)
 # The first of its lane, and not begun. An effect without a run is behind nobody.
-_may_begin = and_(outbox.c.state == OutboxState.PENDING, ~_behind_another)
+_may_begin = and_(outbox.c.state == OutboxState.PENDING, ~_behind_another, ~_before_its_answer)
 _ADD_EFFECT = insert(outbox)
 _TAKE_ITS_PLACE = (
     delete(outbox)
@@ -177,6 +203,11 @@ _DRAWN_BY_FOLLOWER = tuple(kind.__name__ for kind in (RefreshRoot, PostAnswer, E
 _begun_here = and_(outbox.c.id == bindparam("key"), outbox.c.owner == bindparam("me"))
 _CHANGE_EFFECT = update(outbox).where(_begun_here)
 _FINISH_EFFECT = delete(outbox).where(_begun_here)
+
+_DRAFT = select(drafts.c.entered, drafts.c.saved_at).where(
+    drafts.c.form_id == bindparam("form_id"), drafts.c.user_id == bindparam("user_id")
+)
+_DROP_DRAFT = delete(drafts).where(drafts.c.form_id == bindparam("of_form"), drafts.c.user_id == bindparam("of_user"))
 
 # --- several processes; rows are locked in the order processes, follows, runs, outbox: nobody waits in a ring ------
 
@@ -231,7 +262,11 @@ _FORGET = delete(inbox).where(inbox.c.received_at < bindparam("before"))
 _PAST_RUNS = (
     select(runs.c.run_id)
     .where(
-        runs.c.ended_at < bindparam("before"),
+        or_(
+            runs.c.ended_at < bindparam("before"),
+            # Nobody says any more what is to be done with it.
+            and_(runs.c.status == RunStatus.HELD, runs.c.created_at < bindparam("before")),
+        ),
         ~exists().where(outbox.c.run_id == runs.c.run_id, outbox.c.state != OutboxState.FAILED).correlate(runs),
     )
     .order_by(runs.c.ended_at)
@@ -298,6 +333,7 @@ class SqlStore(Store):
                 .with_for_update(skip_locked=True)
             )
         )
+        self._save_draft = _saving_draft(database)
         follow = database.insert(follows)
         self._follow_instead = follow.on_conflict_do_update(
             index_elements=["run_id"], set_={"process_id": follow.excluded.process_id}
@@ -317,14 +353,25 @@ class SqlStore(Store):
 
         return await self._database.write(work, before_ack=True)
 
-    async def add_run(self, run: Run, effects: Sequence[Effect], now: datetime, *, done: int | None = None) -> None:
-        def work(connection: Connection) -> None:
+    async def add_run(
+        self,
+        run: Run,
+        effects: Sequence[Effect],
+        now: datetime,
+        *,
+        delivery: str | None = None,
+        done: int | None = None,
+    ) -> bool:
+        def work(connection: Connection) -> bool:
+            if delivery is not None and not self._is_first(connection, delivery, now):
+                return False
             if connection.execute(self._add_run, run_row(run)).rowcount:
                 _save_forms(connection, run, ())
                 _add_effects(connection, effects, run.run_id, now)
             self._finish(connection, done)
+            return True
 
-        await self._database.write(work)
+        return await self._database.write(work, before_ack=delivery is not None)
 
     async def add_effect(
         self, effect: Effect, now: datetime, *, done: int | None = None, reason: str | None = None
@@ -334,6 +381,17 @@ class SqlStore(Store):
             self._finish(connection, done, reason)
 
         await self._database.write(work)
+
+    async def conversation(self, channel_id: str, thread_ts: str) -> tuple[Run, ...]:
+        def work(connection: Connection) -> tuple[Run, ...]:
+            asked = connection.execute(_ASKED, {"channel": channel_id, "thread": thread_ts}).all()
+            named = [run_id for run_id, _, conversation_id, _ in asked if conversation_id]
+            offering = [run_id for run_id, _, _, suggestions_ts in asked if suggestions_ts]
+            going_on = [run_id for run_id, ended_at, _, _ in asked if ended_at is None]
+            counts = {*(run_id for run_id, *_ in asked[:1]), *named[-1:], *offering[-1:], *going_on}
+            return tuple(_load(connection, run_id) for run_id, *_ in asked if run_id in counts)
+
+        return await self._database.read(work)
 
     async def run(self, run_id: str) -> Run:
         return await self._database.read(lambda connection: _load(connection, run_id))
@@ -371,6 +429,16 @@ class SqlStore(Store):
             return transition
 
         return await self._database.write(work, before_ack=delivery is not None)
+
+    async def draft(self, form_id: str, user_id: str) -> Draft | None:
+        whose = {"form_id": form_id, "user_id": user_id}
+        row = await self._database.read(lambda connection: connection.execute(_DRAFT, whose).first())
+        return None if row is None else Draft(saved_at=row.saved_at, **row.entered)
+
+    async def save_draft(self, form_id: str, user_id: str, draft: Draft) -> None:
+        entered = {"values": dict(draft.values), "typed_before": draft.typed_before}
+        row = {"form": form_id, "user": user_id, "entered": entered, "saved_at": draft.saved_at}
+        await self._database.write(lambda connection: connection.execute(self._save_draft, row), before_ack=True)
 
     async def catch_up(self, now: datetime, spread: timedelta, longest_wait: timedelta) -> None:
         step = spread / len(_DIGITS)
@@ -560,6 +628,22 @@ class SqlStore(Store):
         return connection.execute(self._add_delivery, {"delivery": delivery, "received_at": now}).rowcount == 1
 
 
+def _saving_draft(database: Database) -> Executable:
+    """Return the statement that keeps a draft of a form that nobody has decided, unless a newer one is kept."""
+    undecided = select(
+        forms.c.form_id,
+        bindparam("user", type_=drafts.c.user_id.type),
+        bindparam("entered", type_=drafts.c.entered.type),
+        bindparam("saved_at", type_=drafts.c.saved_at.type),
+    ).where(forms.c.form_id == bindparam("form"), UNDECIDED)
+    save = database.insert(drafts).from_select(["form_id", "user_id", "entered", "saved_at"], undecided)
+    return save.on_conflict_do_update(
+        index_elements=["form_id", "user_id"],
+        set_={"entered": save.excluded.entered, "saved_at": save.excluded.saved_at},
+        where=drafts.c.saved_at <= save.excluded.saved_at,
+    )
+
+
 def _drawn_by_another(database: Database) -> ColumnElement[bool]:
     """Tell of a row whether Slack is to see it from another process: the one that lives and follows the run.
 
@@ -656,6 +740,8 @@ def _save_forms(connection: Connection, run: Run, before: Iterable[Form]) -> Non
             connection.execute(_ADD_FORM, form_row(form, run.run_id, position))
         elif form != known[form.form_id]:
             connection.execute(_CHANGE_FORM, {"key": form.form_id, **form_row(form, run.run_id, position)})
+            if form.submission is not None and form.submission != known[form.form_id].submission:
+                connection.execute(_DROP_DRAFT, {"of_form": form.form_id, "of_user": form.submission.user_id})
 
 
 def _add_effects(connection: Connection, effects: Sequence[Effect], run_id: str | None, now: datetime) -> None:

@@ -99,6 +99,8 @@ runs = Table(
     Column("task_id", String),
     Column("conversation_id", String),
     Column("message_id", String),
+    Column("suggestions", JSON),
+    Column("suggestions_ts", String),
     Column("segment", Integer, nullable=False, server_default="0"),
     Column("answer_ts", String),
     Column("outputs", JSON, nullable=False),

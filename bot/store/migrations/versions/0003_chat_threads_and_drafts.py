@@ -14,6 +14,9 @@ def upgrade() -> None:
     op.add_column("runs", sa.Column("root_ts", sa.String))
     op.execute("UPDATE runs SET root_ts = thread_ts")
     op.add_column("runs", sa.Column("message_id", sa.String))
+    op.add_column("runs", sa.Column("suggestions", sa.JSON))
+    op.execute("UPDATE runs SET suggestions = '[]'")
+    op.add_column("runs", sa.Column("suggestions_ts", sa.String))
     op.create_index("ix_runs_channel_id_thread_ts", "runs", ["channel_id", "thread_ts"])
     op.create_table(
         "drafts",
