@@ -3,30 +3,23 @@
 A `markdown` block still obeys `<…>` control sequences (slack-platform §6.1), so a text of a model could ping a channel
 or disguise a link. The text is therefore parsed and written anew: every character of it is escaped, links keep only
 harmless schemes and show their host, images become links, raw HTML becomes text. Nothing that was not understood here
-gets through as markup.
+gets through as markup, and nothing of the text is swallowed: what only looks like markup is escaped with a backslash.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from textwrap import indent
-from urllib.parse import urlsplit
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from textwrap import dedent, indent
 
-from markdown_it import MarkdownIt
 from markdown_it.tree import SyntaxTreeNode
 
+from bot.slack.markdown_tree import MAX_COLUMNS, STYLES, merged, numbered, parsed, parsed_inline, rows, shown_host
 from bot.slack.mrkdwn import clean
 
-_PARSER = MarkdownIt("commonmark", {"html": False, "maxNesting": 100})
-_PARSER.enable(["table", "strikethrough"])
-_PARSER.disable("reference")  # it would swallow lines like “[INFO]: started”
-_MANY_BRACKETS = 300
-"""More of them in one piece cost the parser quadratic time; such a text is shown without formatting."""
-_DEEPEST = 40
-"""Markup nested deeper than this says nothing to a reader, and following it down could exhaust Python's stack."""
-
-_BARE = frozenset({"root", "paragraph", "inline", "text", "strong", "em", "softbreak", "hardbreak"})
+_BARE = frozenset({"root", "paragraph", "inline", "text", "text_special", "strong", "em", "softbreak", "hardbreak"})
+_MAX_ROWS = 100
+"""Of a table, with its head (slack-platform §2.1)."""
 
 # Noncharacters, which `clean` takes out of every text, mark a place for a form's field and the links written here.
 _PLACE_OPEN, _PLACE_CLOSE, _OWN = "\ufdd0", "\ufdd1", "\ufdd2"
@@ -38,7 +31,14 @@ _LOOKS_LIKE_ENTITY = re.compile(r"&(?=#?\w+;)")
 _LINK_OF_TEXT = re.compile(r"(?<=\])(?=[(\[:])|(?<=!)(?=\[)")
 # In code nothing is a link; but should Slack see no code where we see some, it still must not become one.
 _LINK_OF_CODE = re.compile(r"(?<=\])(?=(?:\(\s*|:\s*)<?(?:[A-Za-z][\w+.-]*:|//))")
-_HOST = re.compile(r"[\w.-]+|\[[0-9a-fA-F:.]+\]")
+_MARKS = re.compile(r"(?<!\s)\*|\*(?!\s)|(?<!\w)_|_(?!\w)|~(?=~)|(?<=~)~|`")
+"""What could be read as markup beside markup of our own."""
+_LINE_START = re.compile(
+    r"^(?P<number>0*1)?"
+    r"(?P<mark>(?(number)[.)](?=\s)|(?:#{1,6}(?=\s|$)|[-+*](?=\s|$)|=+\s*$|-+\s*$|~~~)))"
+)
+"""What would end a paragraph: the parser takes it for text only where it is indented or where a cut begins."""
+_AT_LINE_START = frozenset("#+-=")
 _TICKS_MAX = 10
 _TOO_MANY_TICKS = re.compile(f"`{{{_TICKS_MAX},}}")
 _FENCE = re.compile(r" {0,3}(?P<ticks>`{3,12}|~{3,12})(?![`~])(?P<word>[\w+#.-]{0,20})(?P<rest>[^\n]*)")
@@ -66,24 +66,23 @@ def split_at_places(markdown: str) -> list[str | int]:
 
 def safe(text: str) -> str:
     """Return untrusted Markdown as Markdown for a `markdown` block. Marks of `place` in it stay where they are."""
-    tree = _parsed(text)
+    tree = parsed(text)
     if tree is None:
         return _finished(_escaped(text))
     return _finished("\n\n".join(_block(node) for node in tree.children))
 
 
 def safe_pieces(text: str, limit: int) -> list[str]:
-    """Return untrusted Markdown, made safe, in pieces of at most `limit` characters."""
-    return _safe_pieces(clean(text), limit, limit)
+    """Return untrusted Markdown, made safe, in pieces of at most `limit` characters.
 
-
-def _safe_pieces(text: str, limit: int, size: int) -> list[str]:
-    """Cut first and write then: a cut through what is written could part a link from its host."""
-    found: list[str] = []
-    for piece in pieces(text, size):
-        written = safe(piece)
-        found += [written] if len(written) <= limit else _safe_pieces(piece, limit, size // 2)
-    return [written for written in found if written.strip()]
+    A list keeps its numbers and a table its head in every piece.
+    """
+    text = clean(text)
+    tree = parsed(text)
+    if tree is None:
+        return _written_pieces(text, safe, limit)
+    parts = [part for node in tree.children for part in _parts(node, text.split("\n"), limit)]
+    return [_flush_left(piece) for piece in packed((part for part in parts if part.strip()), limit)]
 
 
 def safe_tail(text: str, limit: int) -> str:
@@ -96,7 +95,7 @@ def safe_tail(text: str, limit: int) -> str:
 
 def plain(text: str) -> str:
     """Return what a reader sees of Markdown, on one line and without its markup."""
-    tree = _parsed(text)
+    tree = parsed(text)
     if tree is None:
         return " ".join(text.split())
     seen = (
@@ -107,8 +106,20 @@ def plain(text: str) -> str:
     return " ".join("".join(seen).replace("|", " ").split())
 
 
+_SEEN = frozenset({"text", "text_special", "code_inline", "fence", "code_block", "paragraph", "softbreak", "hardbreak"})
+
+
 def _is_seen(node: SyntaxTreeNode) -> bool:
-    return node.type in ("text", "code_inline", "fence", "code_block", "paragraph", "softbreak", "hardbreak")
+    return node.type in (
+        "text",
+        "text_special",
+        "code_inline",
+        "fence",
+        "code_block",
+        "paragraph",
+        "softbreak",
+        "hardbreak",
+    )
 
 
 def words(text: str) -> str:
@@ -118,22 +129,13 @@ def words(text: str) -> str:
 
 def is_bare(text: str) -> bool:
     """Say whether Markdown is plain words: no heading, list, quote or link."""
-    tree = _parsed(text)
+    tree = parsed(text)
     return tree is not None and {node.type for node in tree.walk()} <= _BARE
 
 
 def code(text: str, language: str = "") -> str:
     """Return text as a block of code."""
     return _finished(_code(clean(text), language))
-
-
-def _parsed(text: str) -> SyntaxTreeNode | None:
-    """Return the tree of a Markdown text; None for one that would take too much time or too deep a stack."""
-    if text.count("[") > _MANY_BRACKETS:
-        return None
-    tokens = _PARSER.parse(text)
-    depths = (block.level + max((span.level for span in block.children or ()), default=0) for block in tokens)
-    return SyntaxTreeNode(tokens) if max(depths, default=0) <= _DEEPEST else None
 
 
 # --- writing -------------------------------------------------------------------------------------------------------
@@ -146,7 +148,7 @@ def _escaped(text: str) -> str:
 
 def _code_text(text: str) -> str:
     """Escape what is shown as code, and keep `_finished` from looking for links in it."""
-    apart = _LINK_OF_CODE.sub(" ", _TOO_MANY_TICKS.sub("`" * _TICKS_MAX, text))
+    apart = _LINK_OF_CODE.sub(" ", _TOO_MANY_TICKS.sub(lambda ticks: " ".join(ticks[0]), text))
     return re.sub(r"[\]!]", lambda sign: sign[0] + _OWN, _escaped(apart))
 
 
@@ -158,11 +160,11 @@ def _finished(written: str) -> str:
 def _block(node: SyntaxTreeNode) -> str:
     match node.type:
         case "heading":
-            return f"{'#' * int(node.tag[1])} {_inline(node)}".replace("\n", " ")
+            return _heading(node, _inline(node))
         case "bullet_list" | "ordered_list":
             return _list(node)
         case "blockquote":
-            return "\n".join(f"> {line}".rstrip() for line in _stacked(node, "\n\n").split("\n"))
+            return indent(_stacked(node, "\n\n"), "> ", lambda line: True).replace("> \n", ">\n")
         case "fence" | "code_block":
             return _code(node.content.removesuffix("\n"), node.info)
         case "table":
@@ -177,26 +179,66 @@ def _stacked(node: SyntaxTreeNode, between: str) -> str:
     return between.join(_block(child) for child in node.children)
 
 
+def _heading(node: SyntaxTreeNode, words: str) -> str:
+    return f"{'#' * int(node.tag[1])} {words}".replace("\n", " ")
+
+
 def _list(node: SyntaxTreeNode) -> str:
-    first = int(node.attrs.get("start", 1))
+    between = _between(node)
+    return between.join(_item(number, _stacked(item, between)) for number, item in numbered(node))
+
+
+def _between(node: SyntaxTreeNode) -> str:
     tight = all(child.hidden for item in node.children for child in item.children if child.type == "paragraph")
-    between = "\n" if tight else "\n\n"
-    items = []
-    for number, item in enumerate(node.children, first):
-        bullet = f"{number}. " if node.type == "ordered_list" else "- "
-        items.append(bullet + indent(_stacked(item, between), " " * len(bullet)).lstrip(" "))
-    return between.join(items)
+    return "\n" if tight else "\n\n"
+
+
+def _item(number: int | None, written: str) -> str:
+    bullet = "- " if number is None else f"{number}. "
+    return bullet + indent(written, " " * len(bullet)).lstrip(" ")
 
 
 def _table(node: SyntaxTreeNode) -> str:
-    """Write a table; fields whose places are in its cells come after it."""
-    rows = [
-        [_inline(cell).replace("|", "\\|") for cell in row.children] for part in node.children for row in part.children
-    ]
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    lines.insert(1, "|" + " --- |" * len(rows[0]))
-    table = "\n".join(lines)
-    return "\n".join([_PLACES.sub("", table), *_PLACES.findall(table)])
+    head, *body = rows(node)
+    if len(head) > MAX_COLUMNS:
+        return "\n".join(_record(head, row) for row in body or [head])
+    return "\n\n".join(_tables(head, body))
+
+
+def _tables(
+    head: Sequence[SyntaxTreeNode], body: Iterable[Sequence[SyntaxTreeNode]], limit: int | None = None
+) -> list[str]:
+    """Write a table as one or several; fields whose places are in its cells come after it."""
+    top = [_row(head), f"| {' | '.join(_ALIGNED[str(cell.attrs.get('style', ''))] for cell in head)} |"]
+    found: list[list[str]] = [[]]
+    size = room = 0 if limit is None else limit - sum(len(_finished(line)) + 1 for line in top)
+    for line in map(_row, body):
+        size -= len(_finished(line)) + 1
+        if found[-1] and (len(found[-1]) == _MAX_ROWS - 1 or (limit is not None and size < 0)):
+            found.append([])
+            size = room - len(_finished(line)) - 1
+        found[-1].append(line)
+    written = ("\n".join([*top, *lines]) for lines in found)
+    return ["\n".join([_PLACES.sub("", table), *_PLACES.findall(table)]) for table in written]
+
+
+def _row(cells: Sequence[SyntaxTreeNode]) -> str:
+    return f"| {' | '.join(_cell(cell) for cell in cells)} |"
+
+
+def _cell(cell: SyntaxTreeNode) -> str:
+    return _inline(cell).replace("|", "\\|")
+
+
+_ALIGNED = {"": "---", "text-align:left": ":---", "text-align:center": ":-:", "text-align:right": "---:"}
+
+
+def _record(head: Sequence[SyntaxTreeNode], row: Sequence[SyntaxTreeNode]) -> str:
+    """Write the row of a table that is too wide: each value after the name of its column."""
+    names = [_inline(cell) for cell in head] if row is not head else [""] * len(head)
+    cells = zip(names, map(_inline, row), strict=True)
+    lines = [f"{_around(f'{name}:', '**')} {value}" if name else value for name, value in cells if value]
+    return _item(None, "\n".join(lines))
 
 
 def _code(content: str, language: str) -> str:
@@ -216,32 +258,89 @@ def _longest_ticks(text: str) -> int:
 
 
 def _inline(node: SyntaxTreeNode) -> str:
-    return "".join(_span(child) for child in node.children)
+    beside_markup = any(each.type in _MARKUP for each in node.walk())
+    lines = (line.lstrip(" \t") for line in _spans(node.children, beside_markup).split("\n"))
+    return "\n".join(_LINE_START.sub(r"\g<number>\\\g<mark>", line) for line in lines)
+
+
+_MARKUP = STYLES | {"code_inline", "text_special"}
+
+
+def _spans(spans: list[SyntaxTreeNode], beside_markup: bool, mark: str = "") -> str:
+    """Write the spans between two marks, beside which or other markup their text may be read otherwise."""
+    written = ""
+    groups = merged(spans)
+    for index, (kind, group) in enumerate(groups, 1):
+        follower = _first_of(*groups[index]) if index < len(groups) else mark
+        match kind:
+            case "strong" | "s":
+                own = "**" if kind == "strong" else "~~"
+                written += _around(_spans(group, True, own[0]), own)
+            case "em":
+                beside_word = _in_word((written or mark)[-1:]) or _in_word(follower)
+                own = "*" if beside_word or mark == "_" else "_"
+                written += _around(_spans(group, True, own), own)
+            case "text":
+                text = group[0].content
+                written += _escaped(_MARKS.sub(r"\\\g<0>", text) if beside_markup else text)
+            case "inline":
+                written += _spans(group[0].children, beside_markup)
+            case "text_special":
+                written += _literal(group[0].content, written.rpartition("\n")[2].strip())
+            case _:
+                written += _span(group[0])
+    return written
+
+
+def _first_of(kind: str, spans: list[SyntaxTreeNode]) -> str:
+    """Return the character that spans begin with, as far as it matters to what stands before it."""
+    return spans[0].content[:1] if kind in ("text", "text_special") and spans else "*"
+
+
+def _in_word(character: str) -> bool:
+    return bool(character) and not character.isspace() and (character.isalnum() or not character.isascii())
+
+
+def _literal(text: str, line: str) -> str:
+    """Write a character that the text escapes or names, at the end of a line, so that it is no markup here either."""
+    character = clean(text).replace("\n", " ")
+    if (
+        character in _ALWAYS
+        or (character in _AT_LINE_START and not line)
+        or (character in (".", ")") and line.isdigit())
+    ):
+        return f"\\{character}"
+    return "&amp;" if character == "&" else _escaped(character)
+
+
+_ALWAYS = frozenset("*_`~\\")
 
 
 def _span(node: SyntaxTreeNode) -> str:
     match node.type:
         case "softbreak" | "hardbreak":
             return "\n"
-        case "strong":
-            return _around(_inline(node), "**")
-        case "em":
-            return _around(_inline(node), "_")
-        case "s":
-            return _around(_inline(node), "~~")
         case "code_inline":
             inner = _code_text(node.content)
             marks = "`" * (_longest_ticks(inner) + 1)
-            padding = " " if inner.startswith("`") or inner.endswith("`") else ""
+            padding = " " if "`" in inner else ""
             return _around(inner, marks + padding, padding + marks)
         case "link":
-            return _link(_inline(node), str(node.attrs.get("href", "")), automatic=node.info == "auto")
+            return _link(_spans(node.children, True), str(node.attrs.get("href", "")), automatic=node.info == "auto")
         case "image":
-            return _link(_escaped(node.content) or "image", str(node.attrs.get("src", "")))
-        case "inline":
-            return _inline(node)
+            label = _spans(node.children, True) or "image"
+            return label if _in_link(node) else _link(label, str(node.attrs.get("src", "")))
         case _:
             return _escaped(node.content)
+
+
+def _in_link(node: SyntaxTreeNode) -> bool:
+    """Say whether an image is the label of a link; there, no link of its own may stand."""
+    while node.parent is not None:
+        node = node.parent
+        if node.type == "link":
+            return True
+    return False
 
 
 def _around(inner: str, opening: str, closing: str | None = None) -> str:
@@ -256,30 +355,102 @@ def _link(label: str, address: str, *, automatic: bool = False) -> str:
     """Write a link that shows where it leads; an address of another kind becomes text."""
     places, address = "".join(_PLACES.findall(label)), clean(address)
     label = " ".join(_PLACES.sub("", label).replace("[", "(").replace("]", ")").split())
-    host = _shown_host(address)
+    host = shown_host(address)
     if host is None:
         return f"[{label}]({_escaped(address)}){places}"  # no link once `_finished` took it apart
     target = address.replace("(", "%28").replace(")", "%29").replace("<", "%3C").replace(">", "%3E")
     if automatic or label in ("", address):
         return f"[{_escaped(address)}]{_OWN}({target}){places}"
-    return f"[{label}]{_OWN}({target}) ({host}){places}"
-
-
-def _shown_host(address: str) -> str | None:
-    """Return the host a web address leads to, or the recipient of a mail address; None where it must not be a link."""
-    try:
-        parts = urlsplit(address)
-    except ValueError:
-        return None
-    if parts.scheme == "mailto":
-        return _escaped(parts.path) if parts.path else None
-    # A name and password before the host (`https://bank.example@evil.example`) only serve to mislead.
-    if parts.scheme not in ("http", "https") or "@" in parts.netloc or not _HOST.fullmatch(parts.hostname or ""):
-        return None
-    return _escaped(parts.hostname or "")
+    return f"[{label}]{_OWN}({target}) ({_escaped(host)}){places}"
 
 
 # --- cutting -------------------------------------------------------------------------------------------------------
+
+
+def _parts(node: SyntaxTreeNode, lines: list[str], limit: int) -> list[str]:
+    """Write a block of the text that has these lines, in as many parts as the limit asks for."""
+    written = _finished(_block(node))
+    if len(written) <= limit:
+        return [written]
+    match node.type:
+        case "bullet_list" | "ordered_list":
+            items = (_item_parts(number, item, lines, limit) for number, item in numbered(node))
+            return packed((part for parts in items for part in parts), limit, _between(node))
+        case "table":
+            return _table_parts(node, limit)
+        case "fence" | "code_block":
+            return _written_pieces(node.content, lambda text: code(text, node.info), limit)
+        case "heading":
+            return _written_pieces(_source(node), lambda text: _heading(node, _safe_inline(text)), limit)
+        case "paragraph":
+            return _written_pieces(_source(node), _safe_inline, limit)
+        case _:
+            return _written_pieces(_lines_of(node, lines), safe, limit)
+
+
+def _item_parts(number: int | None, item: SyntaxTreeNode, lines: list[str], limit: int) -> list[str]:
+    bullet = _item(number, "")
+    inner = [
+        f"\n{part}" if index and child.type == "paragraph" else part
+        for index, child in enumerate(item.children)
+        for part in _parts(child, lines, limit * 2 // 3)
+    ]
+    written = [
+        _item(number, part) if not index else indent(part, " " * len(bullet)) for index, part in enumerate(inner)
+    ]
+    if not written or any(len(part) > limit for part in written):
+        return _written_pieces(_lines_of(item, lines), safe, limit)
+    return written
+
+
+def _flush_left(piece: str) -> str:
+    """Move what goes on with an item of the piece before to the left; indented, it could be read as code."""
+    lines = piece.strip("\n").split("\n")
+    end = next((index for index, line in enumerate(lines) if line and not line.startswith(" ")), len(lines))
+    return "\n".join([dedent("\n".join(lines[:end])), *lines[end:]] if end else lines)
+
+
+def _table_parts(node: SyntaxTreeNode, limit: int) -> list[str]:
+    head, *body = rows(node)
+    if len(head) <= MAX_COLUMNS:
+        tables = [_finished(part) for part in _tables(head, body, limit)]
+        if all(len(part) <= limit for part in tables):
+            return tables
+    return [part for row in body or [head] for part in _record_parts(head, row, limit)]
+
+
+def _record_parts(head: Sequence[SyntaxTreeNode], row: Sequence[SyntaxTreeNode], limit: int) -> Iterator[str]:
+    record = _finished(_record(head, row))
+    if len(record) <= limit:
+        yield record
+        return
+    for name, value in zip(head, row, strict=True):
+        for cell in (value,) if row is head else (name, value):
+            yield from _written_pieces(_source(cell), _safe_inline, limit)
+
+
+def _source(node: SyntaxTreeNode) -> str:
+    return "".join(child.content for child in node.children)
+
+
+def _lines_of(node: SyntaxTreeNode, lines: list[str]) -> str:
+    first, end = node.map or (0, len(lines))
+    return dedent("\n".join(lines[first:end]))
+
+
+def _safe_inline(text: str) -> str:
+    tree = parsed_inline(text)
+    return _finished(_escaped(text) if tree is None else _inline(tree))
+
+
+def _written_pieces(text: str, write: Callable[[str], str], limit: int, size: int = 0) -> list[str]:
+    """Cut first and write then: a cut through what is written could part a link from its host."""
+    found: list[str] = []
+    size = size or limit
+    for piece in pieces(text, size):
+        written = write(piece)
+        found += [written] if len(written) <= limit else _written_pieces(piece, write, limit, size // 2)
+    return found
 
 
 def pieces(text: str, limit: int) -> list[str]:
@@ -289,7 +460,7 @@ def pieces(text: str, limit: int) -> list[str]:
     """
     found: list[str] = []
     piece, fence = "", ""
-    for line in _short_lines(text, limit - _FENCES_MAX):
+    for line in _short_lines(text, max(limit - _FENCES_MAX, limit // 2, 1)):
         closing = f"\n{_ticks(fence)}" if fence else ""
         if piece and len(piece) + len(line) + 1 + len(closing) > limit:
             head, rest = _at_paragraph(piece) if not fence else (piece, "")
