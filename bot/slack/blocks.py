@@ -5,6 +5,7 @@ Pure: the gateway only carries it there.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,8 +14,8 @@ from bot.core.effects import DrawnEffect
 from bot.core.model import Progress, Run
 from bot.slack import notices
 from bot.slack.form import form_message, form_messages
-from bot.slack.message import Message
-from bot.slack.result import result_messages
+from bot.slack.message import MESSAGES, Message, TextFile, shortened
+from bot.slack.result import result_file, result_messages
 from bot.slack.root import root_message
 
 
@@ -22,11 +23,21 @@ from bot.slack.root import root_message
 class Post:
     """Post messages in the run's thread, or in its channel where there is no thread yet; the last one is the one meant.
 
-    With `into`, the first of them takes the place of the message with that `ts`.
+    With `into`, they take the place of the text whose first message has that `ts`. The `file` follows them; where Slack
+    takes none, `instead` stands there instead of both.
     """
 
     messages: tuple[Message, ...]
     into: str | None = None
+    file: TextFile | None = None
+    instead: tuple[Message, ...] = ()
+
+
+def text_post(messages: tuple[Message, ...], file: Callable[[], TextFile], into: str | None) -> Post:
+    """Return the post of a text of any length: in messages, and beyond some of them as a file."""
+    if len(messages) <= MESSAGES:
+        return Post(messages, into)
+    return Post(shortened(messages), into, file(), instead=messages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +91,8 @@ def render(effect: DrawnEffect, run: Run | None, now: datetime, progress: Progre
             draw = notices.form_not_shown if form.not_shown else form_message
             return Redraw(form.message_ts, draw(run, form), anew=True)
         case do.PostResult():
-            return Post(result_messages(run), into=run.answer_ts if run.replaces_answer else None)
+            into = run.answer_ts if run.replaces_answer else None
+            return text_post(result_messages(run), lambda: result_file(run), into)
         case do.PostResultNotShown():
             return Post((notices.result_not_shown(run),))
         case do.PostStuck():

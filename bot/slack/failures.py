@@ -31,6 +31,8 @@ CONTENT_REFUSED = frozenset({"msg_too_long", "msg_blocks_too_long", "invalid_blo
 """Codes that speak of what a message holds: another rendering of it may be taken."""
 MESSAGE_GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
 """Codes that say a message can no longer be redrawn."""
+SCOPE_MISSING = frozenset({"missing_scope", "no_permission", "not_allowed_token_type"})
+"""Codes that say that a method is not allowed to this app, whatever else is."""
 PERSON_ABSENT = frozenset({"user_not_in_channel", "user_not_found", "channel_not_found"})
 """Codes of chat.postEphemeral that say this person cannot be told there."""
 

@@ -20,14 +20,23 @@ from slack_sdk.webhook.async_client import AsyncWebhookClient
 from bot.core import effects as do
 from bot.core.effects import SlackEffect, TextEffect
 from bot.core.model import Progress, Run, RunStatus
-from bot.errors import SlackRejected, SlackUnavailable
+from bot.errors import ChannelUnreachable, SlackError, SlackRejected, SlackUnauthorized, SlackUnavailable
 from bot.slack import mrkdwn
-from bot.slack.blocks import Post, Redraw, Reply, Tell, render
+from bot.slack.answers import Chain, Part, Step, found, lose, next_step, take, text_id
+from bot.slack.blocks import Post, Redraw, Reply, Tell, render, text_post
 from bot.slack.budget import MessageKey, Pace, ProgressBoard
-from bot.slack.failures import CONTENT_REFUSED, MESSAGE_GONE, PERSON_ABSENT, error_of, refusal_details, slack_error
+from bot.slack.failures import (
+    CONTENT_REFUSED,
+    MESSAGE_GONE,
+    PERSON_ABSENT,
+    SCOPE_MISSING,
+    error_of,
+    refusal_details,
+    slack_error,
+)
 from bot.slack.limits import Gate, Importance
-from bot.slack.message import Message, section
-from bot.slack.result import answer_message, cut_answer
+from bot.slack.message import Message, TextFile, section
+from bot.slack.result import answer_file, answer_messages, cut_answer
 from bot.slack.root import root_message
 
 log = logging.getLogger(__name__)
@@ -35,7 +44,7 @@ log = logging.getLogger(__name__)
 POST_EVENT = "dify_slack_bot_post"
 """`event_type` of the metadata of everything that is posted; its payload holds `post_id` and `part`."""
 
-_POST, _UPDATE = "chat.postMessage", "chat.update"
+_POST, _UPDATE, _DELETE, _REPLIES = "chat.postMessage", "chat.update", "chat.delete", "conversations.replies"
 _TIMEOUT = aiohttp.ClientTimeout(total=30)  # seconds
 _PAGE = 200
 _CLOCKS_APART = timedelta(minutes=5)
@@ -43,7 +52,6 @@ _CLOCKS_APART = timedelta(minutes=5)
 _REMEMBERED = 1_000
 """Runs, and posts to be tried again, that are kept in mind."""
 
-Draw = Callable[[], Message]
 _Call = Callable[..., Awaitable[AsyncSlackResponse]]
 
 
@@ -60,20 +68,40 @@ class _Errand:
 class _Search:
     """What was found of a post so far, and where to go on."""
 
-    posted: dict[int, str] = field(default_factory=dict)
+    posted: dict[int, dict[str, Any]] = field(default_factory=dict)
+    """By part, the messages as Slack gives them back."""
+    has_file: bool = False
     cursor: str | None = None
+
+    def chain(self, post_id: str) -> Chain:
+        """Return what was found as a chain."""
+        return found(post_id, {part: str(each["ts"]) for part, each in self.posted.items()}, has_file=self.has_file)
 
 
 @dataclass(slots=True)
 class _Answer:
-    """The streamed text of one segment of a run: the newest text, and the message once it is posted."""
+    """The streamed text of one segment of a run: the newest text, and its messages once they are posted."""
 
     text: str = ""
     ts: str | None = None
+    """Of the first one."""
+    chain: Chain | None = None
+    """All of them; None where that has to be looked up."""
     cut: bool = False
     """A part of it was not heard."""
     over: bool = False
     """Drawn for the last time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Growth:
+    """That the text of an answer has grown."""
+
+    run: Run
+    answer: _Answer
+
+
+_Drawing = Callable[[], Message] | _Growth
 
 
 @dataclass(slots=True)
@@ -119,13 +147,13 @@ class SlackGateway:
         self._web = client
         self._gate = Gate(rate_factor)
         pace = Pace.times(rate_factor)
-        self._board: ProgressBoard[Draw] = ProgressBoard(
+        self._board: ProgressBoard[_Drawing] = ProgressBoard(
             self._draw_progress, pace, held=lambda: self._gate.wait(_UPDATE, pace.reserve)
         )
         self._followed: dict[str, _Followed] = {}
         """By `run_id`."""
-        self._posted: dict[str, dict[int, str]] = {}
-        """By `post_id`, of posts that Slack surely left unfinished: the `ts` of the parts that are there."""
+        self._posted: dict[str, Chain] = {}
+        """By `post_id`, of posts that Slack surely left unfinished: what is there of them."""
         self._searched: dict[str, _Search] = {}
         """By `post_id`, of searches that Slack interrupted."""
         self._open = AsyncExitStack()
@@ -191,46 +219,129 @@ class SlackGateway:
                 await self._end_answer(run, segment, ts, errand)
                 return None
 
-    async def _post(self, run: Run, post: Post, errand: _Errand) -> str:
-        """Post every part that is not there yet, and return the `ts` of the last one."""
-        posted = self._posted.pop(errand.post_id, None)
-        if posted is None:
-            posted = await self._find_posted(run, errand) if errand.again else {}
-        ts = ""
-        for part, message in enumerate(post.messages):
-            try:
-                ts = posted.get(part) or await self._post_part(run, message, errand, part, post.into)
-            except SlackUnavailable as error:
-                if not error.sent and not self._shared:
-                    _remember(self._posted, errand.post_id, posted)
-                error.sent = error.sent or bool(posted)
-                raise
-            posted[part] = ts
-        return ts
+    async def _post(self, run: Run, post: Post, errand: _Errand, *, anew: bool = True) -> str:
+        """Have every part stand in the thread, and return the `ts` of the last one.
 
-    async def _post_part(self, run: Run, message: Message, errand: _Errand, part: int, into: str | None) -> str:
-        if part == 0 and into is not None:
+        What somebody deleted is posted `anew` or left out.
+        """
+        async with AsyncExitStack() as stack:
+            if post.into is not None:
+                await stack.enter_async_context(self._board.important((run.channel_id, post.into)))
+            answer = self._answer_at(run, post.into)
+            chain = await self._chain_of(run, post, errand, answer)
             try:
-                await self._update((run.channel_id, into), message, errand)
-            except SlackRejected as error:
-                if error.code not in MESSAGE_GONE:
-                    raise
+                await self._write_chain(run, chain, post, errand, anew=anew)
+            except SlackUnavailable as error:
+                unsure = error.sent or self._shared
+                if answer is not None:
+                    answer.chain = None if unsure else chain
+                if not unsure:
+                    _remember(self._posted, errand.post_id, chain)
+                error.sent = error.sent or bool(chain.parts)
+                raise
+        return chain.last_ts
+
+    async def _chain_of(self, run: Run, post: Post, errand: _Errand, answer: _Answer | None) -> Chain:
+        """Return what is there already of a post, by what is known or else by what stands in the thread."""
+        if (kept := self._posted.pop(errand.post_id, None)) is not None:
+            return kept
+        if answer is not None and answer.chain is not None:
+            return answer.chain
+        if post.into is not None:
+            return await self._find_text(run, post.into, errand)
+        if not errand.again:
+            return Chain(errand.post_id)
+        chain = (await self._find_posted(run, errand)).chain(errand.post_id)
+        if post.file is None:
+            # Each message is posted once, as it is to stay: somebody may be typing in the last one.
+            chain.shows(post.messages)
+        return chain
+
+    async def _write_chain(self, run: Run, chain: Chain, post: Post, errand: _Errand, *, anew: bool) -> None:
+        was_refused = len(chain.parts) > len(post.messages)
+        messages = post.instead if post.file is not None and was_refused else post.messages
+        await self._write_messages(run, chain, messages, errand, anew=anew)
+        if post.file is None or was_refused or chain.has_file:
+            return
+        try:
+            await self._share(run, post.file, errand)
+        except SlackRejected as refused:
+            closed_door = isinstance(refused, SlackUnauthorized) and refused.code not in SCOPE_MISSING
+            if closed_door or isinstance(refused, ChannelUnreachable):
+                raise
+            log.warning("Slack takes no file, so that the whole text goes into messages: %s", refused)
+            await self._write_messages(run, chain, post.instead, errand, anew=anew)
+        else:
+            chain.has_file = True
+
+    async def _write_messages(
+        self, run: Run, chain: Chain, messages: tuple[Message, ...], errand: _Errand, *, anew: bool
+    ) -> None:
+        while (step := next_step(chain, messages)) is not None:
+            if step.message is None:
+                await self._gate.turn(_DELETE, None, errand.importance, errand.post_id)
+            elif step.ts is None:
+                await self._gate.turn(_POST, run.channel_id, errand.importance, errand.post_id)
             else:
-                return into
-        return await self._post_message(run.channel_id, run.thread_ts, message, errand, part)
+                await self._gate.turn(_UPDATE, None, errand.importance, errand.post_id)
+            await self._take_step(run, chain, step, anew=anew)
+
+    async def _take_step(self, run: Run, chain: Chain, step: Step, *, anew: bool) -> None:
+        """Take one step, whose turn has come."""
+        if step.ts is None:
+            ts = ""
+            if step.message is not None:
+                ts = await self._post_part(run.channel_id, run.thread_ts, step.message, chain.post_id, step.number)
+            take(chain, step, ts)
+            return
+        where = {"channel": run.channel_id, "ts": step.ts}
+        try:
+            if step.message is None:
+                await self._ask(_DELETE, **where)
+            else:
+                await self._call(_UPDATE, step.message, **where)
+        except SlackRejected as error:
+            if error.code not in MESSAGE_GONE:
+                raise
+            lose(chain, step, for_good=not anew)
+        else:
+            take(chain, step, step.ts)
+
+    async def _post_part(self, channel: str, thread_ts: str | None, message: Message, post_id: str, part: int) -> str:
+        metadata = {"event_type": POST_EVENT, "event_payload": {"post_id": post_id, "part": part}}
+        response = await self._call(_POST, message, channel=channel, thread_ts=thread_ts, metadata=metadata, **_QUIET)
+        return str(response["ts"])
+
+    async def _share(self, run: Run, file: TextFile, errand: _Errand) -> None:
+        """Upload a file and share it in the thread (slack-platform §5.4)."""
+        content = file.text.encode()
+        begin, complete = "files.getUploadURLExternal", "files.completeUploadExternal"
+        await self._gate.turn(begin, None, errand.importance, errand.post_id)
+        ticket = await self._ask(begin, filename=file.name(errand.post_id), length=len(content))
+        await self._upload(str(ticket["upload_url"]), content)
+        await self._gate.turn(complete, None, errand.importance, errand.post_id)
+        files = [{"id": ticket["file_id"], "title": file.title}]
+        await self._ask(complete, files=files, channel_id=run.channel_id, thread_ts=run.thread_ts)
 
     async def _post_answer(self, run: Run, segment: int, errand: _Errand) -> str | None:
-        """Post the streamed text of a segment; of one that is over and was not heard, only look for an earlier post."""
+        """Post the beginning of the streamed text of a segment; the rest follows in its turn, or with `EndAnswer`.
+
+        One that is over and was not heard is only looked for: an earlier try may have posted it.
+        """
         writing = _is_writing(run, segment)
         answer = self._answer_of(run, segment)
         if not writing and (not answer.text or run.replaces_answer):
-            return (await self._find_posted(run, errand)).get(0) if errand.again else None
+            if not errand.again:
+                return None
+            return (await self._find_posted(run, errand)).chain(errand.post_id).last_ts or None
         shown = answer.text
-        message = await asyncio.to_thread(answer_message, shown, writing=writing, cut=answer.cut and not writing)
-        answer.ts = await self._post(run, Post((message,)), errand)
-        if not writing and not errand.again:
-            answer.over, answer.text = True, ""
-        if writing and (answer.text != shown or errand.again):
+        cut = answer.cut and not writing
+        first, *rest = await asyncio.to_thread(answer_messages, shown, writing=writing, cut=cut)
+        answer.ts = await self._post(run, Post((first,)), errand)
+        if not errand.again:
+            answer.chain = Chain(text_id(answer.ts), [Part(answer.ts)])
+            answer.chain.shows((first,))
+        if writing and (answer.text != shown or rest or errand.again):
             self._note_answer(run, answer.ts, answer)
         return answer.ts
 
@@ -335,14 +446,42 @@ class SlackGateway:
             if not writing and not run.replaces_answer:
                 try:
                     await self._finish_answer(run, answer, last_word)
-                except SlackUnavailable as error:
+                except SlackError as error:
                     log.info("the end of a text is left to others: %s", error)
 
     def _note_answer(self, run: Run, ts: str, answer: _Answer) -> None:
-        self._board.note((run.channel_id, ts), lambda: answer_message(answer.text))
+        self._board.note((run.channel_id, ts), _Growth(run, answer))
+
+    async def _draw_growth(self, key: MessageKey, growth: _Growth) -> None:
+        """Take the next step for a text to be shown as far as it is written; what is left has its turn later."""
+        run, answer = growth.run, growth.answer
+        if answer.chain is None:
+            if self._gate.wait(_REPLIES) > 0:
+                self._board.note_unless_newer(key, growth)
+                return
+            errand = _Errand(text_id(key[1]), again=False, importance=Importance.REFRESH)
+            answer.chain = await self._find_text(run, key[1], errand)
+        wanted = await asyncio.to_thread(answer_messages, answer.text)
+        step = next_step(answer.chain, wanted)
+        if step is None:
+            return
+        method = _DELETE if step.message is None else _POST if step.ts is None else _UPDATE
+        channel = run.channel_id if method == _POST else None
+        if self._gate.wait(method, channel=channel) > 0:
+            self._board.note_unless_newer(key, growth)
+            return
+        self._gate.count(method, channel)
+        try:
+            await self._take_step(run, answer.chain, step, anew=False)
+        except SlackUnavailable as error:
+            if error.sent:
+                answer.chain = None
+            raise
+        if next_step(answer.chain, wanted) is not None:
+            self._board.note_unless_newer(key, growth)
 
     async def _end_answer(self, run: Run, segment: int, ts: str, errand: _Errand) -> None:
-        """Let the text of a segment that is over not look as if more of it were to come."""
+        """Show the text of a segment that is over whole, or let it not look as if more of it were to come."""
         followed = self._followed.get(run.run_id) or _Followed()
         answer = followed.answers.get(segment) or _Answer()
         if answer.text or answer.over:
@@ -356,53 +495,73 @@ class SlackGateway:
     async def _finish_answer(self, run: Run, answer: _Answer, errand: _Errand) -> None:
         if answer.over or answer.ts is None:
             return
-        message = await asyncio.to_thread(answer_message, answer.text, writing=False, cut=answer.cut)
-        await self._redraw_answer(run, answer.ts, message, errand)
+        messages = await asyncio.to_thread(answer_messages, answer.text, writing=False, cut=answer.cut)
+        post = text_post(messages, lambda: answer_file(run, answer.text), into=answer.ts)
+        try:
+            await self._post(run, post, errand, anew=False)
+        except (SlackUnauthorized, ChannelUnreachable):
+            raise
+        except SlackRejected as error:
+            log.info("the end of a text not shown: %s", error)
         answer.over, answer.text = True, ""
 
     async def _cut_answer(self, run: Run, ts: str, errand: _Errand) -> None:
         """Mark a text that was not heard to its end by this process, perhaps because another one died."""
-        where = {"ts": run.thread_ts, "oldest": ts, "latest": ts, "inclusive": True, "limit": 1}
-        await self._gate.turn("conversations.replies", None, errand.importance, errand.post_id)
         try:
-            page = await self._ask("conversations.replies", channel=run.channel_id, **where)
+            search = await self._find_posted(run, errand, into=ts)
         except SlackRejected as error:
             log.info("whether a text was cut off is not known: %s", error)
             return
-        shown: dict[str, Any] = next((message for message in page["messages"] if message.get("ts") == ts), {})
-        if (message := cut_answer(shown)) is not None:
-            await self._redraw_answer(run, ts, message, errand)
-
-    async def _redraw_answer(self, run: Run, ts: str, message: Message, errand: _Errand) -> None:
+        last = search.posted[max(search.posted)] if search.posted else {}
+        message = cut_answer(last, has_file=search.has_file)
+        if message is None:
+            return
         try:
-            await self._update((run.channel_id, ts), message, errand)
+            await self._update((run.channel_id, str(last["ts"])), message, errand)
         except SlackRejected as error:
             # Somebody deleted it, for example. The root message matters more.
             log.info("the end of a text not shown: %s", error)
+
+    async def _find_text(self, run: Run, ts: str, errand: _Errand) -> Chain:
+        """Look for the messages of the text whose first one has this `ts`."""
+        chain = (await self._find_posted(run, errand, into=ts)).chain(text_id(ts))
+        # The first one may be gone: then this is found out when it is redrawn.
+        return chain if chain.parts else Chain(chain.post_id, [Part(ts)], chain.has_file)
+
+    def _answer_at(self, run: Run, ts: str | None) -> _Answer | None:
+        """Return the text whose first message has this `ts`, if it was heard here."""
+        followed = self._followed.get(run.run_id)
+        answers = followed.answers.values() if followed is not None and ts is not None else ()
+        return next((answer for answer in answers if answer.ts == ts), None)
 
     def _answer_of(self, run: Run, segment: int) -> _Answer:
         return self._follow(run).answers.setdefault(segment, _Answer())
 
     def _follow(self, run: Run) -> _Followed:
-        """Return what is known of a run; of one that ended, the text that may still have to be drawn and no more."""
+        """Return what is known of a run; of one that ended, the texts that may still have to be drawn and no more."""
         followed = self._followed.get(run.run_id) or _Followed()
         if run.status.ended:
-            followed = _Followed(answers={} if run.replaces_answer else followed.answers, ended=True)
+            for answer in followed.answers.values() if run.replaces_answer else ():
+                answer.text = ""
+            followed = _Followed(answers=followed.answers, ended=True)
         _remember(self._followed, run.run_id, followed)
         return followed
 
-    async def _draw_progress(self, key: MessageKey, draw: Draw) -> None:
+    async def _draw_progress(self, key: MessageKey, drawing: _Drawing) -> None:
         """Draw one state; whatever goes wrong, only this state is lost, and a newer one follows."""
         if not self._may_send():
             return
         try:
-            message = await asyncio.to_thread(draw)
-            self._gate.count(_UPDATE)
-            await self._call(_UPDATE, message, channel=key[0], ts=key[1])
+            if isinstance(drawing, _Growth):
+                await self._draw_growth(key, drawing)
+            else:
+                message = await asyncio.to_thread(drawing)
+                self._gate.count(_UPDATE)
+                await self._call(_UPDATE, message, channel=key[0], ts=key[1])
         except SlackUnavailable as error:
             if not error.sent:
                 # It may be the last word on this message for long.
-                self._board.note_unless_newer(key, draw)
+                self._board.note_unless_newer(key, drawing)
             log.info("progress not shown: %s", error)
         except SlackRejected as error:
             log.info("progress not shown: %s", error)
@@ -415,15 +574,6 @@ class SlackGateway:
         await self._gate.turn(_UPDATE, None, errand.importance, errand.post_id)
         async with self._board.important(key):
             await self._call(_UPDATE, message, channel=key[0], ts=key[1])
-
-    async def _post_message(
-        self, channel: str, thread_ts: str | None, message: Message, errand: _Errand, part: int
-    ) -> str:
-        metadata = {"event_type": POST_EVENT, "event_payload": {"post_id": errand.post_id, "part": part}}
-        response = await self._write(
-            _POST, message, errand, channel=channel, thread_ts=thread_ts, metadata=metadata, **_QUIET
-        )
-        return str(response["ts"])
 
     async def _write(self, method: str, message: Message, errand: _Errand, **where: Any) -> AsyncSlackResponse:
         """Send a message in its turn."""
@@ -458,6 +608,18 @@ class SlackGateway:
         if not self._may_send():
             raise SlackUnavailable("another process may be sending the same by now", sent=False)
 
+    async def _upload(self, url: str, content: bytes) -> None:
+        """Send a file where Slack said; without a token, which the address holds for (slack-platform §5.4)."""
+        self._check_may_send()
+        assert self._session is not None, "the gateway is open"
+        tls = True if self._client.ssl is None else self._client.ssl
+        try:
+            async with self._session.post(url, data=content, proxy=self._client.proxy, ssl=tls) as answer:
+                if answer.status != 200:
+                    raise error_of(answer.status, "upload_failed", answer.headers.get("Retry-After"))
+        except (aiohttp.ClientError, TimeoutError) as failure:
+            raise slack_error(failure) from failure
+
     async def _respond(self, response_url: str, message: Message) -> None:
         self._check_may_send()
         webhook = AsyncWebhookClient(response_url, session=self._session, retry_handlers=[])
@@ -470,8 +632,10 @@ class SlackGateway:
         if answer.status_code != 200:
             raise error_of(answer.status_code, answer.body[:100] or "no_answer", answer.headers.get("Retry-After"))
 
-    async def _find_posted(self, run: Run, errand: _Errand) -> dict[int, str]:
-        """Look for what an earlier try posted: the `ts` of each part that is there (slack-platform §8.3).
+    async def _find_posted(self, run: Run, errand: _Errand, into: str | None = None) -> _Search:
+        """Look for what earlier tries posted: the parts that are there, and the file (slack-platform §8.3).
+
+        With `into`, the parts of the text whose first message has this `ts`.
 
         Some apps get one page of 15 messages a minute (slack-platform §8.1), so a search that Slack interrupts is gone
         on with, not begun anew.
@@ -479,7 +643,10 @@ class SlackGateway:
         method = "conversations.history"
         where: dict[str, Any] = {"oldest": f"{(run.created_at - _CLOCKS_APART).timestamp():.6f}"}
         if run.thread_ts is not None:
-            method, where = "conversations.replies", {"ts": run.thread_ts}
+            method, where = _REPLIES, {"ts": run.thread_ts}
+        if into is not None:
+            where |= {"oldest": into, "inclusive": True}
+        post_id = errand.post_id if into is None else text_id(into)
         search = self._searched.pop(errand.post_id, None) or _Search()
         while search.cursor != "":
             try:
@@ -498,11 +665,12 @@ class SlackGateway:
                     _remember(self._searched, errand.post_id, search)
                 raise
             for message in page["messages"]:
-                part = _part_of(message, errand.post_id)
+                part = 0 if message["ts"] == into else _part_of(message, post_id)
                 if part is not None:
-                    search.posted[part] = str(message["ts"])
+                    search.posted[part] = message
+                search.has_file = search.has_file or _holds_file(message, errand.post_id)
             search.cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
-        return search.posted
+        return search
 
 
 # An unfurl is a fetch of an address that a model may have chosen (slack-platform §6.1).
@@ -543,6 +711,11 @@ def _part_of(message: dict[str, Any], post_id: str) -> int | None:
     if metadata.get("event_type") != POST_EVENT or payload.get("post_id") != post_id:
         return None
     return int(payload["part"])
+
+
+def _holds_file(message: dict[str, Any], post_id: str) -> bool:
+    """Tell whether a message shares the file of a post: its name is all that can say so."""
+    return any(post_id in str(file.get("name") or "") for file in message.get("files") or ())
 
 
 def _is_writing(run: Run, segment: int) -> bool:

@@ -9,19 +9,43 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from bot.core.starts import StartPlace
 from bot.errors import UnknownHere
 
 STOP_RUN = "run.stop"
 """action_id of the root message's Stop button; its value is the `run_id`."""
+START_WINDOW = "start.window"
+"""callback_id of a start window."""
+CHOOSE_APP = "start.app"
+"""block_id and action_id of the menu of the apps in a start window."""
+START_FIELD = "start.field"
+"""action_id of every field of a start window; its block_id says which one it is."""
+START_AGAIN = "start.again"
+"""action_id of the button that opens a start window with what was given before; its value is the `run_id`."""
 FIELD = "form.field"
 """action_id of every field of a form; its block_id says which one it is."""
 WRITING = "answer.writing"
 """block_id of the line that says that more text is coming."""
+GOES_ON = "text.below"
+"""block_id of the line that says that a text goes on in the next message."""
+IN_FILE = "text.file"
+"""block_id of the line that says that a text goes on in a file."""
+WINDOW = "form.window"
+"""action_id of the button that opens a form's window, and callback_id of the window."""
+BEGIN_ANEW = "form.window.anew"
+"""action_id of the button in a window that drops the draft; its value is empty."""
+DECISION = "form.decision"
+"""block_id and action_id of the choice between the user actions in a window; its values are their indexes."""
 CHOOSE_ACTION = re.compile(r"form\.act\.\d+")
 """action_ids of a form's buttons. Slack wants them unique within a block, hence the number."""
 
 _ACTION_VALUE = re.compile(r"(?P<run_id>[\w-]+)/(?P<form_id>[\w-]+)/(?P<action_id>.+)", re.DOTALL)
+_WINDOW_OF = re.compile(
+    r"(?P<run_id>[\w-]+)/(?P<form_id>[\w-]+)/(?P<generation>\d{1,9})/(?P<typed_before>[0-9a-f]*)", re.ASCII
+)
 _FIELD_BLOCK = re.compile(r"form\.field\.(?P<revision>\d+)\.(?P<index>\d+)\.(?P<name>.*)", re.DOTALL)
+_START_PLACE = re.compile(r"(?P<run_id>[\w-]+)/(?P<team_id>\w+)/(?P<channel_id>\w+)/(?P<app>[\w-]*)")
+_START_FIELD = re.compile(r"start\.field\.(?P<shape>\w+)\.(?P<index>\d+)\.(?P<name>.*)", re.DOTALL)
 _NAME_IN_BLOCK = 200  # block_id ≤255 (slack-platform §2.1); Dify's names are far shorter
 
 
@@ -57,11 +81,38 @@ def decode_action(value: str) -> ChosenAction:
     return ChosenAction(match["run_id"], match["form_id"], match["action_id"])
 
 
+@dataclass(frozen=True, slots=True)
+class WindowOf:
+    """What a form's window is of, and what it was opened upon (`bot.core.ports.WindowFill`)."""
+
+    run_id: str
+    form_id: str
+    generation: int = 0
+    typed_before: str = ""
+
+
+def encode_window(window: WindowOf) -> str:
+    """Return the private_metadata of a form's window, and the value of the button that opens it."""
+    return f"{window.run_id}/{window.form_id}/{window.generation}/{window.typed_before}"
+
+
+def decode_window(value: str) -> WindowOf:
+    """Return what a form's window is of.
+
+    Raises:
+        UnknownHere: no window of ours has this private_metadata.
+    """
+    match = _WINDOW_OF.fullmatch(value)
+    if match is None:
+        raise UnknownHere(f"not a form's window: {value!r}")
+    return WindowOf(match["run_id"], match["form_id"], int(match["generation"]), match["typed_before"])
+
+
 def field_block_id(revision: int, index: int, name: str) -> str:
     """Return the block_id of a form's `index`-th field.
 
-    The revision makes it a new field to Slack, which then forgets what was typed into the old one (slack-platform
-    §2.7). The name is for people who read payloads; the index is what counts.
+    The revision, in a window its generation, makes it a new field to Slack, which then forgets what was typed into the
+    old one (slack-platform §2.7). The name is for people who read payloads; the index is what counts.
     """
     return f"form.field.{revision}.{index}.{name[:_NAME_IN_BLOCK]}"
 
@@ -70,3 +121,41 @@ def decode_field(block_id: str) -> int | None:
     """Return the index of the field a block holds; None for a block that holds none."""
     match = _FIELD_BLOCK.fullmatch(block_id)
     return int(match["index"]) if match else None
+
+
+@dataclass(frozen=True, slots=True)
+class StartField:
+    """Which field of a start window a block holds."""
+
+    shape: str
+    """What the window shows as a whole: the fields of another app, or of one that was changed, are other fields."""
+    index: int
+    name: str
+
+
+def encode_place(place: StartPlace) -> str:
+    """Return the `private_metadata` of a start window."""
+    return f"{place.run_id}/{place.team_id}/{place.channel_id}/{place.app or ''}"
+
+
+def decode_place(metadata: str) -> StartPlace:
+    """Return what a start window stands for.
+
+    Raises:
+        UnknownHere: no window of ours has this `private_metadata`.
+    """
+    match = _START_PLACE.fullmatch(metadata)
+    if match is None:
+        raise UnknownHere(f"not the metadata of a start window: {metadata!r}")
+    return StartPlace(match["run_id"], match["team_id"], match["channel_id"], match["app"] or None)
+
+
+def start_block_id(field: StartField) -> str:
+    """Return the block_id of a field of a start window."""
+    return f"start.field.{field.shape}.{field.index}.{field.name[:_NAME_IN_BLOCK]}"
+
+
+def decode_start_field(block_id: str) -> StartField | None:
+    """Return which field of a start window a block holds; None for a block that holds none."""
+    match = _START_FIELD.fullmatch(block_id)
+    return StartField(match["shape"], int(match["index"]), match["name"]) if match else None

@@ -19,7 +19,12 @@ from enum import IntEnum
 
 from bot.errors import SlackUnavailable
 
-_PER_MINUTE = {"chat.postMessage": 300, "chat.postEphemeral": 100}
+_PER_MINUTE = {
+    "chat.postMessage": 300,
+    "chat.postEphemeral": 100,
+    "files.getUploadURLExternal": 100,
+    "files.completeUploadExternal": 100,
+}
 _TIER_3 = 50  # chat.update and what else is called here
 _MINUTE = 60.0
 _POSTS, _POSTS_WINDOW = 4, 4.0
@@ -137,9 +142,14 @@ class Gate:
         """Let no call of this method pass for this long: Slack asked for it."""
         self._method(method).hold(seconds)
 
-    def wait(self, method: str, reserve: int) -> float:
+    def wait(self, method: str, reserve: int = 0, channel: str | None = None) -> float:
         """Return the seconds until a call may be made that lets all others go first, and so many that may yet come."""
-        return self._method(method).wait(sum(1 for _ in self._waiting(method)), reserve)
+        waiting = list(self._waiting(method))
+        wait = self._method(method).wait(len(waiting), reserve)
+        if channel is not None:
+            same = sum(other.channel == channel for other in waiting)
+            wait = max(wait, self._channel(channel).wait(same))
+        return wait
 
     def _wait(self, method: str, waiter: _Waiter) -> float:
         ahead = [other for other in self._waiting(method) if other.order < waiter.order]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from slack_sdk.models.blocks import (
     Block,
@@ -21,6 +22,7 @@ from slack_sdk.models.blocks import (
     SectionBlock,
 )
 
+from bot.slack import ids
 from bot.slack.markdown import packed
 from bot.slack.mrkdwn import clean, shorten
 
@@ -30,10 +32,16 @@ PART = 9_000
 """Characters of Markdown in one of several messages; Slack takes 12,000 of them (slack-platform §2.1)."""
 BELOW_TITLE = PART - 500
 """Characters of a piece that is to stand below a title in the same message."""
-_MAX_PARTS = 25  # some 200 KB, the longest form content in the recordings (32)
+MESSAGES = 12
+"""Messages that a text takes in a thread; of a longer one the whole follows as a file."""
+_MAX_PARTS = 100
+"""Messages where there can be no file: for forms, and where Slack takes none."""
+_MAX_STEM = 60
 MAX_TEXT = 3_900  # slack-platform §2.7: chat.update refuses a text above 4,000
 
 
+GOES_ON = "⬇️ The text goes on below."
+IN_FILE = "📄 The text goes on in the file below, which holds the whole of it."
 CUT = "… {size:,} more characters are left out here. The whole text is in Dify's log of this run."
 
 
@@ -43,6 +51,10 @@ class Message:
 
     text: str
     blocks: tuple[Block, ...]
+
+    def ending(self, block: Block) -> Message:
+        """Return the message with one more block at its end."""
+        return Message(self.text, (*self.blocks, block))
 
     @property
     def plain(self) -> str:
@@ -84,6 +96,38 @@ def markdown_messages(summary: str, parts: Sequence[str]) -> tuple[Message, ...]
         missing = sum(len(text) for text in texts[_MAX_PARTS:])
         texts = [*texts[:_MAX_PARTS], CUT.format(size=missing)]
     return tuple(Message(summary, (markdown(text),)) for text in texts)
+
+
+def going_on(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """Return messages of one text, each but the last with a line that says that it goes on."""
+    return (*(message.ending(context(GOES_ON, ids.GOES_ON)) for message in messages[:-1]), *messages[-1:])
+
+
+def shortened(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """Return the first `MESSAGES` of more that go on; the last one says that a file holds the whole text."""
+    *first, last = messages[:MESSAGES]
+    shown = Message(last.text, tuple(block for block in last.blocks if block.block_id != ids.GOES_ON))
+    return (*first, shown.ending(context(IN_FILE, ids.IN_FILE)))
+
+
+@dataclass(frozen=True, slots=True)
+class TextFile:
+    """A text as a file. Slack shows name and title as plain text; nothing in them can be taken for markup anyway."""
+
+    stem: str
+    """What its name begins with, as `file_stem` makes it."""
+    extension: Literal["md", "json"]
+    title: str
+    text: str
+
+    def name(self, post_id: str) -> str:
+        """Return its name; a file has no metadata, so that it is found again by the post id in it."""
+        return f"{self.stem}-{post_id}.{self.extension}"
+
+
+def file_stem(name: str) -> str:
+    """Return an untrusted name as the beginning of a file's: letters, digits and single hyphens."""
+    return re.sub(r"[\W_]+", "-", clean(name)).strip("-")[:_MAX_STEM].rstrip("-") or "text"
 
 
 def label(text: str, limit: int, otherwise: str = "–") -> PlainTextObject:

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from slack_sdk.models.blocks import Block
 
 from bot.core.model import AppMode, Form, FormStatus, Run, RunStatus
 from bot.slack import ids, mrkdwn
-from bot.slack.markdown import code, headed, is_bare, packed, pieces, safe_pieces, safe_tail, words
-from bot.slack.message import BELOW_TITLE, PART, Message, context, markdown, markdown_messages, section, verbatim
+from bot.slack.markdown import code, headed, is_bare, packed, pieces, safe_pieces, words
+from bot.slack.message import (
+    BELOW_TITLE,
+    MESSAGES,
+    PART,
+    Message,
+    TextFile,
+    context,
+    file_stem,
+    going_on,
+    markdown_messages,
+    section,
+    verbatim,
+)
 from bot.slack.outcome import hit_global_limit, is_gone
 
 _MAX_ERROR = 2_500
@@ -19,9 +32,10 @@ _MAX_LINE = 200
 _MAX_NAMES = 5
 
 WRITING = "✍️ …"
-EARLIER = "… The beginning is left out here."
+WRITING_FILE = "✍️ … The text is longer than what messages show: the whole of it follows as a file."
 MAY_BE_CUT = "✂️ This text may not be complete: I did not hear its end. The whole of it is in Dify's log of this run."
 RESULT = "Result of {app}"
+TEXT_FILE = "Text of {app}"
 NO_OUTPUTS = "✅ {app} is done. It has no outputs."
 FILE = "📎 {name}"
 PARTLY = "⚠️ Some steps of {app} failed and their outputs may be missing. Dify's log of the run tells which."
@@ -52,29 +66,68 @@ LOST = (
 _DIFY_FILE = "__dify__file__"
 
 
-def answer_message(text: str, *, writing: bool = True, cut: bool = False) -> Message:
-    """Render the text that a run writes between two forms, of a long one the end.
+def answer_messages(text: str, *, writing: bool = True, cut: bool = False) -> tuple[Message, ...]:
+    """Render the text that a run writes between two forms, from its beginning on.
 
-    `writing` while more is to come; `cut` where a part of one that is over was not heard.
+    `writing` while more is to come: then as much as is shown in messages. `cut` where a part of one that is over was
+    not heard.
     """
-    written = safe_tail(text, PART)
-    ending: list[Block] = [context(WRITING, ids.WRITING)] if writing or not written.strip() else []
-    if cut:
-        ending.append(context(MAY_BE_CUT))
-    if not written.strip():
-        return Message(WRITING, tuple(ending))
-    missing: list[Block] = [context(EARLIER)] if len(text) > PART else []
-    return Message(mrkdwn.one_line(text[-_MAX_ERROR:]), (*missing, markdown(written), *ending))
+    cuts = pieces(mrkdwn.clean(text), PART)
+    parts = [written for piece in cuts[: MESSAGES + 1 if writing else None] for written in _written(piece)]
+    messages = going_on(markdown_messages(mrkdwn.one_line(text[:_MAX_ERROR]) or WRITING, parts))
+    *first, last = (messages[:MESSAGES] if writing else messages) or (Message(WRITING, ()),)
+    if writing and len(messages) > MESSAGES:
+        last = Message(last.text, last.blocks[:-1]).ending(context(WRITING_FILE, ids.WRITING))
+    elif writing or not last.blocks:
+        last = last.ending(context(WRITING, ids.WRITING))
+    return (*first, last.ending(context(MAY_BE_CUT)) if cut else last)
 
 
-def cut_answer(shown: Mapping[str, Any]) -> Message | None:
-    """Render an `answer_message`, as Slack gives it back, once nobody writes it any more; None where it is done."""
+@lru_cache(maxsize=256)
+def _written(piece: str) -> tuple[str, ...]:
+    """Make a piece safe. Of a text that grows all but the last piece stay, and writing them anew takes long."""
+    return tuple(safe_pieces(piece, PART))
+
+
+def cut_answer(shown: Mapping[str, Any], *, has_file: bool = False) -> Message | None:
+    """Render the last message of a text, as Slack gives it back, once nobody writes it any more.
+
+    None where the text is done: nothing is to come, or the file that is announced is there.
+    """
+    unkept = {ids.WRITING, ids.GOES_ON} if has_file else {ids.WRITING, ids.GOES_ON, ids.IN_FILE}
     blocks = shown.get("blocks") or []
-    left = [block for block in blocks if block.get("block_id") != ids.WRITING]
+    left = [block for block in blocks if block.get("block_id") not in unkept]
     if len(left) == len(blocks):
         return None
     summary = str(shown.get("text") or "") if left else ""
     return Message(summary or MAY_BE_CUT, (*Block.parse_all(left), context(MAY_BE_CUT)))
+
+
+def answer_file(run: Run, text: str) -> TextFile:
+    """Return the text that a run wrote between two forms as a file."""
+    stem = file_stem(run.app)
+    return TextFile(stem, "md", TEXT_FILE.format(app=stem), text)
+
+
+def result_file(run: Run) -> TextFile:
+    """Return all outputs of a run as a file: a single value that is no text as JSON, everything else as Markdown."""
+    unnamed, named = _unnamed_apart(run)
+    stem = file_stem(run.app)
+    title = RESULT.format(app=stem)
+    match list(named.values()):
+        case [dict() | list() as value] if not unnamed:
+            return TextFile(stem, "json", title, _dumped(value))
+        case _:
+            chapters = [f"## {mrkdwn.shorten(name, _MAX_LINE)}\n\n{_as_text(value)}" for name, value in named.items()]
+            return TextFile(stem, "md", title, "\n\n".join([unnamed, *chapters] if unnamed else chapters))
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else f"```json\n{_dumped(value)}\n```"
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(_without_addresses(value), ensure_ascii=False, indent=2)
 
 
 def result_messages(run: Run) -> tuple[Message, ...]:
@@ -125,8 +178,9 @@ def _notice(text: str, error: str | None = None) -> Message:
 def _outputs(run: Run) -> tuple[Message, ...]:
     summary = RESULT.format(app=mrkdwn.one_line(run.app))
     unnamed, named = _unnamed_apart(run)
-    parts = safe_pieces(unnamed, PART) + [part for name, value in named.items() for part in _output(name, value)]
-    return markdown_messages(summary, parts)
+    parts = [written for piece in pieces(mrkdwn.clean(unnamed), PART) for written in _written(piece)]
+    parts += [part for name, value in named.items() for part in _output(name, value)]
+    return going_on(markdown_messages(summary, parts))
 
 
 def _unnamed_apart(run: Run) -> tuple[str, Mapping[str, Any]]:
@@ -161,9 +215,8 @@ def _output(name: str, value: Any) -> Iterator[str]:
 
 
 def _json(value: Any) -> Iterator[str]:
-    text = json.dumps(_without_addresses(value), ensure_ascii=False, indent=2)
     # Half a part: escaping makes code longer.
-    for piece in pieces(mrkdwn.clean(text), PART // 6):
+    for piece in pieces(mrkdwn.clean(_dumped(value)), PART // 6):
         yield code(piece, "json")
 
 

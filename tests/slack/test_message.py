@@ -36,8 +36,8 @@ def test_a_frame_is_never_empty() -> None:
 
 def test_many_parts_are_cut_with_a_word_about_the_rest() -> None:
     """A thread is no place for a megabyte."""
-    messages = markdown_messages("Result", ["x" * PART] * 30)
-    assert len(messages) == 26
+    messages = markdown_messages("Result", ["x" * PART] * 105)
+    assert len(messages) == 101
     assert (
         texts(messages[-1])
         == "… 45,000 more characters are left out here. The whole text is in Dify's log of this run."

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.core import effects as do
 from bot.core.model import AppMode, FormStatus, RunStatus
-from bot.slack.message import PART
-from bot.slack.result import answer_message, cut_answer, result_messages
+from bot.slack.blocks import Post, render
+from bot.slack.message import MESSAGES, PART, Message, shortened
+from bot.slack.result import answer_file, answer_messages, cut_answer, result_file, result_messages
 from tests.factories import NOW, make_form, make_run
 from tests.slack.reading import disguised_links, faults, pings, texts, wire
 from tests.slack.strategies import long_text
@@ -149,18 +152,107 @@ def test_partly_failed_outputs_come_with_a_warning() -> None:
     ).index("one")
 
 
-def test_a_growing_text_shows_its_end() -> None:
-    """With a word that something is missing above."""
-    message = answer_message("start\n" + "line\n" * 4_000 + "end")
-    assert "The beginning is left out" in texts(message)
-    assert texts(message).endswith("end\n✍️ …")
-    assert not faults(message)
-    assert texts(answer_message("start\n" + "line\n" * 4_000 + "end", writing=False)).endswith("end")
+def only(messages: tuple[Message, ...]) -> Message:
+    """Return the one message of a short text."""
+    (message,) = messages
+    return message
+
+
+def words_of(messages: tuple[Message, ...]) -> list[str]:
+    """Return the words of a text of numbers in the order in which a reader finds them."""
+    return [word for message in messages for word in texts(message).split() if word.isdigit()]
+
+
+NUMBERS = " ".join(map(str, range(30_000)))
+"""168,889 characters: more than messages hold."""
+
+
+def test_a_growing_text_goes_on_in_the_next_message() -> None:
+    """It is read from its beginning; what a full message shows stays, so that little is to be redrawn."""
+    before: tuple[Message, ...] = ()
+    for size in range(1_000, 100_000, 3_300):
+        messages = answer_messages(NUMBERS[:size])
+        assert not any(map(faults, messages))
+        assert [wire(message) for message in messages[: len(before) - 1]] == [wire(each) for each in before[:-1]]
+        assert texts(messages[-1]).endswith("✍️ …")
+        assert all(texts(message).endswith("⬇️ The text goes on below.") for message in messages[:-1])
+        before = messages
+    assert words_of(answer_messages(NUMBERS[:100_000], writing=False)) == NUMBERS[:100_000].split()
+    assert len(before) == 11
+
+
+def test_a_text_that_is_the_result_needs_no_redrawing() -> None:
+    """What was streamed stands there as the result would."""
+    run = make_run(status=RunStatus.SUCCEEDED, outputs={"text": NUMBERS[:50_000]}, workflow_run_id="w")
+    written = [wire(message) for message in answer_messages(NUMBERS[:50_000])]
+    result = [wire(message) for message in result_messages(run)]
+    assert written[:-1] == result[:-1]
+    assert written[-1][:-1] == result[-1]
+
+
+def test_a_text_longer_than_messages_hold_says_while_it_grows_that_a_file_follows() -> None:
+    """The messages stay where they are."""
+    messages = answer_messages(NUMBERS)
+    assert len(messages) == MESSAGES
+    assert texts(messages[-1]).endswith(
+        "✍️ … The text is longer than what messages show: the whole of it follows as a file."
+    )
+    assert [wire(message) for message in messages[:-1]] == [
+        wire(message) for message in answer_messages(NUMBERS[:110_000])[:-1]
+    ]
+
+
+def test_a_long_result_is_messages_and_a_file_of_the_whole() -> None:
+    """Every character is in the file, as Dify gave it; and all of it in messages, should Slack take no file."""
+    run = make_run(status=RunStatus.SUCCEEDED, outputs={"text": NUMBERS}, workflow_run_id="w")
+    post = render(do.PostResult(), run, NOW)
+    assert isinstance(post, Post)
+    assert post.file is not None
+    assert (post.file.name("id"), post.file.title, post.file.text) == ("review-id.md", "Result of review", NUMBERS)
+    assert len(post.messages) == MESSAGES
+    assert texts(post.messages[-1]).endswith("📄 The text goes on in the file below, which holds the whole of it.")
+    assert "goes on below" not in texts(post.messages[-1])
+    assert words_of(post.instead) == NUMBERS.split()
+    assert not any(map(faults, (*post.messages, *post.instead)))
+
+
+def test_what_messages_hold_is_no_file() -> None:
+    """Files are for what is longer."""
+    run = make_run(status=RunStatus.SUCCEEDED, outputs={"text": NUMBERS[:100_000]}, workflow_run_id="w")
+    post = render(do.PostResult(), run, NOW)
+    assert isinstance(post, Post)
+    assert (len(post.messages), post.file) == (12, None)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "name", "text"),
+    [
+        ({"j": {"a": ["<é>", FILE]}}, "review-id.json", '{\n  "a": [\n    "<é>",\n    "📎 a_<b>.pdf"\n  ]\n}'),
+        ({"a": "# One", "b": [1]}, "review-id.md", "## a\n\n# One\n\n## b\n\n```json\n[\n  1\n]\n```"),
+        ({"a": "# One"}, "review-id.md", "# One"),
+    ],
+)
+def test_the_file_holds_what_dify_gave(outputs: dict[str, Any], name: str, text: str) -> None:
+    """JSON as JSON and everything else as Markdown; no address that only its reader may know."""
+    file = result_file(make_run(status=RunStatus.SUCCEEDED, outputs=outputs, workflow_run_id="w"))
+    assert (file.name("id"), file.text) == (name, text)
+
+
+@pytest.mark.parametrize(
+    "app", ["<!channel> @here", "../../etc/passwd", "a" * 300, "…", "R&D <https://x.example|y>", "Prüfung"]
+)
+def test_no_name_of_an_app_makes_a_file_name_that_says_more(app: str) -> None:
+    """Nothing of it can be taken for a mention, a link or a path."""
+    run = make_run(app=app, status=RunStatus.SUCCEEDED, outputs={"text": "x"}, workflow_run_id="w")
+    for file in (result_file(run), answer_file(run, "x")):
+        assert re.fullmatch(r"[^\W_]+(-[^\W_]+)*-id\.md", file.name("id"))
+        assert len(file.name("id")) < 80
+        assert not set(file.title) & set("<>&@!|/")
 
 
 def test_a_text_nobody_writes_any_more_says_that_it_may_be_cut() -> None:
     """Once; one that is done stays as it is."""
-    writing = answer_message("Once <upon>")
+    writing = only(answer_messages("Once <upon>"))
     shown = {"text": writing.text, "blocks": wire(writing)}
     cut = cut_answer(shown)
     assert cut is not None
@@ -168,17 +260,32 @@ def test_a_text_nobody_writes_any_more_says_that_it_may_be_cut() -> None:
     assert "✍️" not in texts(cut)
     assert not faults(cut)
     assert cut_answer({"text": cut.text, "blocks": wire(cut)}) is None
-    begun = cut_answer({"text": "✍️ …", "blocks": wire(answer_message(""))})
+    begun = cut_answer({"text": "✍️ …", "blocks": wire(only(answer_messages("")))})
     assert begun is not None
     assert "✍️" not in texts(begun) + begun.text
-    done = answer_message("Once", writing=False)
+    done = only(answer_messages("Once", writing=False))
     assert cut_answer({"text": done.text, "blocks": wire(done)}) is None
     assert cut_answer({}) is None
 
 
+def test_a_text_that_goes_on_nowhere_says_that_it_may_be_cut() -> None:
+    """Whoever wrote it died before it posted the next message, or the file."""
+    below = {"text": "t", "blocks": wire(answer_messages(NUMBERS)[0])}
+    cut = cut_answer(below)
+    assert cut is not None
+    assert texts(cut).endswith(texts(Message("", cut.blocks[-1:])))
+    assert "goes on" not in texts(cut)
+    in_file = {"text": "t", "blocks": wire(shortened(answer_messages(NUMBERS, writing=False))[-1])}
+    assert cut_answer(in_file, has_file=True) is None
+    without = cut_answer(in_file)
+    assert without is not None
+    assert "This text may not be complete" in texts(without)
+    assert "file" not in texts(without)
+
+
 def test_a_text_that_has_not_begun_is_announced() -> None:
     """A message has to say something."""
-    assert texts(answer_message(" ")) == "✍️ …"
+    assert texts(only(answer_messages(" "))) == "✍️ …"
 
 
 json_values = st.recursive(
@@ -205,7 +312,7 @@ def test_any_result_is_taken_by_slack_and_harmless(outputs: dict[str, Any], stat
 @settings(max_examples=60, deadline=None)
 def test_any_streamed_text_is_taken_by_slack_and_harmless(text: str, times: int) -> None:
     """At every moment."""
-    message = answer_message(text * times)
-    assert not faults(message)
-    assert not pings(message)
-    assert not disguised_links(message)
+    for message in answer_messages(text * times):
+        assert not faults(message)
+        assert not pings(message)
+        assert not disguised_links(message)
