@@ -21,7 +21,7 @@ from bot.core.lifecycle import Transition, advance
 from bot.core.model import Run, RunStatus
 from bot.core.polling import EXECUTION_GRACE, GRACE_AFTER_ANSWER, SOUGHT_FOR, look_urgency, must_compare_forms
 from bot.core.ports import Clock, Dify, RunDetail, Store
-from bot.errors import DifyError, DifyNotFound, DifyRejected, DifyUnauthorized, DifyUnavailable, StoreError
+from bot.errors import DifyError, DifyNotFound, DifyUnauthorized, DifyUnavailable, StoreError
 from bot.services.limits import ServerLimits
 from bot.services.recorder import Recorder
 from bot.services.streams import NoPlace, StreamSupervisor
@@ -37,7 +37,10 @@ LOOK_TIME = timedelta(minutes=1)
 """A look that has not moved its run's next one by then, because it failed or hangs, is due again."""
 
 GIVEN_UP = timedelta(days=1)
-"""A run that executes so much longer than Dify allows is taken for lost: whatever executed it died (recording 39)."""
+"""A run that executes so much longer than Dify allows is taken for lost: whatever executed it died (recording 39).
+
+So is one that was looked for as long in a log that cannot be read.
+"""
 
 CLOCKS_APART = timedelta(minutes=1)
 """How far Dify's clock may be behind: what it has logged so much before a run was asked for may be its start."""
@@ -162,9 +165,10 @@ class Reconciler:
                 for each in logged
                 if each.workflow_run_id not in named and await dify.is_start_of(run, each.workflow_run_id)
             ]
-        except DifyUnauthorized:
-            raise
-        except DifyRejected as exc:
+        except DifyError as exc:
+            may_open = isinstance(exc, DifyUnavailable | DifyUnauthorized) and self._waited(run) < GIVEN_UP
+            if may_open:
+                raise
             log.warning("the log is closed to us", run=run.run_id, error=str(exc))
             return await self._recorder.record(run.run_id, saw.RunNotFound())
         for each in alike:

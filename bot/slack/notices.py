@@ -83,6 +83,9 @@ CANNOT_STOP_PAUSED = (
 )
 CANNOT_STOP_YET = "{app} is only being started: try again in a moment."
 CANNOT_STOP_REFUSED = "Dify did not take the stop of {app}, which goes on: try again in a moment."
+CANNOT_STOP_FOUND = (
+    "Dify did not confirm the start of {app}, and a run that was found later cannot be stopped from here: it goes on."
+)
 CANNOT_STOP_STUCK = "Stop does nothing to {app}, which does not move. The thread says what to do."
 CANNOT_STOP_RESUMING = "Dify has not gone on with {app} yet: try again once it runs."
 
@@ -243,8 +246,8 @@ def cannot_stop(run: Run) -> Message:
         text = CANNOT_STOP_STUCK
     elif run.status is RunStatus.RESUMING:
         text = CANNOT_STOP_RESUMING
-    elif run.status is RunStatus.RUNNING and run.task_id is not None:
-        text = CANNOT_STOP_REFUSED
+    elif run.status is RunStatus.RUNNING:
+        text = CANNOT_STOP_FOUND if run.task_id is None else CANNOT_STOP_REFUSED
     else:
         text = CANNOT_STOP_YET
     return _message(text.format(app=mrkdwn.bold(run.app)))

@@ -493,7 +493,7 @@ async def test_a_text_whose_post_was_not_confirmed_is_found_after_the_end(tmp_pa
 
 
 async def test_an_interrupted_start_is_not_sent_again(stage: Stage) -> None:
-    """Dify has no idempotency key, and a run that nobody named cannot be asked about."""
+    """Dify has no idempotency key: the run is looked for instead, and this one is not there."""
     run = await requested(stage)
     root = stage.workspace.post(stage.workspace.channel(CHANNEL), Content("root"), stage.workspace.bot)
     await stage.store.finish_effect((await begun(stage)).row_id)
@@ -506,6 +506,8 @@ async def test_an_interrupted_start_is_not_sent_again(stage: Stage) -> None:
     )
     await begun(stage)
     async with stage.working():
+        await stage.in_status(run.run_id, RunStatus.SOUGHT)
+        await stage.later(seconds=70)
         await stage.in_status(run.run_id, RunStatus.LOST)
         await stage.reads(root, "Not confirmed")
         await stage.settled()
@@ -747,7 +749,7 @@ async def test_what_does_not_end_in_time_is_left_to_the_next_process(stage: Stag
     await stage.parts.streams.close()
     assert [row.state for row in stage.outbox() if row.kind == "StartRun"] == ["sending"]
     async with stage.working():
-        await stage.in_status(run_id, RunStatus.LOST)
+        await stage.in_status(run_id, RunStatus.SOUGHT)
     assert len(stage.requests("POST", "/workflows/run")) == 1
 
 

@@ -137,11 +137,11 @@ async def test_a_process_that_was_taken_for_dead_finishes_nothing_and_begins_ane
         await one.dify.wait_for(lambda: one.requests("POST", "/workflows/run"))
         await one.store.stay(LAPSED)
         await other.parts.outbox.recover()
-        await other.in_status(run_id, RunStatus.LOST)
+        await other.in_status(run_id, RunStatus.SOUGHT)
         await one.until(lambda: any(entry["event"].startswith("lease lost") for entry in logged))
         again = await one.ask("quick topic=coffee")
         await one.in_status(again, RunStatus.SUCCEEDED)
-    assert (await one.store.run(run_id)).status is RunStatus.LOST
+    assert (await one.store.run(run_id)).status is RunStatus.SOUGHT
     assert len(one.requests("POST", "/workflows/run")) == 2
     assert len(one.workspace.channel(CHANNEL).roots) == 2
 

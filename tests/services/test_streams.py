@@ -191,17 +191,6 @@ async def test_a_start_beyond_a_quota_says_why_and_is_not_repeated(bot: Stage) -
     assert len(bot.requests("POST", "/workflows/run")) == 1
 
 
-@pytest.mark.parametrize("fault", ["server error", "cut before its first event"])
-async def test_a_start_without_an_answer_is_not_confirmed_and_not_repeated(bot: Stage, fault: str) -> None:
-    if fault == "server error":
-        bot.dify.fail_next("run", status=500)
-    else:
-        bot.dify.drop_stream(after_bytes=30)
-    run = await bot.in_status(await bot.ask(TWO_FORMS), RunStatus.LOST)
-    await bot.reads(bot.root(run), "Not confirmed")
-    assert len(bot.requests("POST", "/workflows/run")) == 1
-
-
 async def test_a_start_that_dify_named_is_not_lost_because_the_database_fails(
     bot: Stage, monkeypatch: pytest.MonkeyPatch, logged: list[MutableMapping[str, Any]]
 ) -> None:

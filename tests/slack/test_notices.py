@@ -227,6 +227,8 @@ def test_fields_to_mend_are_named_by_their_labels() -> None:
     ("status", "sentence"),
     [
         (RunStatus.STARTING, "*review* is only being started: try again in a moment."),
+        (RunStatus.SOUGHT, "*review* is only being started: try again in a moment."),
+        (RunStatus.RUNNING, "Dify did not confirm the start of *review*, and a run that was found later cannot be"),
         (RunStatus.PAUSED, "Dify cannot stop *review* while it waits for an answer."),
         (RunStatus.RESUMING, "Dify has not gone on with *review* yet"),
         (RunStatus.SUCCEEDED, "*review* has already ended"),
