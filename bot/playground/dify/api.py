@@ -5,14 +5,15 @@ import json
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
 from aiohttp import BodyPartReader, web
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from bot.playground.dify.errors import (
     ApiError,
     InputError,
+    internal_server_error,
     invalid_param,
     not_found,
     unauthorized,
@@ -22,7 +23,7 @@ from bot.playground.dify.faults import Route
 from bot.playground.dify.files import Upload, check_upload
 from bot.playground.dify.forms import Form, FormStatus
 from bot.playground.dify.graph import ATTACHMENTS, FILE_METHODS, App, Json
-from bot.playground.dify.runs import ROOT_MESSAGE, Message, Run, RunStatus
+from bot.playground.dify.runs import ROOT_MESSAGE, Conversation, Message, Run, RunStatus
 from bot.playground.dify.simulator import Dify, Question, Start
 from bot.playground.dify.streams import EventStream, replay_frame
 
@@ -81,6 +82,34 @@ class MessageListQuery(BaseModel):
     limit: int = Field(default=20, ge=1, le=100)
 
 
+class MessageFeedbackPayload(BaseModel):
+    """Body of a message's rating (recording 31)."""
+
+    rating: Literal["like", "dislike"] | None = None
+    content: str | None = None
+
+
+class ConversationListQuery(BaseModel):
+    """Query of the conversation list (recording 31)."""
+
+    last_id: str | None = None
+    limit: int = Field(default=20, ge=1, le=100)
+    sort_by: Literal["created_at", "-created_at", "updated_at", "-updated_at"] = "-updated_at"
+
+
+class ConversationRenamePayload(BaseModel):
+    """Body of a conversation's new name (recording 31)."""
+
+    name: str | None = None
+    auto_generate: bool = False
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if not self.auto_generate and not (self.name or "").strip():
+            raise ValueError("name is required when auto_generate is false")
+        return self
+
+
 class WorkflowLogQuery(BaseModel):
     """Query of the log list (recording 29)."""
 
@@ -113,6 +142,15 @@ class Api:
             web.post("/v1/chat-messages", self.send_message, name=Route.CHAT),
             web.post("/v1/chat-messages/{task_id}/stop", self.stop),
             web.get("/v1/messages", self.messages, name=Route.MESSAGES),
+            web.get("/v1/messages/{message_id}/suggested", self.next_questions, name=Route.NEXT_QUESTIONS),
+            web.post("/v1/messages/{message_id}/feedbacks", self.rate, name=Route.FEEDBACK),
+            web.get("/v1/conversations", self.conversations, name=Route.CONVERSATIONS),
+            web.post(
+                "/v1/conversations/{conversation_id}/name", self.rename_conversation, name=Route.RENAME_CONVERSATION
+            ),
+            web.delete(
+                "/v1/conversations/{conversation_id}", self.delete_conversation, name=Route.DELETE_CONVERSATION
+            ),
             web.get("/v1/workflow/{run_id}/events", self.events, name=Route.EVENTS),
             web.get("/v1/form/human_input/{form_token}", self.read_form, name=Route.READ_FORM),
             web.post("/v1/form/human_input/{form_token}", self.submit_form, name=Route.SUBMIT_FORM),
@@ -183,14 +221,15 @@ class Api:
         return _answer(_blocking_result(run))
 
     async def send_message(self, request: web.Request) -> web.StreamResponse:
-        """Ask a chatflow."""
+        """Ask a chatflow, in a new conversation or one that there is (recordings 15, 31)."""
         app = self._app(request)
         body, user = await self._body_and_user(request)
-        if app.mode != "advanced-chat":
-            raise _wrong_mode("not_chat_app")
+        _check_chat(app)
         payload = _validated(ChatRequestPayload, body)
         if not app.published:
             raise invalid_param("Workflow not published")
+        if payload.conversation_id and not self._dify.release.lost_conversations_begin_anew:
+            self._conversation(app, user, payload.conversation_id)
         streaming = payload.response_mode == "streaming"
         question = Question(payload.query, payload.conversation_id, streaming)
         start = Start(app, user, payload.inputs, payload.files or [], question)
@@ -334,12 +373,10 @@ class Api:
     async def messages(self, request: web.Request) -> web.Response:
         """List a conversation's messages with their forms, in the order they were asked (recordings 15, 31)."""
         app = self._app(request)
-        if app.mode != "advanced-chat":
-            raise _wrong_mode("not_chat_app")
+        _check_chat(app)
         query = _validated(MessageListQuery, dict(request.query))
-        conversation = self._dify.conversations.get(query.conversation_id)
-        owner = (app.key, request.query.get("user"))
-        if conversation is None or (conversation.app_key, conversation.user) != owner:
+        conversation = self._dify.conversation_of(app, request.query.get("user"), query.conversation_id)
+        if conversation is None:
             raise not_found(
                 "Conversation Not Exists. You have requested this URI [/v1/messages] "
                 "but did you mean /v1/messages or /v1/chat-messages or /api/messages ?"
@@ -366,7 +403,7 @@ class Api:
             "inputs": message.inputs,
             "query": message.query,
             "answer": message.answer,
-            "feedback": None,
+            "feedback": {"rating": message.rating} if message.rating else None,
             "retriever_resources": [],
             "created_at": message.created_at,
             "agent_thoughts": [],
@@ -378,6 +415,81 @@ class Api:
             "error": message.error,
             "extra_contents": [_extra_content(form) for form in forms],
         }
+
+    async def next_questions(self, request: web.Request) -> web.Response:
+        """Answer what could be asked next; switched off it is a 400, without a model a 500 (recordings 31, 44)."""
+        app = self._app(request)
+        user = _required_user(request.query.get("user"))
+        _check_chat(app)
+        self._own_message(request, app, user)
+        if not app.suggests_questions:
+            raise ApiError(400, "bad_request", "Suggested Questions Is Disabled.")
+        if app.next_questions is None:
+            raise internal_server_error()
+        return _answer({"result": "success", "data": list(app.next_questions)})
+
+    async def rate(self, request: web.Request) -> web.Response:
+        """Take or withdraw a message's rating; a later one replaces it (recording 31)."""
+        app = self._app(request)
+        body, user = await self._body_and_user(request)
+        payload = _validated(MessageFeedbackPayload, body)
+        message = self._own_message(request, app, user)
+        if payload.rating is None and message.rating is None:
+            raise invalid_param("rating cannot be None when feedback not exists")  # Dify's source; not recorded
+        message.rating = payload.rating
+        return _answer({"result": "success"})
+
+    def _own_message(self, request: web.Request, app: App, user: str) -> Message:
+        message = self._dify.message_of(app, user, request.match_info["message_id"])
+        if message is None:
+            raise not_found("Message Not Exists.")
+        return message
+
+    async def conversations(self, request: web.Request) -> web.Response:
+        """List a user's conversations; nobody's are those of a default user (recordings 15, 31)."""
+        app = self._app(request)
+        _check_chat(app)
+        query = _validated(ConversationListQuery, dict(request.query))
+        user = request.query.get("user") or _DEFAULT_USER
+        found = [each for each in self._dify.conversations.values() if (each.app_key, each.user) == (app.key, user)]
+        field = query.sort_by.lstrip("-")
+        found.sort(key=lambda each: int(getattr(each, field)))
+        if query.sort_by.startswith("-"):
+            found.reverse()
+        if query.last_id:
+            ids = [each.id for each in found]
+            if query.last_id not in ids:
+                raise not_found("Last Conversation Not Exists.")
+            found = found[ids.index(query.last_id) + 1 :]
+        page = [_conversation_entry(each) for each in found[: query.limit]]
+        return _answer({"limit": query.limit, "has_more": len(found) > query.limit, "data": page})
+
+    async def rename_conversation(self, request: web.Request) -> web.Response:
+        """Give a conversation another name; there is no model here that could think of one (recording 31)."""
+        app = self._app(request)
+        body, user = await self._body_and_user(request)
+        _check_chat(app)
+        payload = _validated(ConversationRenamePayload, body)
+        conversation = self._conversation(app, user, request.match_info["conversation_id"])
+        if not payload.auto_generate:
+            conversation.name = payload.name or ""
+        conversation.updated_at = self._dify.clock.timestamp()
+        return _answer(_conversation_entry(conversation))
+
+    async def delete_conversation(self, request: web.Request) -> web.Response:
+        """Delete a conversation with its messages; their runs stay (recording 31)."""
+        app = self._app(request)
+        _, user = await self._body_and_user(request)
+        _check_chat(app)
+        del self._dify.conversations[self._conversation(app, user, request.match_info["conversation_id"]).id]
+        self._dify.changes.notify()
+        return web.Response(status=204, content_type="application/json")
+
+    def _conversation(self, app: App, user: str, conversation_id: str) -> Conversation:
+        conversation = self._dify.conversation_of(app, user, conversation_id)
+        if conversation is None:
+            raise not_found("Conversation Not Exists.")
+        return conversation
 
     # Files.
 
@@ -516,6 +628,11 @@ def _wrong_mode(code: str) -> ApiError:
     return ApiError(400, code, "Please check if your app mode matches the right API route.")
 
 
+def _check_chat(app: App) -> None:
+    if app.mode != "advanced-chat":
+        raise _wrong_mode("not_chat_app")
+
+
 def _no_file() -> ApiError:
     return ApiError(400, "no_file_uploaded", "Please upload your file.")
 
@@ -557,9 +674,9 @@ def _parameters(app: App) -> Json:
         "workflow_file_upload_limit": 10,
     }
     return {
-        "opening_statement": "",
-        "suggested_questions": [],
-        "suggested_questions_after_answer": off,
+        "opening_statement": app.opening_statement,
+        "suggested_questions": list(app.suggested_questions),
+        "suggested_questions_after_answer": {"enabled": app.suggests_questions},
         "speech_to_text": off,
         "text_to_speech": off | {"language": "", "voice": ""},
         "retriever_resource": {"enabled": True},
@@ -714,6 +831,18 @@ def _submission(form: Form) -> Json:
         "action_id": form.answered.action["id"],
         "action_text": form.answered.action["title"],
         "submitted_data": form.used or dict(form.answered.values),
+    }
+
+
+def _conversation_entry(conversation: Conversation) -> Json:
+    return {
+        "id": conversation.id,
+        "name": conversation.name,
+        "inputs": conversation.inputs,
+        "status": "normal",
+        "introduction": conversation.introduction,
+        "created_at": conversation.created_at,
+        "updated_at": conversation.updated_at,
     }
 
 

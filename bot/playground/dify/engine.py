@@ -14,10 +14,12 @@ from bot.playground.dify.forms import Form, FormStatus, make_form
 from bot.playground.dify.graph import (
     TIMEOUT_HANDLE,
     Answer,
+    Assigner,
     Edge,
     End,
     HttpRequest,
     HumanInput,
+    IfElse,
     Json,
     Llm,
     Node,
@@ -25,10 +27,11 @@ from bot.playground.dify.graph import (
     Template,
     Ticker,
 )
+from bot.playground.dify.inputs import schema_error
 from bot.playground.dify.runs import Execution, Run, RunStatus, files_in
 from bot.playground.dify.streams import live_frame
 from bot.playground.dify.text import TextRelay
-from bot.playground.dify.variables import bare, fill_in, pieces
+from bot.playground.dify.variables import as_text, bare, fill_in, pieces
 
 # Seconds of a real server, read off the recordings.
 _FORM_IS_MADE_S = 0.03  # 01
@@ -82,11 +85,13 @@ class Release:
 
     `outcome_events` are `human_input_form_filled` and `human_input_form_timeout`, which 1.17.0 leaves out.
     `backstage_tokens` are the useless tokens of forms that the Service API does not show; newer releases say null
-    (dify-api §10.1).
+    (dify-api §10.1). `lost_conversations_begin_anew`: a message to a conversation that is not there starts a new one
+    (recording 15); other releases refuse it with the 404 of Dify's documentation, which nobody has recorded.
     """
 
     outcome_events: bool = True
     backstage_tokens: bool = True
+    lost_conversations_begin_anew: bool = True
 
 
 ResolveFile = Callable[[Json, Run], Json]
@@ -270,8 +275,7 @@ class _Segment:
     async def _result(self, node: Node, execution: Execution) -> _Result:
         match node:
             case Start():
-                values = dict(self._run.inputs)
-                return _Result(values, inputs=values)
+                return self._take_inputs()
             case Llm():
                 return await self._write(node)
             case Ticker():
@@ -288,16 +292,42 @@ class _Segment:
                 return _Result(values, inputs=values)
             case Answer():
                 return self._answer(node)
+            case IfElse():
+                return self._choose(node)
+            case Assigner():
+                return self._keep(node)
         raise TypeError(node)
+
+    def _take_inputs(self) -> _Result:
+        values = dict(self._run.inputs)
+        for item in self._run.app.start:
+            if error := schema_error(item, values[item["variable"]]):
+                raise NodeFailed(error)
+        return _Result(values, inputs=values)
+
+    def _choose(self, node: IfElse) -> _Result:
+        text = as_text(self._run.pool.get(node.selector))
+        handle = "true" if any(word in text for word in node.words) else "false"
+        return _Result({"result": handle == "true", "selected_case_id": handle}, handle=handle)
+
+    def _keep(self, node: Assigner) -> _Result:
+        run = self._run
+        assert run.conversation
+        value = fill_in(node.text, run.pool)
+        run.conversation.variables[node.name] = value
+        run.pool[("conversation", node.name)] = value
+        return _Result({})
 
     async def _write(self, node: Llm) -> _Result:
         text = fill_in(node.text, self._run.pool)
         selector = (node.id, "text")
         words = text.split(" ")
-        for position, word in enumerate(words):
-            self._relay.write(selector, word if position == 0 else f" {word}")
+        starts = range(0, len(words), node.words)
+        for start in starts:
+            some = " ".join(words[start : start + node.words])
+            self._relay.write(selector, f" {some}" if start else some)
             await self._say()
-            await self._clock.sleep(node.seconds / len(words))
+            await self._clock.sleep(node.seconds / len(starts))
         self._relay.close(selector)
         return _Result({"text": text, "usage": {}, "finish_reason": "stop"})
 

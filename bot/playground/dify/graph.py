@@ -2,9 +2,11 @@
 
 Start inputs and form fields are the JSON objects of the wire, so that `/parameters` and the form endpoints answer what
 is written in the app. An edge may leave a Human Input node by one of its actions: `"review.approve -> end"`, or when
-its deadline passes: `"review.__timeout -> late"`. Graphs have no cycles, as in Dify.
+its deadline passes: `"review.__timeout -> late"`; an If-Else node by `true` or `false`. Graphs have no cycles, as in
+Dify.
 """
 
+import json
 import re
 import uuid
 from collections.abc import Mapping, Sequence
@@ -79,9 +81,10 @@ def checkbox(variable: str, *, label: str = "", required: bool = False, default:
     return _start_input("checkbox", variable, label, required, default)
 
 
-def json_object(variable: str, *, label: str = "", required: bool = False) -> Json:
-    """Return an input that takes a JSON object."""
-    return _start_input("json_object", variable, label, required, "")
+def json_object(variable: str, *, label: str = "", required: bool = False, schema: Json | None = None) -> Json:
+    """Return an input that takes a JSON object; one that breaks the JSON `schema` fails the run (recording 18)."""
+    rules = {"json_schema": json.dumps(schema, separators=(",", ":"))} if schema else {}
+    return _start_input("json_object", variable, label, required, "", **rules)
 
 
 def start_file(
@@ -188,11 +191,12 @@ class Start(Node):
 
 @dataclass(frozen=True, slots=True)
 class Llm(Node):
-    """Writes `text` (with `{{#node.variable#}}` references) as output `text`, word by word over `seconds`."""
+    """Writes `text` (with `{{#node.variable#}}` references) as output `text` over `seconds`, some `words` at a time."""
 
     node_type: ClassVar[str] = "llm"
     text: str
     seconds: float = 1.0
+    words: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +215,24 @@ class HttpRequest(Node):
     seconds: float = 0.0
     error: str | None = None
     retries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class IfElse(Node):
+    """Leaves by `true` if the text at `selector` contains one of `words`, else by `false`."""
+
+    node_type: ClassVar[str] = "if-else"
+    selector: Selector
+    words: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Assigner(Node):
+    """Keeps `text`, filled in, as the conversation variable `name` for the messages that follow."""
+
+    node_type: ClassVar[str] = "assigner"
+    name: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +286,8 @@ class App:
     """A Dify app as its builder made it.
 
     `variables` holds environment and conversation variables by group: `{"env": {...}, "conversation": {...}}`.
+    `suggests_questions` switches the questions after an answer on; `next_questions` are what the model thinks of, and
+    without a model (None) asking for them is a 500 (recording 31).
     """
 
     name: str
@@ -274,6 +298,10 @@ class App:
     description: str = ""
     variables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     file_upload: bool = False
+    opening_statement: str = ""
+    suggested_questions: Sequence[str] = ()
+    suggests_questions: bool = False
+    next_questions: Sequence[str] | None = None
     published: bool = True
 
     @property
@@ -323,13 +351,13 @@ class Graph:
     def ways_to_responses(self) -> Mapping[str, Sequence[frozenset[Edge]]]:
         """Return, for each End and Answer, the edges of every way to it that decide whether it is reached.
 
-        Only edges that leave a Human Input or an Answer decide anything; the rest are always taken.
+        Only edges that leave a Human Input, an If-Else or an Answer decide anything; the rest are always taken.
         """
         ways: dict[str, list[frozenset[Edge]]] = {}
         for way in self._ways("start"):
             target = self.nodes[way[-1].target] if way else None
             if isinstance(target, End | Answer):
-                deciding = (edge for edge in way if isinstance(self.nodes[edge.source], HumanInput | Answer))
+                deciding = (edge for edge in way if isinstance(self.nodes[edge.source], _DECIDING))
                 ways.setdefault(target.id, []).append(frozenset(deciding))
         return ways
 
@@ -338,6 +366,9 @@ class Graph:
         for edge in self.outgoing[node_id]:
             ways += [[edge, *rest] for rest in self._ways(edge.target)]
         return ways
+
+
+_DECIDING = HumanInput | IfElse | Answer
 
 
 def _edges(chain: str) -> list[Edge]:

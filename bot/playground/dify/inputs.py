@@ -1,12 +1,23 @@
 """Checks of start inputs: what the real server's worker refuses, and in which words (recordings 03, 18, 19, 41)."""
 
-from collections.abc import Callable, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
+from types import NoneType
 from typing import Any
 
 from bot.playground.dify.errors import InputError, internal_server_error
 from bot.playground.dify.graph import Json
 
 _TRUE = frozenset({"true", "1", "yes", "on"})
+_TYPES: Mapping[str, tuple[type, ...]] = {
+    "string": (str,),
+    "number": (int, float),
+    "integer": (int,),
+    "boolean": (bool,),
+    "object": (dict,),
+    "array": (list,),
+    "null": (NoneType,),
+}
 
 
 def check_inputs(form: list[Json], given: Mapping[str, Any], resolve: Callable[[Json, Json], Json]) -> dict[str, Any]:
@@ -90,3 +101,31 @@ def _files(item: Json, value: Any, resolve: Callable[[Json, Json], Json]) -> Any
     if limit and len(value) > limit:
         raise InputError(f"{name} in input form must be less than {limit} files")
     return [resolve(mapping, item) for mapping in value]
+
+
+def schema_error(item: Json, value: Any) -> str | None:
+    """Return what is wrong with a JSON object by its input's schema; it fails the run, not the start (recording 18).
+
+    Of JSON Schema only `type`, `enum`, `required`, `properties` and `items` are looked at.
+    """
+    schema = item.get("json_schema")
+    if not schema or not isinstance(value, dict):
+        return None
+    error = next(_breaches(json.loads(schema), value), None)
+    return f"JSON object for '{item['variable']}' does not match schema: {error}" if error else None
+
+
+def _breaches(schema: Json, value: Any) -> Iterator[str]:
+    kind = schema.get("type")
+    if kind and not (isinstance(value, _TYPES[kind]) and (kind == "boolean" or not isinstance(value, bool))):
+        yield f"{value!r} is not of type {kind!r}"
+    if "enum" in schema and value not in schema["enum"]:
+        yield f"{value!r} is not one of {schema['enum']!r}"
+    if isinstance(value, dict):
+        yield from (f"{name!r} is a required property" for name in schema.get("required", ()) if name not in value)
+        for name, rules in schema.get("properties", {}).items():
+            if name in value:
+                yield from _breaches(rules, value[name])
+    if isinstance(value, list) and "items" in schema:
+        for element in value:
+            yield from _breaches(schema["items"], element)

@@ -140,15 +140,22 @@ class Message:
     answer_files: list[Json] = field(default_factory=list)
     status: str = "normal"
     error: str | None = None
+    rating: str | None = None
 
 
 @dataclass(slots=True)
 class Conversation:
-    """Messages of one user of one app."""
+    """Messages of one user of one app, and the variables that outlive each of them; times are Unix seconds."""
 
     id: str
     app_key: str
     user: str
+    name: str
+    inputs: Json
+    introduction: str
+    created_at: int
+    updated_at: int
+    variables: dict[str, Any]
     messages: list[Message] = field(default_factory=list)
 
 
@@ -165,7 +172,7 @@ class Run:
     pool: Pool
     created_at: int
     message: Message | None = None
-    dialogue_count: int = 0
+    conversation: Conversation | None = None
     status: RunStatus = RunStatus.RUNNING
     outputs: Json = field(default_factory=dict)
     error: str | None = None
@@ -212,7 +219,7 @@ class Run:
         After a resume the files among the inputs have lost their addresses (recording 18).
         """
         chat = {"sys.query": self.message.query} if self.message else {}
-        count = {"sys.dialogue_count": self.dialogue_count} if self.message else {}
+        count = {"sys.dialogue_count": self.pool[("sys", "dialogue_count")]} if self.message else {}
         return {
             **({name: bare(value) for name, value in self.inputs.items()} if resumed else self.inputs),
             **chat,

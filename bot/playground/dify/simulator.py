@@ -101,6 +101,7 @@ class Dify:
         self._sweeping = True
         self._revoked_keys: set[str] = set()
         self._switched_off: set[str] = set()
+        self._refused_starts: dict[str, str] = {}
 
     # Controls.
 
@@ -193,6 +194,17 @@ class Dify:
     def switch_api_on(self, app: App) -> None:
         """Take the app's key again."""
         self._switched_off.discard(app.key)
+
+    def refuse_starts(self, app: App, message: str) -> None:
+        """Refuse the app's starts for a reason that /parameters does not tell, as if its inputs had just changed.
+
+        A stream tells `message` after its 200, by an `error` event; a blocking start is a 400 (recording 03).
+        """
+        self._refused_starts[app.key] = message
+
+    def take_starts(self, app: App) -> None:
+        """Take the app's starts again."""
+        self._refused_starts.pop(app.key, None)
 
     def purge(self, run: Run) -> None:
         """Delete a run with its forms: all of them answer 404 (dify-api §15.2).
@@ -290,6 +302,8 @@ class Dify:
     def create(self, start: Start) -> Run:
         """Check the inputs and make the run; raises `InputError`."""
         app, user, question = start.app, start.user, start.question
+        if refusal := self._refused_starts.get(app.key):
+            raise InputError(refusal)
         if question and not question.query:
             raise InputError("query is required")  # recording 15
         inputs = check_inputs(
@@ -301,7 +315,8 @@ class Dify:
                 self.files.check(mapping, ATTACHMENTS)
         else:
             files = []  # looked up all the same (recordings 37, 41)
-        message, count = self._ask(start, inputs, files, question) if question else (None, 0)
+        conversation = self._conversation(start, inputs, question) if question else None
+        message = self._ask(conversation, inputs, files, question) if conversation and question else None
         run = Run(
             id=str(uuid.uuid4()),
             task_id=str(uuid.uuid4()),
@@ -309,30 +324,47 @@ class Dify:
             app=app,
             end_user=self.end_user(app, user),
             inputs=inputs,
-            pool=self._pool(app, inputs, files, question),
+            pool=self._pool(app, inputs, files, conversation),
             created_at=self.clock.timestamp(),
             message=message,
-            dialogue_count=count,
+            conversation=conversation,
             bus=start.bus,
         )
         self.runs[run.id] = start.run = run
         self.changes.notify()
         return run
 
-    def _pool(self, app: App, inputs: Json, files: list[Json], question: Question | None) -> Pool:
+    def _pool(self, app: App, inputs: Json, files: list[Json], conversation: Conversation | None) -> Pool:
         pool: Pool = {("sys", "files"): files}
-        if question:
-            pool[("sys", "query")] = question.query
         for group, values in app.variables.items():
             pool |= {(group, name): value for name, value in values.items()}
+        if conversation:
+            pool[("sys", "query")] = conversation.messages[-1].query
+            pool[("sys", "dialogue_count")] = len(conversation.messages)
+            pool |= {("conversation", name): value for name, value in conversation.variables.items()}
         return pool | {("start", name): value for name, value in inputs.items()}
 
-    def _ask(self, start: Start, inputs: Json, files: list[Json], question: Question) -> tuple[Message, int]:
+    def _conversation(self, start: Start, inputs: Json, question: Question) -> Conversation:
+        app, now = start.app, self.clock.timestamp()
         # An unknown conversation, or somebody else's, silently becomes a new one (recording 15).
-        conversation = self.conversations.get(question.conversation_id or "")
-        if conversation is None or (conversation.app_key, conversation.user) != (start.app.key, start.user):
-            conversation = Conversation(str(uuid.uuid4()), start.app.key, start.user)
+        conversation = self.conversation_of(app, start.user, question.conversation_id or "")
+        if conversation is None:
+            conversation = Conversation(
+                id=str(uuid.uuid4()),
+                app_key=app.key,
+                user=start.user,
+                name=question.query,
+                inputs=inputs,
+                introduction=app.opening_statement,
+                created_at=now,
+                updated_at=now,
+                variables=dict(app.variables.get("conversation", {})),
+            )
             self.conversations[conversation.id] = conversation
+        conversation.updated_at = now
+        return conversation
+
+    def _ask(self, conversation: Conversation, inputs: Json, files: list[Json], question: Question) -> Message:
         message = Message(
             id=str(uuid.uuid4()),
             conversation_id=conversation.id,
@@ -343,7 +375,17 @@ class Dify:
             files=files,
         )
         conversation.messages.append(message)
-        return message, len(conversation.messages)
+        return message
+
+    def conversation_of(self, app: App, user: str | None, conversation_id: str) -> Conversation | None:
+        """Return a conversation of this user of this app, if there is one with this id."""
+        found = self.conversations.get(conversation_id)
+        return found if found and (found.app_key, found.user) == (app.key, user) else None
+
+    def message_of(self, app: App, user: str, message_id: str) -> Message | None:
+        """Return a message of one of this user's conversations, if there is one with this id."""
+        mine = (each for each in self.conversations.values() if (each.app_key, each.user) == (app.key, user))
+        return next((message for each in mine for message in each.messages if message.id == message_id), None)
 
     def _own(self, mapping: Json, rules: Json, app: App, user: str) -> Json:
         resolved = self.files.resolve(mapping, app.key, user)

@@ -65,6 +65,7 @@ def recorded_apps() -> list[App]:
         _two_forms_one_fails(),
         _two_forms_slow(),
         _fail_with_retry(),
+        _big_form(),
     ]
 
 
@@ -393,6 +394,8 @@ def _chat_files() -> App:
         name="chat-files",
         mode="advanced-chat",
         file_upload=True,
+        opening_statement="Hello!",
+        suggests_questions=True,
         nodes=(
             HttpRequest("wait1", "Slow before", seconds=3),
             HumanInput(
@@ -451,6 +454,7 @@ def _email_only() -> App:
 
 
 def _all_inputs() -> App:
+    config = {"type": "object", "properties": {"k": {"type": "string"}}, "required": ["k"]}
     start = (
         text_input("name", label="Full name", required=True, max_length=48),
         text_input("nick", label="Nickname", default="buddy", max_length=20),
@@ -466,7 +470,7 @@ def _all_inputs() -> App:
         start_file("cv", label="CV", types=["custom"], extensions=[".pdf", ".md"]),
         start_file_list("photos", required=True, types=["image"], max_length=3),
         start_file_list("extras", max_length=5),
-        json_object("config", label="Config JSON") | {"json_schema": '{"type":"object"}'},
+        json_object("config", label="Config JSON", schema=config),
         json_object("blob", label="Free JSON"),
     )
     shown = ("name", "nick", "bio", "notes", "color", "size", "age", "score", "agree", "newsletter", "avatar", "photos")
@@ -617,4 +621,22 @@ def _fail_with_retry() -> App:
             End("end_boom", "End 2", {"status": ("boom", "status_code")}),
         ),
         ("start -> ask", "start -> boom -> end_boom", "ask.ok -> end_ok"),
+    )
+
+
+def _big_form() -> App:
+    return _workflow(
+        "big-form",
+        (
+            HumanInput(
+                "ask",
+                "Big Form",
+                "# Big\n\n{{#start.text#}}\n\n{{#$output.answer#}}\n\n{{#$output.pick#}}",
+                (paragraph("answer"), select("pick", [f"Option {number:03} 🙂 <&>" for number in range(250)])),
+                OK_NO,
+            ),
+            End("end_ok", "End", {"answer": ("ask", "answer"), "pick": ("ask", "pick")}),
+        ),
+        ("start -> ask", "ask.ok -> end_ok"),
+        (long_text("text"),),
     )

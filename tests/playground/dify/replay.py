@@ -207,7 +207,7 @@ class Replay:
             self._compare_body(exchange, response)
 
     def _compare_body(self, exchange: Exchange, response: httpx.Response) -> None:
-        if response.headers["content-type"].startswith("application/json"):
+        if exchange.response["body"] and response.headers["content-type"].startswith("application/json"):
             recorded, live = json.loads(exchange.response["body"]), response.json()
             self._learn(recorded, live)
             self._compare_json(exchange, "", recorded, live)
