@@ -18,6 +18,7 @@ BOT_SCOPES: dict[str, str] = {
     "channels:history": "conversations.replies and .history: find own posts after a crash, in public channels",
     "chat:write": "chat.postMessage, chat.update, chat.postEphemeral",
     "commands": "the slash command",
+    "files:write": "files.getUploadURLExternal, files.completeUploadExternal: the whole of a text that is too long",
     "groups:history": "the same as channels:history, in private channels",
     "im:history": "the same, in the direct messages of a person and the bot",
     "mpim:history": "the same, in direct messages of several people",

@@ -23,7 +23,7 @@ Transport = Literal["socket", "http"]
 HOST = "127.0.0.1"
 PEOPLE = ("ann", "ben", "cleo")
 CHANNEL = "content"
-SCOPES = ("channels:history", "chat:write", "commands", "groups:history", "im:history", "mpim:history")
+SCOPES = ("channels:history", "chat:write", "commands", "files:write", "groups:history", "im:history", "mpim:history")
 """What the bot's manifest asks for, and no more."""
 
 LEASE_SECONDS = 2

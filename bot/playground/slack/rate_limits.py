@@ -18,6 +18,8 @@ PER_MINUTE = {
     "chat.delete": _TIER_3,
     "chat.postEphemeral": _TIER_4,
     "conversations.history": _TIER_3,
+    "files.getUploadURLExternal": _TIER_4,
+    "files.completeUploadExternal": _TIER_4,
     "conversations.info": _TIER_3,
     "conversations.open": _TIER_3,
     "conversations.replies": _TIER_3,

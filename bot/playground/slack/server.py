@@ -41,6 +41,7 @@ class SlackServer:
         app = web.Application(client_max_size=_BODY_MAX, middlewares=[self._unless_down])
         app.router.add_route("*", "/api/{method}", self._call)
         app.router.add_get("/link/", self._connect)
+        app.router.add_post("/upload/v1/{secret}", self._upload)
         app.router.add_post("/{kind:actions|commands}/{number}/{secret}", self._respond)
         self._runner = web.AppRunner(app, shutdown_timeout=1)
 
@@ -178,6 +179,20 @@ class SlackServer:
         else:
             await self.sockets.serve(socket)
         return socket
+
+    # --- uploads -----------------------------------------------------------------------------------------------------
+
+    async def _upload(self, request: web.Request) -> web.StreamResponse:
+        """Take a file; failures of this are ordered for `upload`."""
+        content = await request.content.read()  # of any size
+
+        def work(fault: Fault | None) -> Answer:
+            if failure := _failure(fault):
+                return failure
+            stored = self.workspace.files.store(request.match_info["secret"], content)
+            return (200, {"ok": True}, {}) if stored else (400, {"ok": False, "error": "invalid_upload"}, {})
+
+        return await self._under_faults(request, "upload", {}, work, {})
 
     # --- response URLs -----------------------------------------------------------------------------------------------
 

@@ -18,6 +18,8 @@ class Content:
     blocks: list[Json] = field(default_factory=list)
     metadata: Json | None = None
     link_names: bool = False
+    files: list[Json] = field(default_factory=list)
+    """What is shared with it (slack-platform §5.4)."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,8 @@ class Message:
             content |= {"bot_id": self.author.bot_id, "app_id": self.author.app_id}
         if self.blocks:
             content["blocks"] = self.blocks
+        if self.content.files:
+            content["files"] = self.content.files
         if self.thread_ts:
             content |= {"thread_ts": self.thread_ts, "parent_user_id": self.channel.log[self.thread_ts].author.user_id}
         elif replies:

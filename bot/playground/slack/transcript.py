@@ -152,7 +152,8 @@ class _Page:
             head.append("  writing…", "dim italic")
         draft = self._reader.draft(message) if self._reader else {}
         blocks = [self._block(block, draft) for block in message.blocks] or [self.mrkdwn(message.text)]
-        return Group(head, *blocks, "")
+        files = [Text(f"📎 {_plain(file['title'])}", "blue") for file in message.content.files]
+        return Group(head, *blocks, *files, "")
 
     def modal(self, view: View, draft: Draft) -> RenderableType:
         """Title, fields with what is wrong about them, and the buttons below."""

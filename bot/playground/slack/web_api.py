@@ -15,8 +15,8 @@ from bot.playground.slack.content import (
     parsed,
 )
 from bot.playground.slack.refusals import Refusal
-from bot.playground.slack.state import Channel, Message, View
-from bot.playground.slack.text import Json
+from bot.playground.slack.state import Channel, Content, Message, View
+from bot.playground.slack.text import Json, normalise
 
 if TYPE_CHECKING:
     from bot.playground.slack.people import Person
@@ -311,6 +311,30 @@ def _stop_stream(workspace: Workspace, arguments: Json) -> Json:
     message = _own_message(workspace, arguments, "message_not_owned_by_app")
     streams.stop(workspace, message, arguments)
     return {"channel": message.channel.id, "ts": message.ts, "message": message.to_json()}
+
+
+# --- files: slack-platform §5.4 --------------------------------------------------------------------------------------
+
+
+@_method("files.getUploadURLExternal", scope="files:write")
+def _get_upload_url(workspace: Workspace, arguments: Json) -> Json:
+    return workspace.files.announce(workspace, _required(arguments, "filename"), arguments.get("length"))
+
+
+@_method("files.completeUploadExternal", scope="files:write")
+def _complete_upload(workspace: Workspace, arguments: Json) -> Json:
+    """Without a channel the files stay private to the app; with one, a message shows them, whose `ts` is not told."""
+    listed = parsed(arguments, "files", list, "invalid_arguments")
+    channel = (
+        _writable_channel(workspace, {"channel": arguments["channel_id"]}) if arguments.get("channel_id") else None
+    )
+    thread_ts = checked_thread(channel, arguments.get("thread_ts")) if channel else None
+    files = workspace.files.complete(listed or [])
+    if channel:
+        comment = normalise(str(arguments.get("initial_comment") or ""))
+        content = Content(comment, files=[file.to_json() for file in files])
+        workspace.post(channel, content, workspace.bot, thread_ts=thread_ts)
+    return {"files": [{"id": file.id, "title": file.title or file.name} for file in files]}
 
 
 # --- views -----------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import TypeVar
 from bot.playground.slack import payloads
 from bot.playground.slack.delivery import Courier, Delivery
 from bot.playground.slack.faults import Faults
+from bot.playground.slack.files import Files
 from bot.playground.slack.people import Person
 from bot.playground.slack.rate_limits import RateLimits
 from bot.playground.slack.state import Author, Channel, Content, Message, Stream, Version, View
@@ -122,6 +123,7 @@ class Workspace:
         """Every Web API call that was answered or, with a fault, should have been."""
         self.faults = Faults()
         self.tickets = Tickets(now)
+        self.files = Files()
         self.courier = Courier(self)
         self._log: list[Message] = []
         self._serial = itertools.count(1)
@@ -217,7 +219,8 @@ class Workspace:
 
         A stream that ran out is repaired by it (slack-platform §3.2).
         """
-        content = replace(content, metadata=content.metadata or message.metadata)  # slack-platform §2.7
+        kept = message.content
+        content = replace(content, metadata=content.metadata or kept.metadata, files=kept.files)  # slack-platform §2.7
         before = message.to_json()
         message.history.append(self._version(content))
         message.edited_at = self.now()
