@@ -1,4 +1,4 @@
-"""The command line: `run` (default), `migrate`, `manifest`, `demo`."""
+"""The command line: `run` (default), `migrate`, `manifest`, `preview`, `demo`."""
 
 from __future__ import annotations
 
@@ -90,6 +90,16 @@ def manifest(
     except ValueError:
         raise typer.BadParameter(settings.HOW_TO["slack_command"], param_hint="--command") from None
     typer.echo(manifests.as_yaml(mode.value, name), nl=False)
+
+
+@app.command()
+def preview(
+    form: Annotated[str, typer.Argument(metavar="FORM.json", help="A file, or - for standard input.")],
+) -> None:
+    """Print a Dify form as the messages Slack would get, each with a link to Slack's Block Kit Builder."""
+    from bot.preview import preview
+
+    typer.echo(preview(form))
 
 
 @app.command()

@@ -31,7 +31,7 @@ PERMITTED = {
         "core dify errors listeners logs services settings slack store timers transports",
         "aiohttp httpx slack_bolt slack_sdk structlog",
     ),
-    "bot.cli": may("bootstrap errors logs manifest playground settings", "typer"),
+    "bot.cli": may("bootstrap errors logs manifest playground preview settings", "typer"),
     "bot.core": may("core errors"),
     # The order of the core: values, what happens to them, the rules, what the rules need of the outside.
     "bot.core.model": may("errors"),
@@ -49,6 +49,7 @@ PERMITTED = {
     "bot.manifest": may("errors", "yaml"),
     # Both simulated platforms stand alone, so that they cannot share a mistake with the bot.
     "bot.playground": may("playground", "aiohttp pydantic rich"),
+    "bot.preview": may("core dify errors slack", "pydantic"),
     "bot.services": may("core errors services", "structlog"),
     "bot.services.outcomes": may("core errors"),
     "bot.settings": may("core.reminding errors", "pydantic pydantic_settings"),
