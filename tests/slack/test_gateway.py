@@ -16,7 +16,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.core import effects as do
 from bot.core.model import FormStatus, Progress, Run, RunStatus
-from bot.errors import ChannelUnreachable, SlackRejected, SlackUnavailable
+from bot.errors import ChannelUnreachable, SlackRejected, SlackUnauthorized, SlackUnavailable
 from bot.playground.slack import Message, SlackServer, Workspace
 from bot.playground.slack.faults import LostResponse, RateLimited, Refuse, ServerError
 from bot.playground.slack.rate_limits import RateLimits
@@ -24,7 +24,9 @@ from bot.playground.slack.state import Content
 from bot.playground.slack.tickets import Destination
 from bot.slack.gateway import SlackGateway
 from bot.slack.limits import Gate
+from bot.slack.result import answer_messages
 from tests.factories import make_form, make_run, make_submission
+from tests.slack.reading import texts
 
 QUICK = 10_000.0
 """How many times its published limits the workspace allows, so that nothing waits."""
@@ -591,6 +593,287 @@ async def test_a_text_whose_message_was_deleted_holds_up_nothing(workspace: Work
     await gateway.carry_out(do.EndAnswer(0, "1.000000"), paused, "end", again=False)
     await gateway.show_answer(run, "Once upon a time")
     await gateway.carry_out(do.EndAnswer(0, "1.000000"), paused, "end", again=False)
+
+
+# --- long texts ------------------------------------------------------------------------------------------------------
+
+NUMBERS = " ".join(map(str, range(30_000)))
+"""168,889 characters: more than messages hold."""
+
+
+def thread(workspace: Workspace, run: Run) -> list[Message]:
+    """Return what stands in a run's thread, without its root message."""
+    return workspace.channel("content").replies(str(run.thread_ts))
+
+
+def numbers(workspace: Workspace, run: Run) -> list[str]:
+    """Return the numbers of a text in the order in which a reader of the thread finds them."""
+    return [word for message in thread(workspace, run) for word in message.shown.split() if word.isdigit()]
+
+
+def another(workspace: Workspace) -> SlackGateway:
+    """Return a gateway that knows nothing, as after a restart or in another process."""
+    return SlackGateway(AsyncWebClient(token=workspace.bot_token, base_url=f"{workspace.url}/api/"), QUICK)
+
+
+def refuses_part(part: int) -> Any:
+    """Return what tells a call that posts this part."""
+    return lambda call: f"'part': {part}" in str(call) or f'"part": {part}' in str(call)
+
+
+async def written(gateway: SlackGateway, workspace: Workspace, text: str) -> Run:
+    """Stream a text until it is shown as far as messages hold it."""
+    run = await running(gateway, workspace)
+    await gateway.show_answer(run, text[:20_000])
+    run = replace(run, answer_ts=await gateway.carry_out(do.PostAnswer(), run, "answer", again=False))
+    for size in range(30_000, len(text) + 20_000, 20_000):
+        await gateway.show_answer(run, text[:size])
+        await workspace.wait_for(lambda heard=text[:size]: is_shown(workspace, run, heard))
+    return run
+
+
+def is_shown(workspace: Workspace, run: Run, text: str) -> bool:
+    """Tell whether a text that is being written is shown as far as messages hold it."""
+    wanted = [word for message in answer_messages(text) for word in texts(message).split() if word.isdigit()]
+    *full, last = thread(workspace, run)
+    marks = ["✍️" in message.shown for message in full]
+    return numbers(workspace, run) == wanted and "✍️" in last.shown and not any(marks)
+
+
+async def test_a_streamed_text_of_100_000_characters_arrives_whole(workspace: Workspace, gateway: SlackGateway) -> None:
+    """In messages that follow each other while it is written; at its end next to nothing has to be moved."""
+    text = NUMBERS[:100_000]
+    run = await written(gateway, workspace, text)
+    assert numbers(workspace, run) == text.split()
+    paused, before = replace(run, status=RunStatus.PAUSED), len(workspace.calls)
+    await gateway.carry_out(do.EndAnswer(0, str(run.answer_ts)), paused, "end", again=False)
+    assert methods(workspace)[before:] == ["chat.update"]
+    assert numbers(workspace, run) == text.split()
+    assert len(thread(workspace, run)) == 12
+    assert "✍️" not in "".join(message.shown for message in thread(workspace, run))
+
+
+async def test_the_same_text_as_result_is_not_shown_twice(workspace: Workspace, gateway: SlackGateway) -> None:
+    """It stands there already, but for the word that more is coming."""
+    text = NUMBERS[:50_000]
+    run = await written(gateway, workspace, text)
+    ended, before = replace(run, status=RunStatus.SUCCEEDED, outputs={"text": text}), len(workspace.calls)
+    await gateway.carry_out(do.RefreshRoot(), ended, "root", again=False)
+    await gateway.carry_out(do.PostResult(), ended, "result", again=False)
+    assert methods(workspace)[before:] == ["chat.update", "chat.update"]
+    assert numbers(workspace, run) == text.split()
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_a_shorter_result_takes_the_place_of_all_messages_of_a_text(
+    workspace: Workspace, gateway: SlackGateway, restarted: bool
+) -> None:
+    """What it has no use for goes away, also where nobody remembers it."""
+    run = await written(gateway, workspace, NUMBERS[:30_000])
+    assert len(thread(workspace, run)) == 4
+    ended = replace(run, status=RunStatus.SUCCEEDED, outputs={"text": "12345"})
+    async with another(workspace) as other:
+        await (other if restarted else gateway).carry_out(do.PostResult(), ended, "result", again=False)
+    assert numbers(workspace, run) == ["12345"]
+    assert [message.ts for message in thread(workspace, run)] == [run.answer_ts]
+
+
+async def test_a_longer_text_ends_in_a_file_of_the_whole(workspace: Workspace, gateway: SlackGateway) -> None:
+    """Below its first messages, the last of which says so."""
+    run = await written(gateway, workspace, NUMBERS)
+    paused = replace(run, status=RunStatus.PAUSED)
+    *_, last = thread(workspace, run)
+    assert "the whole of it follows as a file" in last.shown
+    await gateway.carry_out(do.EndAnswer(0, str(run.answer_ts)), paused, "end", again=False)
+    *messages, shared = thread(workspace, run)
+    (file,) = shared.content.files
+    assert (file["name"], file["title"]) == ("review-end.md", "Text of review")
+    assert workspace.files.by_id[file["id"]].content == NUMBERS.encode()
+    assert len(messages) == 12
+    assert "The text goes on in the file below" in messages[-1].shown
+    assert "✍️" not in "".join(message.shown for message in messages)
+    before = len(workspace.calls)
+    async with another(workspace) as other:
+        await other.carry_out(do.EndAnswer(0, str(run.answer_ts)), paused, "end", again=True)
+    assert methods(workspace)[before:] == ["conversations.replies"], "nothing is amiss"
+
+
+@pytest.mark.parametrize(
+    ("method", "fault", "where"),
+    [
+        ("files.getUploadURLExternal", LostResponse(), None),
+        ("upload", LostResponse(), None),
+        ("upload", ServerError(), None),
+        ("files.completeUploadExternal", LostResponse(), None),
+        ("files.completeUploadExternal", RateLimited(1), None),
+        ("files.completeUploadExternal", ServerError(), None),
+        ("chat.postMessage", LostResponse(), 7),
+        ("chat.postMessage", RateLimited(1), 7),
+        ("chat.postMessage", ServerError(), 0),
+    ],
+)
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_long_result_arrives_once_whatever_breaks(
+    workspace: Workspace,
+    gateway: SlackGateway,
+    method: str,
+    fault: Any,
+    where: int | None,
+    restarted: bool,
+    streamed: bool,
+) -> None:
+    """Tried again by the same process or another one: every message and the file stand there once, in order."""
+    run = await (written(gateway, workspace, NUMBERS[:18_000]) if streamed else running(gateway, workspace))
+    ended = replace(run, status=RunStatus.SUCCEEDED, outputs={"text": NUMBERS})
+    if streamed and where == 0:
+        where = 3
+    workspace.faults.add(method, fault, when=(lambda _: True) if where is None else refuses_part(where))
+    async with another(workspace) as other:
+        with pytest.raises(SlackUnavailable) as failed:
+            await gateway.carry_out(do.PostResult(), ended, "result", again=False)
+        again = failed.value.sent or restarted
+        await (other if restarted else gateway).carry_out(do.PostResult(), ended, "result", again=again)
+    *messages, shared = thread(workspace, run)
+    assert len(messages) == 12
+    assert [len(message.content.files) for message in (*messages, shared)] == [0] * 12 + [1]
+    assert workspace.files.by_id[shared.content.files[0]["id"]].content == NUMBERS.encode()
+    shown = numbers(workspace, run)
+    assert shown == NUMBERS.split()[: len(shown)]
+
+
+@pytest.mark.parametrize("code", ["missing_scope", "file_uploads_disabled"])
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_where_slack_takes_no_file_the_rest_goes_into_messages(
+    workspace: Workspace, gateway: SlackGateway, code: str, restarted: bool
+) -> None:
+    """Also where another process has to go on with it."""
+    run = await running(gateway, workspace)
+    ended = replace(run, status=RunStatus.SUCCEEDED, outputs={"text": NUMBERS})
+    workspace.faults.add("files.getUploadURLExternal", Refuse(code))
+    if restarted:
+        workspace.faults.add("chat.postMessage", LostResponse(), when=refuses_part(15))
+        with pytest.raises(SlackUnavailable):
+            await gateway.carry_out(do.PostResult(), ended, "result", again=False)
+    async with another(workspace) as other:
+        await (other if restarted else gateway).carry_out(do.PostResult(), ended, "result", again=restarted)
+    assert numbers(workspace, run) == NUMBERS.split()
+    assert "file" not in "".join(message.shown for message in thread(workspace, run))
+
+
+async def test_a_revoked_token_is_no_reason_to_go_without_the_file(workspace: Workspace, gateway: SlackGateway) -> None:
+    """Somebody gives the bot a new one, and then it is tried again."""
+    run = await running(gateway, workspace)
+    ended = replace(run, status=RunStatus.SUCCEEDED, outputs={"text": NUMBERS})
+    workspace.faults.add("files.getUploadURLExternal", Refuse("token_revoked"))
+    with pytest.raises(SlackUnauthorized):
+        await gateway.carry_out(do.PostResult(), ended, "result", again=False)
+    await gateway.carry_out(do.PostResult(), ended, "result", again=True)
+    assert len(thread(workspace, run)) == 13
+
+
+@pytest.mark.parametrize("method", ["chat.update", "chat.postMessage", "files.completeUploadExternal"])
+@pytest.mark.parametrize("fault", [LostResponse(), ServerError(), RateLimited(1)])
+async def test_the_end_of_a_text_arrives_once_whatever_breaks(
+    workspace: Workspace, gateway: SlackGateway, method: str, fault: Any
+) -> None:
+    """As long as somebody lives who heard it."""
+    run = await written(gateway, workspace, NUMBERS[:18_000])
+    paused = replace(run, status=RunStatus.PAUSED)
+    await gateway.show_answer(run, NUMBERS)
+    workspace.faults.add(method, fault, when=refuses_part(7) if method == "chat.postMessage" else lambda _: True)
+    again = False
+    while True:
+        try:
+            await gateway.carry_out(do.EndAnswer(0, str(run.answer_ts)), paused, "end", again=again)
+        except SlackUnavailable:
+            again = True
+        else:
+            break
+    *messages, shared = thread(workspace, run)
+    assert [len(message.content.files) for message in (*messages, shared)] == [0] * 12 + [1]
+    shown = numbers(workspace, run)
+    assert shown == NUMBERS.split()[: len(shown)]
+
+
+@pytest.mark.parametrize("part", [1, 5])
+async def test_a_text_that_a_crash_cut_off_between_two_messages_says_so(
+    workspace: Workspace, gateway: SlackGateway, part: int
+) -> None:
+    """Whoever ends it heard nothing: its last message must not promise that it goes on below."""
+    run = await running(gateway, workspace)
+    await gateway.show_answer(run, NUMBERS[:80_000])
+    run = replace(run, answer_ts=await gateway.carry_out(do.PostAnswer(), run, "answer", again=False))
+    paused = replace(run, status=RunStatus.PAUSED)
+    workspace.faults.add("chat.postMessage", ServerError(), times=100, when=refuses_part(part))
+    with pytest.raises(SlackUnavailable):
+        await gateway.carry_out(do.EndAnswer(0, str(run.answer_ts)), paused, "end", again=False)
+    assert "goes on below" in thread(workspace, run)[-1].shown
+    async with another(workspace) as other:
+        await other.carry_out(do.EndAnswer(0, str(run.answer_ts)), paused, "end", again=True)
+    *full, last = thread(workspace, run)
+    assert len(full) == part - 1
+    assert "may not be complete" in last.shown
+    assert "goes on below" not in last.shown
+    assert not any("may not be complete" in message.shown for message in full)
+
+
+async def test_a_text_of_which_the_announced_file_is_not_there_says_so(
+    workspace: Workspace, gateway: SlackGateway
+) -> None:
+    """The process died before it was uploaded."""
+    run = await written(gateway, workspace, NUMBERS)
+    paused = replace(run, status=RunStatus.PAUSED)
+    workspace.faults.add("files.getUploadURLExternal", ServerError())
+    with pytest.raises(SlackUnavailable):
+        await gateway.carry_out(do.EndAnswer(0, str(run.answer_ts)), paused, "end", again=False)
+    async with another(workspace) as other:
+        await other.carry_out(do.EndAnswer(0, str(run.answer_ts)), paused, "end", again=True)
+    last = thread(workspace, run)[-1]
+    assert "may not be complete" in last.shown
+    assert "file" not in last.shown
+
+
+async def test_a_lost_response_while_a_text_is_written_doubles_nothing(
+    workspace: Workspace, gateway: SlackGateway
+) -> None:
+    """The message is looked for before another one is posted."""
+    run = await running(gateway, workspace)
+    await gateway.show_answer(run, NUMBERS[:5_000])
+    run = replace(run, answer_ts=await gateway.carry_out(do.PostAnswer(), run, "answer", again=False))
+    workspace.faults.add("chat.postMessage", LostResponse(), when=refuses_part(1))
+    await gateway.show_answer(run, NUMBERS[:15_000])
+    await workspace.wait_for(lambda: len(thread(workspace, run)) == 2)
+    await gateway.show_answer(run, NUMBERS[:30_000])
+    await workspace.wait_for(lambda: numbers(workspace, run) == NUMBERS[:30_000].split())
+    assert len(thread(workspace, run)) == 4
+
+
+async def test_a_text_that_is_replaced_by_a_shorter_one_leaves_nothing_behind(
+    workspace: Workspace, gateway: SlackGateway
+) -> None:
+    """Dify may take back what a model said."""
+    run = await written(gateway, workspace, NUMBERS[:30_000])
+    await gateway.show_answer(run, "This answer was taken back. 1")
+    await workspace.wait_for(lambda: numbers(workspace, run) == ["1"])
+    assert len(thread(workspace, run)) == 1
+
+
+async def test_a_message_of_a_text_that_somebody_deleted_stays_away_and_comes_back_with_a_result(
+    workspace: Workspace, gateway: SlackGateway
+) -> None:
+    """A result is the only thing that says what it says."""
+    run = await written(gateway, workspace, NUMBERS[:30_000])
+    workspace.delete(thread(workspace, run)[3])
+    paused = replace(run, status=RunStatus.PAUSED)
+    ended = replace(run, status=RunStatus.SUCCEEDED, outputs={"text": NUMBERS[:30_000]})
+    await gateway.carry_out(do.EndAnswer(0, str(run.answer_ts)), paused, "end", again=False)
+    assert len(thread(workspace, run)) == 3
+    await gateway.carry_out(do.PostResult(), ended, "result", again=False)
+    assert numbers(workspace, run) == NUMBERS[:30_000].split()
+
+
+# --- progress and limits ---------------------------------------------------------------------------------------------
 
 
 async def test_progress_slack_does_not_take_is_dropped(workspace: Workspace, gateway: SlackGateway) -> None:
