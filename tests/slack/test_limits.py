@@ -287,6 +287,17 @@ def test_updates_that_matter_use_up_the_share_of_the_rest() -> None:
     assert gate.wait(UPDATE, 15) == 0
 
 
+def test_a_post_has_to_wait_for_its_channel_too() -> None:
+    """One a second, a few at once; other channels and other methods are not held up by it."""
+    clock = HandClock()
+    gate = Gate(now=clock.now)
+    for _ in range(4):
+        assert gate.wait(POST, channel="C1") == 0
+        gate.count(POST, "C1")
+    assert gate.wait(POST, channel="C1") == pytest.approx(4)
+    assert gate.wait(POST, channel="C2") == gate.wait(POST) == gate.wait(UPDATE) == 0
+
+
 def test_an_hour_of_both_stays_within_slacks_limit() -> None:
     """With up to 15 updates that matter in any minute, never more than 50 in all."""
     clock = HandClock()
