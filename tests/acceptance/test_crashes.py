@@ -88,6 +88,20 @@ async def test_answer_that_never_reached_dify_is_sent_again(stage: Stage, scene:
     assert [each.status for each in scene.submits].count(200) == 1
 
 
+async def test_run_that_dify_had_not_named_is_found_and_goes_on(stage: Stage, scene: Scene) -> None:
+    """The start had reached Dify, whose worker was busy: it is not sent again, and its run is no other one."""
+    stage.dify.stop_worker()
+    root = await scene.start("ann", "/dify two_forms topic=tea")
+    await stage.dify.wait_for(lambda: scene.starts)
+    await stage.bot.kill()
+    stage.dify.start_worker()
+    await stage.dify.wait_for(stage.dify.open_forms)
+    await stage.bot.start()
+    await answer_with_no(scene, root)
+    assert len(scene.starts) == 1
+    scene.check_answers(1)
+
+
 async def test_run_is_followed_on_from_the_middle_of_its_stream(stage: Stage, scene: Scene) -> None:
     """The restarted bot follows the run to its end and the thread shows the whole text, once."""
     root = await scene.start("ann", "/dify story")

@@ -79,11 +79,21 @@ async def test_submit_beyond_the_quota_is_kept_and_sent_again(stage: Stage, scen
 
 
 async def test_start_without_an_answer_is_not_sent_again(stage: Stage, scene: Scene) -> None:
-    """Dify has no idempotency key: people are told to look instead of getting two runs."""
+    """Dify has no idempotency key: the run is found in Dify's log instead."""
     stage.dify.drop_stream(after_bytes=1)
     root = await scene.start("ann", "/dify quick topic=tea")
-    await scene.reads(root, "not confirmed")
+    await scene.reads(root, DONE)
     assert len(scene.starts) == 1
+
+
+async def test_chatflow_without_an_answer_is_not_sent_again(stage: Stage, scene: Scene) -> None:
+    """Its run is in no log: people are told to look instead of getting two."""
+    before = len(stage.dify.requests)
+    stage.dify.drop_stream(after_bytes=1)
+    root = await scene.start("ann", '/dify chat_review query="How is tea made?" audience=all')
+    await scene.reads(root, "not confirmed")
+    sent = [each for each in stage.dify.requests[before:] if each.path.endswith("/chat-messages")]
+    assert len(sent) == 1
 
 
 @pytest.mark.parametrize("status", [500, 429])

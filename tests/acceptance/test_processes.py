@@ -35,7 +35,7 @@ UNCONFIRMED_AT_MOST = RUNS // 2
 """More starts than this are not under way in the processes that are killed."""
 
 UNCONFIRMED = "Not confirmed"
-"""A start that a crash interrupted: nobody can ask Dify about it, so people are told to look (dify-api §15)."""
+"""A start that a crash interrupted before Dify had it: nothing is in Dify's log, so people are told to look."""
 
 LOOK_YOURSELF = "did not confirm"
 """What the thread says then, and nothing else."""
@@ -46,7 +46,8 @@ NAMED = ("⚙️", "⏸️", "✅", "❌", "⏹️", "⌛", "⚠️", "Answered"
 TITLES = ("First review", "Second review", "Legal review", "Brand review", "Review draft", "Review revision")
 """What the forms are called of those apps that people start here."""
 
-PATIENCE = 60.0
+PATIENCE = 120.0
+"""Seconds; a start that was interrupted is looked for for a minute."""
 
 
 @pytest.fixture(params=["socket", "http"])
