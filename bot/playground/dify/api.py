@@ -148,9 +148,7 @@ class Api:
             web.post(
                 "/v1/conversations/{conversation_id}/name", self.rename_conversation, name=Route.RENAME_CONVERSATION
             ),
-            web.delete(
-                "/v1/conversations/{conversation_id}", self.delete_conversation, name=Route.DELETE_CONVERSATION
-            ),
+            web.delete("/v1/conversations/{conversation_id}", self.delete_conversation, name=Route.DELETE_CONVERSATION),
             web.get("/v1/workflow/{run_id}/events", self.events, name=Route.EVENTS),
             web.get("/v1/form/human_input/{form_token}", self.read_form, name=Route.READ_FORM),
             web.post("/v1/form/human_input/{form_token}", self.submit_form, name=Route.SUBMIT_FORM),

@@ -4,9 +4,11 @@ from bot.playground.dify.graph import (
     DAY,
     Answer,
     App,
+    Assigner,
     End,
     HttpRequest,
     HumanInput,
+    IfElse,
     Json,
     Llm,
     Template,
@@ -391,6 +393,234 @@ def chat_review() -> App:
     )
 
 
+def chat() -> App:
+    """A support chatflow: it remembers the last question, and a person decides about refunds.
+
+    Its answer stands before the form and goes on after it: Dify's stream and stored answer lose the part after the form
+    (recording 16), only the outputs of the run have all of it.
+    """
+    return App(
+        name="chat",
+        mode="advanced-chat",
+        description="Answers customers, and asks a person before money is given back.",
+        start=(text_input("name", label="Your name"),),
+        variables={"conversation": {"last_question": "nothing yet"}},
+        opening_statement="Hello! Ask me about your order, or for a refund.",
+        suggested_questions=("Where is my order?", "I would like a refund."),
+        suggests_questions=True,
+        next_questions=("How long does a refund take?", "Can I change the address?", "Where is my order?"),
+        nodes=(
+            IfElse("kind", "Is it a refund?", ("sys", "query"), ("refund", "Refund", "money back")),
+            Llm(
+                "reply",
+                "Write the answer",
+                "You asked: {{#sys.query#}}\n\nThis is message {{#sys.dialogue_count#}} of our conversation. "
+                "Before it you asked: {{#conversation.last_question#}}",
+                seconds=1.5,
+            ),
+            Answer("answer", "Answer", "{{#reply.text#}}"),
+            Answer("patience", "Ask for patience", "A colleague decides about refunds. I am asking now.\n\n"),
+            HumanInput(
+                "approval",
+                "Approve the refund",
+                content="**{{#sys.query#}}**\n\nBefore it: {{#conversation.last_question#}}\n\n"
+                "What to tell the customer\n\n{{#$output.message#}}\n",
+                inputs=(paragraph("message", fixed("Your money is on its way.")),),
+                actions=(action("approve", "Approve", "primary"), action("decline", "Decline")),
+                timeout_seconds=DAY,
+            ),
+            Llm("decision", "Write the decision", "{{#approval.message#}}", seconds=1.0),
+            Answer("approved", "Refund approved", "{{#decision.text#}}"),
+            Answer("declined", "Refund declined", "We are sorry, this order cannot be refunded."),
+            Answer("undecided", "Nobody decided", "Nobody could decide in time. Please ask again."),
+            Assigner("remember", "Remember the question", "last_question", "{{#sys.query#}}"),
+        ),
+        edges=(
+            "start -> kind",
+            "kind.false -> reply -> answer -> remember",
+            "kind.true -> patience -> approval",
+            "approval.approve -> decision -> approved -> remember",
+            "approval.decline -> declined -> remember",
+            "approval.__timeout -> undecided -> remember",
+        ),
+    )
+
+
+def _long_markdown(characters: int) -> str:
+    """Return exactly so many characters of Markdown, whose numbered sections show where something is missing."""
+    text, count = "# The long report\n\n", 0
+    while len(text) < characters:
+        count += 1
+        text += (
+            f"## Section {count}\n\n"
+            f"This is section **{count}**. It says what every section says, in *other* words, with `code {count}` "
+            f"and a [link](https://example.com/sections/{count}).\n\n"
+            f"- First point of section {count}\n- Second point of section {count}\n  1. with a step below it\n\n"
+            f"> A quotation from section {count}.\n\n"
+            f"| Measure | Value |\n| --- | ---: |\n| Section | {count} |\n| Square | {count * count} |\n\n"
+            f"```python\nprint({count})\n```\n\n"
+        )
+    return text[:characters]
+
+
+def long_report(characters: int = 100_000, seconds: float = 5.0) -> App:
+    """A report of so many characters of Markdown, streamed in `seconds` (of a real server), and its output, too."""
+    return App(
+        name="long_report",
+        description="Writes a very long report.",
+        start=_TOPIC,
+        nodes=(
+            Llm("write", "Write the report", _long_markdown(characters), seconds=seconds, words=40),
+            End("end", "Report", {"report": ("write", "text")}),
+        ),
+        edges=("start -> write -> end",),
+    )
+
+
+def long_form(characters: int = 200_000) -> App:
+    """A form below so many characters of Markdown."""
+    return App(
+        name="long_form",
+        description="Lets a person review a very long report.",
+        start=_TOPIC,
+        nodes=(
+            Template("report", "Compile the report", _long_markdown(characters)),
+            HumanInput(
+                "review",
+                "Review the report",
+                content="{{#report.output#}}\n\nRemarks\n\n{{#$output.remarks#}}\n",
+                inputs=(paragraph("remarks"),),
+                actions=(action("accept", "Accept", "primary"), action("reject", "Reject")),
+            ),
+            End("end", "Reviewed", {"remarks": ("review", "remarks"), "decision": ("review", "__action_value")}),
+        ),
+        edges=("start -> report -> review", "review.accept -> end", "review.reject -> end"),
+    )
+
+
+_ODD_TEXT = """\
+# An odd\u0007 form\u001b[31m with \u202econtrol\u202c characters\u200b
+
+<!channel> <@U0000000001> & <https://example.com|a forged link>
+
+A marker of no field: {{#$output.nobody#}}. A reference to nothing: {{#ghost.value#}}.
+
+Once: {{#$output.note#}} and once more: {{#$output.note#}}
+
+In code: `{{#$output.inline#}}`
+
+```
+{{#$output.fenced#}}
+```
+
+Many options:
+
+{{#$output.many#}}
+
+No option at all:
+
+{{#$output.none#}}
+"""
+
+_LONG_OPTION = (
+    "An option whose first hundred characters are those of another one, so that only its end tells it apart: "
+)
+_ODD_OPTIONS = (
+    *(f"Option {number:03}" for number in range(1, 243)),
+    _LONG_OPTION + "one",
+    _LONG_OPTION + "two",
+    "Option 001",
+    "Option 002",
+    "<!channel> & *bold* `code`",
+    "two\nlines",
+    " spaces around ",
+    "👩‍👩‍👧 emoji",
+)
+
+
+def odd() -> App:
+    """Two forms of everything odd that Dify allows; the second one has no text at all."""
+    titles = [f"Decision {number:02} " for number in range(1, 20)] + ["Decision 19 "]
+    actions = [
+        action(f"decision_{number}", title.ljust(100, "x"), "primary" if number == 1 else "ghost")
+        for number, title in enumerate(titles, 1)
+    ]
+    return App(
+        name="odd",
+        description="Asks in every odd way that Dify allows.",
+        variables={"env": {"nothing": []}},
+        nodes=(
+            HumanInput(
+                "form",
+                "Odd form",
+                content=_ODD_TEXT,
+                inputs=(
+                    paragraph("note"),
+                    paragraph("inline"),
+                    paragraph("fenced"),
+                    select("many", _ODD_OPTIONS),
+                    select("none", ("env", "nothing"), from_variable=True),
+                    select("lost", ("ghost", "options"), from_variable=True),
+                    paragraph("long", fixed(_long_markdown(10_000))),
+                    paragraph("unknown", variable("ghost", "text")),
+                ),
+                actions=actions,
+            ),
+            HumanInput(
+                "blank", "No text", content="", inputs=(paragraph("answer"),), actions=(action("ok", "OK", "primary"),)
+            ),
+            End(
+                "end",
+                "Done",
+                {
+                    "note": ("form", "note"),
+                    "many": ("form", "many"),
+                    "none": ("form", "none"),
+                    "long": ("form", "long"),
+                    "decision": ("form", "__action_id"),
+                    "answer": ("blank", "answer"),
+                },
+            ),
+        ),
+        edges=("start -> form", *(f"form.{each['id']} -> blank" for each in actions), "blank.ok -> end"),
+    )
+
+
+def all_inputs() -> App:
+    """Every kind of start input but files; `priority`, a select without a default, can never be left out (19)."""
+    schema = {
+        "type": "object",
+        "properties": {
+            "retries": {"type": "integer"},
+            "mode": {"type": "string", "enum": ["draft", "final"]},
+            "tags": {"type": "array", "items": {"type": "string"}},
+        },
+        "required": ["mode"],
+    }
+    start = (
+        text_input("name", label="Full name", required=True, max_length=48),
+        text_input("nickname", default="buddy", max_length=20),
+        long_text("biography", required=True, max_length=2000),
+        long_text("notes", default="line one\nline two"),
+        choice("colour", ["red", "green", "blue"], required=True, default="green"),
+        choice("size", ["S", "M", "L"], default=None),
+        choice("priority", ["low", "normal", "high"]),
+        number("age", required=True),
+        number("score", default="4.5"),
+        checkbox("agree", label="I agree", required=True),
+        checkbox("newsletter", default=True),
+        json_object("settings", schema=schema),
+        json_object("extras"),
+    )
+    return App(
+        name="all_inputs",
+        description="Takes every kind of start input.",
+        start=start,
+        nodes=(End("end", "Done", {item["variable"]: ("start", item["variable"]) for item in start}),),
+        edges=("start -> end",),
+    )
+
+
 def all_apps() -> list[App]:
     """Return every sample app."""
     return [
@@ -404,4 +634,9 @@ def all_apps() -> list[App]:
         quick(),
         ticker(),
         chat_review(),
+        chat(),
+        long_report(),
+        long_form(),
+        odd(),
+        all_inputs(),
     ]

@@ -77,6 +77,11 @@ class Client:
         body = {"inputs": inputs, "user": self.user, "response_mode": "streaming"}
         return self.stream("POST", "/workflows/run", json=body)
 
+    def ask(self, query: str, conversation_id: str = "", **inputs: Any) -> Any:
+        """Ask a chatflow, answered as a stream."""
+        body = {"inputs": inputs, "query": query, "user": self.user, "conversation_id": conversation_id}
+        return self.stream("POST", "/chat-messages", json=body | {"response_mode": "streaming"})
+
     def events(self, run_id: str, **query: str) -> Any:
         """Follow a run."""
         return self.stream("GET", f"/workflow/{run_id}/events", params={"user": self.user, **query})

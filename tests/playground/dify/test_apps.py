@@ -102,12 +102,117 @@ async def test_the_ticker_streams_as_many_events_as_asked() -> None:
 
 async def test_a_reviewed_reply_is_streamed_as_message_deltas() -> None:
     async with playing(apps.chat_review()) as (dify, client):
-        body = {"query": "How?", "inputs": {}, "user": client.user, "response_mode": "streaming"}
-        async with client.stream("POST", "/chat-messages", json=body) as start:
+        async with client.ask("How?") as start:
             paused = await start.until("workflow_paused")
         follower = await follow_answer(dify, client, paused["workflow_run_id"], "send", reply="Like this.")
         answer = "".join(event["answer"] for event in follower.events if event["event"] == "message")
         assert (answer, follower.names[-2:]) == ("Like this.", ["message_end", "workflow_finished"])
+
+
+async def test_a_long_report_is_streamed_whole_and_is_the_output_too() -> None:
+    async with playing(apps.long_report()) as (_, client), client.start() as follower:
+        await follower.to_end()
+        outputs = follower.events[-1]["data"]["outputs"]
+        assert len(outputs["report"]) == 100_000
+        assert text_of(follower) == outputs["report"]
+        assert follower.names.count("text_chunk") > 100
+
+
+async def test_a_long_form_stands_below_its_whole_text() -> None:
+    async with playing(apps.long_form()) as (_, client):
+        run_id, (form,) = await client.pause()
+        assert len(form["form_content"].partition("\n\nRemarks\n\n{{#$output.remarks#}}")[0]) == 200_000
+        # Whoever comes later is shown the raw template only (recording 05).
+        async with client.events(run_id, include_state_snapshot="true") as follower:
+            replayed = await follower.until("human_input_required")
+        assert replayed["data"]["form_content"].startswith("{{#report.output#}}")
+
+
+async def test_an_odd_form_comes_as_its_builder_made_it_and_can_be_answered() -> None:
+    async with playing(apps.odd()) as (dify, client):
+        run_id, (form,) = await client.pause()
+        fields = {field["output_variable_name"]: field for field in form["inputs"]}
+        options = fields["many"]["option_source"]["value"]
+        assert (len(options), len(set(options)), max(map(len, options))) == (250, 248, 107)
+        assert [fields[name]["option_source"]["value"] for name in ("none", "lost")] == [[], []]
+        assert len(fields["long"]["default"]["value"]) == 10_000
+        assert [len(action["title"]) for action in form["actions"]] == [100] * 20
+        assert len({action["title"] for action in form["actions"]}) == 19
+        assert form["resolved_default_values"] == {}
+        text = form["form_content"]
+        assert "ghost.value" in text
+        assert "{{#$output.nobody#}}" in text
+        assert text.count("{{#$output.note#}}") == 2
+        values = dict.fromkeys(fields, "") | {"many": options[-3], "none": "anything"}
+        follower = await follow_answer(dify, client, run_id, "decision_20", **values)
+        blank = follower.events[-2]["data"]
+        assert (blank["form_content"], len(blank["inputs"])) == ("", 1)
+        await follow_answer(dify, client, run_id, "ok", answer="a")
+        outputs = (await client.detail(run_id))["outputs"]
+        assert (outputs["many"], outputs["none"], outputs["decision"]) == ("two\nlines", "anything", "decision_20")
+
+
+ALL_INPUTS: dict[str, object] = {
+    "name": "Ann",
+    "biography": "b",
+    "colour": "red",
+    "priority": "low",
+    "age": "41",
+    "agree": "yes",
+}
+
+
+async def test_every_start_input_is_checked_defaulted_and_normalised() -> None:
+    async with playing(apps.all_inputs()) as (_, client), client.start(**ALL_INPUTS) as follower:
+        await follower.to_end()
+        outputs = follower.events[-1]["data"]["outputs"]
+    assert (outputs["age"], outputs["agree"], outputs["score"]) == (41, True, 4.5)
+    assert (outputs["nickname"], outputs["size"], outputs["newsletter"]) == ("buddy", None, True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"name": None}, "name is required in input form"),
+        ({"name": "x" * 49}, "name in input form must be less than 48 characters"),
+        ({"biography": 1}, "(type 'paragraph') biography in input form must be a string"),
+        ({"colour": "pink"}, "colour in input form must be one of the following: ['red', 'green', 'blue']"),
+        ({"priority": None}, "priority in input form must be one of the following: ['low', 'normal', 'high']"),
+        ({"age": "old"}, "age in input form must be a valid number"),
+        ({"agree": None}, "agree is required in input form"),
+        ({"settings": "{}"}, "settings in input form must be a dict"),
+    ],
+)
+async def test_a_bad_start_input_is_told_on_the_stream_or_as_a_400(changes: dict[str, object], words: str) -> None:
+    """Recordings 03, 18 and 19: streaming says so after its 200 and falls silent, blocking is a 400."""
+    async with playing(apps.all_inputs()) as (_, client):
+        inputs = ALL_INPUTS | changes
+        async with client.start(**inputs) as follower:
+            assert await follower.next() == {"event": "error", "message": words, "status": 500}
+        response = await client.http.post("/workflows/run", json={"inputs": inputs, "user": "u1"})
+    assert (response.status_code, response.json()["message"]) == (400, words)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, "'mode' is a required property"),
+        ({"mode": "draught"}, "'draught' is not one of ['draft', 'final']"),
+        ({"mode": "draft", "retries": True}, "True is not of type 'integer'"),
+        ({"mode": "draft", "tags": ["a", 1]}, "1 is not of type 'string'"),
+        ({"mode": "draft", "retries": 2, "tags": ["a"]}, None),
+    ],
+)
+async def test_an_object_that_breaks_its_schema_fails_the_run(settings: dict[str, object], words: str | None) -> None:
+    """Recording 18: the start is taken, and its first step fails."""
+    async with playing(apps.all_inputs()) as (_, client):
+        async with client.start(**ALL_INPUTS, settings=settings) as follower:
+            await follower.to_end()
+        finished = follower.events[-1]["data"]
+        start = next(event["data"] for event in follower.events if event["event"] == "node_finished")
+    error = f"JSON object for 'settings' does not match schema: {words}" if words else None
+    assert (finished["status"], finished["error"]) == ("failed" if words else "succeeded", error)
+    assert (start["node_id"], start["error"]) == ("start", error)
 
 
 async def test_every_app_has_a_key_of_its_own() -> None:
