@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from bot.core.starts import StartPlace
+from bot.core.model import Rating
+from bot.core.ports import StartPlace
 from bot.errors import UnknownHere
 
 STOP_RUN = "run.stop"
@@ -18,12 +19,10 @@ START_WINDOW = "start.window"
 """callback_id of a start window."""
 CHOOSE_APP = "start.app"
 """block_id and action_id of the menu of the apps in a start window."""
-START_FIELD = "start.field"
-"""action_id of every field of a start window; its block_id says which one it is."""
 START_AGAIN = "start.again"
 """action_id of the button that opens a start window with what was given before; its value is the `run_id`."""
 FIELD = "form.field"
-"""action_id of every field of a form; its block_id says which one it is."""
+"""action_id of every field of a form, and of a start window; its block_id says which one it is."""
 WRITING = "answer.writing"
 """block_id of the line that says that more text is coming."""
 GOES_ON = "text.below"
@@ -38,6 +37,16 @@ DECISION = "form.decision"
 """block_id and action_id of the choice between the user actions in a window; its values are their indexes."""
 CHOOSE_ACTION = re.compile(r"form\.act\.\d+")
 """action_ids of a form's buttons. Slack wants them unique within a block, hence the number."""
+SEND_MESSAGE = "talk.send"
+"""action_id of the button that has a held message sent; its value is the `run_id` of the message."""
+FORGET_MESSAGE = "talk.forget"
+"""action_id of the button that drops a held message; its value is the same."""
+USE_AS_ANSWER = re.compile(r"talk\.answer\.\d+")
+"""action_ids of the buttons that make a held message the answer to a form."""
+SUGGESTION = re.compile(r"talk\.suggestion\.\d+")
+"""action_ids of the buttons that ask what Dify suggests."""
+RATE = "talk.rate"
+"""action_id of the thumbs below an answer."""
 
 _ACTION_VALUE = re.compile(r"(?P<run_id>[\w-]+)/(?P<form_id>[\w-]+)/(?P<action_id>.+)", re.DOTALL)
 _WINDOW_OF = re.compile(
@@ -106,6 +115,50 @@ def decode_window(value: str) -> WindowOf:
     if match is None:
         raise UnknownHere(f"not a form's window: {value!r}")
     return WindowOf(match["run_id"], match["form_id"], int(match["generation"]), match["typed_before"])
+
+
+def use_as_answer_id(index: int) -> str:
+    """Return the action_id of the button for the `index`-th form that a held message may be the answer to."""
+    return f"talk.answer.{index}"
+
+
+def suggestion_id(index: int) -> str:
+    """Return the action_id of the `index`-th suggestion's button."""
+    return f"talk.suggestion.{index}"
+
+
+def encode_suggestion(run_id: str, index: int) -> str:
+    """Return the value of a suggestion's button."""
+    return f"{run_id}/{index}"
+
+
+def decode_suggestion(value: str) -> tuple[str, int]:
+    """Return the run whose answer a suggestion stands below, and which one it is.
+
+    Raises:
+        UnknownHere: no button of ours has this value.
+    """
+    run_id, _, index = value.rpartition("/")
+    if not run_id or not index.isdecimal():
+        raise UnknownHere(f"not the value of a suggestion's button: {value!r}")
+    return run_id, int(index)
+
+
+def encode_rating(run_id: str, rating: Rating) -> str:
+    """Return the value of a thumb."""
+    return f"{run_id}/{rating}"
+
+
+def decode_rating(value: str) -> tuple[str, Rating]:
+    """Return the run whose answer a thumb stands below, and which one it is.
+
+    Raises:
+        UnknownHere: no thumb of ours has this value.
+    """
+    run_id, _, rating = value.rpartition("/")
+    if not run_id or rating not in list(Rating):
+        raise UnknownHere(f"not the value of a thumb: {value!r}")
+    return run_id, Rating(rating)
 
 
 def field_block_id(revision: int, index: int, name: str) -> str:
