@@ -1,6 +1,7 @@
 """Behaviours of the simulated Dify server that the recordings show only by chance, and its faults and controls."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -75,6 +76,19 @@ async def test_a_stopped_run_says_failed_live_and_stopped_later() -> None:
             finished = await follower.until("workflow_finished")
         assert (finished["data"]["status"], finished["data"]["error"]) == ("failed", "Aborted: User requested stop")
         assert (await client.detail(started["workflow_run_id"]))["status"] == "stopped"
+
+
+async def test_the_log_lists_what_was_started_since_a_moment_with_or_without_a_zone() -> None:
+    """Recording 29; what waits in the queue is in no list (recording 38)."""
+    async with playing(apps.two_forms()) as (dify, client):
+        run_id, _ = await client.pause()
+        started = datetime.fromtimestamp(dify.runs[run_id].created_at, UTC)
+        for after, listed in ((started - timedelta(minutes=1), [run_id]), (started + timedelta(minutes=1), [])):
+            for moment in (f"{after:%Y-%m-%dT%H:%M:%S}", f"{after:%Y-%m-%dT%H:%M:%SZ}"):
+                log = (await client.http.get("/workflows/logs", params={"created_at__after": moment})).json()
+                assert [entry["workflow_run"]["id"] for entry in log["data"]] == listed
+        refused = await client.http.get("/workflows/logs", params={"created_at__after": "yesterday"})
+        assert refused.status_code == 400
 
 
 async def test_an_answer_elsewhere_closes_the_form_for_everybody() -> None:
