@@ -24,7 +24,7 @@ from slack_sdk.models.blocks import (
 )
 
 from bot.slack.markdown_tree import numbered, parsed, rows, shown_host
-from bot.slack.mrkdwn import clean
+from bot.slack.mrkdwn import clean, unescape
 
 MAX_CHARACTERS = 3_000
 """Of a block: as many as a section holds. Rich text has no documented limit (slack-platform §2.1)."""
@@ -72,17 +72,29 @@ class _Line:
         return sum(len(span.text) for span in self.spans)
 
 
-def rich_text_blocks(markdown: str) -> tuple[RichTextBlock, ...]:
+def rich_text_blocks(markdown: str, *, made_safe: bool = False) -> tuple[RichTextBlock, ...]:
     """Return untrusted Markdown as blocks of at most `MAX_CHARACTERS` each, however many; none for an empty text.
 
     No character of the text is lost but for the marks that are obeyed, the language of code, the titles of links and
-    the addresses of images within links. Markdown that `bot.slack.markdown` made safe reads as the text it was made of.
+    the addresses of images within links. A table that is too wide is written row by row, with the names of its columns
+    in each. `made_safe`: `bot.slack.markdown` wrote it, which escapes code, too.
     """
     text = clean(markdown)
-    tree = parsed(text)
+    tree = _unescaped(parsed(text)) if made_safe else parsed(text)
     lines = [_Line(_Kind.SECTION, (_Span(text),))] if tree is None else list(_blocks(tree.children, 0))
     short = [part for line in lines if _seen(line.spans) for part in _cut(line)]
     return tuple(RichTextBlock(elements=_elements(group)) for group in _grouped(short))
+
+
+def _unescaped(tree: SyntaxTreeNode | None) -> SyntaxTreeNode | None:
+    """Turn the entities in code back into the characters they stand for; the parser has done so everywhere else."""
+    for node in tree.walk() if tree else ():
+        if node.type in _CODE and node.token is not None:
+            node.token.content = unescape(node.content)
+    return tree
+
+
+_CODE = frozenset({"code_inline", "fence", "code_block"})
 
 
 # --- blocks ----------------------------------------------------------------------------------------------------------
