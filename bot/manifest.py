@@ -15,7 +15,7 @@ REQUEST_URL = "https://YOUR-HOST/slack/events"
 """Stands in the HTTP manifest where Slack wants to know the bot's own address."""
 
 BOT_SCOPES: dict[str, str] = {
-    "channels:history": "conversations.replies and .history: find own posts after a crash, in public channels",
+    "channels:history": "replies in threads; conversations.replies and .history: own posts, in public channels",
     "chat:write": "chat.postMessage, chat.update, chat.postEphemeral",
     "commands": "the slash command",
     "files:write": "files.getUploadURLExternal, files.completeUploadExternal: the whole of a text that is too long",
@@ -25,8 +25,8 @@ BOT_SCOPES: dict[str, str] = {
 }
 """Every scope the bot asks for, and the calls that need it."""
 
-EVENTS: tuple[str, ...] = ()
-"""Every event the bot listens to: none yet, it lives on commands and clicks."""
+EVENTS: tuple[str, ...] = ("message.channels", "message.groups", "message.im", "message.mpim")
+"""Every event the bot listens to: what people say in threads, of which a conversation with a Chatflow is made."""
 
 
 def manifest(mode: Mode, command: str = "/dify") -> dict[str, Any]:

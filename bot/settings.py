@@ -124,6 +124,14 @@ class Transport(StrEnum):
     HTTP = "http"
 
 
+class ChatReplies(StrEnum):
+    """Which replies in the thread of a Chatflow are its next message."""
+
+    ALL = "all"
+    MENTIONS = "mentions"
+    """Those that mention the bot."""
+
+
 class AppSettings(BaseModel):
     """One Dify app that can be started."""
 
@@ -135,6 +143,7 @@ class AppSettings(BaseModel):
     """What is not given here holds as for all apps."""
     quiet_hours: Quiet = None
     time_zone: Zone | None = None
+    chat_replies: ChatReplies | None = None
 
 
 class DatabaseSettings(BaseSettings):
@@ -167,6 +176,7 @@ class Settings(DatabaseSettings):
     reminders: Reminders = (Fraction(1, 2), timedelta(hours=1))
     quiet_hours: Quiet = None
     time_zone: Zone = UNIVERSAL
+    chat_replies: ChatReplies = ChatReplies.ALL
 
     bot_config: Path | None = None
     host: str = "0.0.0.0"
@@ -207,6 +217,11 @@ class Settings(DatabaseSettings):
             own.time_zone or self.time_zone,
         )
 
+    def only_mentions(self, app: str) -> bool:
+        """Tell whether a reply in the thread of this Chatflow has to mention the bot to be its next message."""
+        own = self._apps.get(app)
+        return ((own and own.chat_replies) or self.chat_replies) is ChatReplies.MENTIONS
+
     def with_apps(self, apps: Mapping[str, AppSettings]) -> Self:
         """Return the same settings with these apps."""
         copied = self.model_copy()
@@ -238,6 +253,7 @@ HOW_TO: dict[str, str] = {
     ),
     "quiet_hours": "give two times of day such as 22:00-07:00, or off",
     "time_zone": "give a name of the IANA time zone database, such as Europe/Berlin",
+    "chat_replies": "give all, or mentions for replies that mention the bot",
     "bot_config": "give the path of a TOML file with a table [apps.NAME] and its api_key for each app",
     "database_url": "give sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE",
     "host": "give an address to listen on, such as 0.0.0.0",

@@ -43,6 +43,7 @@ def test_the_scopes_are_those_of_the_calls_in_the_code() -> None:
     # By the client's own method, or by Slack's name of it.
     found = re.findall(r"[.\"]((?:chat|conversations|auth|views|users|files|reactions)[_.]\w+)\b", sources())
     calls = {call.replace(".", "_") for call in found}
+    calls.discard("chat_replies")  # a setting
     unknown = calls - SCOPES_OF_CALL.keys()
     assert not unknown, f"say in SCOPES_OF_CALL which scopes these calls need: {sorted(unknown)}"
     needed = set().union(*(SCOPES_OF_CALL[call] for call in calls)) | {"commands"}
@@ -51,7 +52,13 @@ def test_the_scopes_are_those_of_the_calls_in_the_code() -> None:
 
 def test_the_events_are_those_that_the_listeners_take() -> None:
     taken = set(re.findall(r"app\.event\(\s*\"([\w.]+)\"", sources()))
-    assert set(EVENTS) == taken
+    assert {event.partition(".")[0] for event in EVENTS} == taken
+
+
+def test_each_event_has_the_scope_that_it_needs() -> None:
+    """slack-platform §7.3: a message event comes by the history scope of its kind of channel."""
+    kinds = {event.removeprefix("message.") for event in EVENTS}
+    assert {f"{kind}:history" for kind in kinds} == HISTORY
 
 
 @pytest.mark.parametrize("mode", ["socket", "http"])

@@ -77,8 +77,10 @@ class PostResultNotShown:
 class AskAboutMessage:
     """Ask whoever wrote a message while a form was open, privately, whether it is the answer or a new message."""
 
-    forms: tuple[tuple[str, str, str], ...]
-    """Of each form that is open in the conversation: its run, its id and its title."""
+    titles: tuple[str, ...]
+    """Of the forms that are open in the conversation."""
+    forms: tuple[tuple[str, str, str], ...] = ()
+    """Of each of them that takes a text here: its run, its id and its title."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,11 @@ class AskAboutConversation:
 
 @dataclass(frozen=True, slots=True)
 class TellFilesLeftOut:
-    """Tell whoever sent files along with a message, privately, that they are not passed on."""
+    """Tell somebody privately that the files of their message are not passed on."""
+
+    user_id: str
+    alone: bool = False
+    """There was no text with them, so that nothing is sent at all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,9 @@ class ConversationGone:
 class MessageReleased:
     """The message that was held is to be sent after all."""
 
+    waits: bool = False
+    """There will be an answer before it."""
+
 
 @dataclass(frozen=True, slots=True)
 class MessageForgotten:
@@ -84,6 +87,15 @@ class AnswerRated:
 
     user_id: str
     rating: Rating
+
+
+@dataclass(frozen=True, slots=True)
+class RatingTaken:
+    """Dify was given what somebody thinks of the answer; `taken` is False where it did not take it."""
+
+    user_id: str
+    rating: Rating
+    taken: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +316,7 @@ RunEvent = (
     | SuggestionsRead
     | SuggestionsPosted
     | AnswerRated
+    | RatingTaken
     | StartUnconfirmed
     | RunFound
     | RunNotFound

@@ -277,7 +277,7 @@ def _message_released(run: Run, event: saw.MessageReleased, now: datetime) -> Tr
         return Transition(run)
     released = move_run(run, RunMove.RELEASED, now)
     if run.root_ts is None:
-        return Transition(released, (do.PostRoot(),))
+        return Transition(released, (do.PostRoot(event.waits),))
     return Transition(move_run(released, RunMove.ROOT_POSTED, now), (do.RefreshRoot(), do.StartRun()))
 
 
@@ -300,6 +300,10 @@ def _suggestions_posted(run: Run, event: saw.SuggestionsPosted, now: datetime) -
 
 def _answer_rated(run: Run, event: saw.AnswerRated, now: datetime) -> Transition:
     return Transition(run, (do.RateAnswer(event.user_id, event.rating),) if run.message_id is not None else ())
+
+
+def _rating_taken(run: Run, event: saw.RatingTaken, now: datetime) -> Transition:
+    return Transition(run, (do.TellRated(event.user_id, event.rating, event.taken),))
 
 
 def _start_unconfirmed(run: Run, event: saw.StartUnconfirmed, now: datetime) -> Transition:
@@ -693,6 +697,7 @@ _RULES: dict[type, Callable[[Run, Any, datetime], Transition]] = {
     saw.SuggestionsRead: _suggestions_read,
     saw.SuggestionsPosted: _suggestions_posted,
     saw.AnswerRated: _answer_rated,
+    saw.RatingTaken: _rating_taken,
     saw.StartUnconfirmed: _start_unconfirmed,
     saw.RunFound: _run_found,
     saw.RunNotFound: _run_not_found,

@@ -137,6 +137,8 @@ class Progress:
     done: int = 0
     waiting_for_dify: bool = False
     """The run waits for one of the connections that this Dify server can spare."""
+    waiting_for_answer: bool = False
+    """Its message to a Chatflow waits for the answer before it."""
 
 
 class ButtonStyle(StrEnum):
@@ -315,7 +317,8 @@ class Run:
     @property
     def is_reply(self) -> bool:
         """Whether it answers a later message to a Chatflow, and its root message is a reply in the thread."""
-        return self.thread_ts is not None and self.root_ts != self.thread_ts
+        is_later = self.thread_ts is not None and self.root_ts != self.thread_ts
+        return is_later and self.mode is AppMode.CHATFLOW
 
     @property
     def replaces_answer(self) -> bool:

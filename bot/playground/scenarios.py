@@ -121,6 +121,11 @@ class Scene:
             "a root message for the run appears",
         )
 
+    async def say(self, name: str, root: Message, text: str) -> Message:
+        """Reply in the thread of a message."""
+        await self._acts(name, f"writes in the thread: “{text}”")
+        return await self.workspace.person(name).post(self.channel, text, root.ts)
+
     async def fill(self, name: str, message: Message, field: str, text: str) -> None:
         """Type into a field."""
         await self._acts(name, f"types “{' '.join(text.split())}” into the field {field}")
@@ -261,8 +266,16 @@ class Scene:
     @property
     def starts(self) -> list[RecordedRequest]:
         """The runs that the bot asked Dify to start."""
+        return self._posted("/workflows/run")
+
+    @property
+    def messages(self) -> list[RecordedRequest]:
+        """The messages that the bot sent to a Chatflow."""
+        return self._posted("/chat-messages")
+
+    def _posted(self, path: str) -> list[RecordedRequest]:
         requests = self.dify.requests[self._requests :]
-        return [each for each in requests if each.method == "POST" and each.path.endswith("/workflows/run")]
+        return [each for each in requests if each.method == "POST" and each.path.endswith(path)]
 
     def check_answers(self, expected: int) -> None:
         """Exactly so many answers were taken by Dify, and none was sent twice."""

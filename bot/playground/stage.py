@@ -26,6 +26,9 @@ CHANNEL = "content"
 SCOPES = ("channels:history", "chat:write", "commands", "files:write", "groups:history", "im:history", "mpim:history")
 """What the bot's manifest asks for, and no more."""
 
+EVENTS = ("message.channels", "message.groups", "message.im", "message.mpim")
+"""What it subscribes to, and no more."""
+
 LEASE_SECONDS = 2
 """After so long without a sign of life a process is taken for dead by the others."""
 
@@ -78,6 +81,7 @@ async def open_stage(
         people=PEOPLE,
         channels={channel: (*PEOPLE, "bot") for channel in channels},
         scopes=SCOPES,
+        events=EVENTS,
         rate_limits=rate_limits,
     )
     dify = Dify(apps.values(), speed=speed)

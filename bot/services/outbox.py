@@ -27,6 +27,7 @@ from bot.errors import (
     StoreError,
 )
 from bot.services.commands import CommandDesk
+from bot.services.conversations import in_conversation, was_asked_next
 from bot.services.limits import Urgency
 from bot.services.outcomes import (
     delayed,
@@ -90,7 +91,7 @@ class Outbox:
     async def recover(self) -> None:
         """Take up what was begun and is not under way: by a process that is gone, or here and lost sight of.
 
-        A start may have reached Dify and cannot be asked about, so it is never sent again; a submit is settled by
+        A start may have reached Dify, so it is never sent again and its run is looked for; a submit is settled by
         reading the form; everything else finds out by itself what it has done already.
 
         Raises:
@@ -315,6 +316,11 @@ class Outbox:
             case do.SettleForm(form_id=form_id):
                 event = await self._settled(run, form_id)
                 await self._recorder.record(run.run_id, event, done=saved.row_id)
+            case do.ReadSuggestions():
+                await self._read_suggestions(saved, run)
+            case do.RateAnswer(user_id=user_id, rating=rating):
+                await self._dify_of(run.app).rate(run, rating)
+                await self._recorder.record(run.run_id, saw.RatingTaken(user_id, rating), done=saved.row_id)
             case do.StopRun():
                 if not self._store.holds_lease():
                     # Once the run pauses, a stop cuts off its resume (recording 27).
@@ -324,6 +330,12 @@ class Outbox:
                 await self._store.finish_effect(saved.row_id)
 
     async def _start(self, saved: SavedEffect, run: Run) -> None:
+        if run.is_reply and run.status is RunStatus.STARTING:
+            placed = await self._in_conversation(saved, run)
+            if placed is None:
+                await self._recorder.record(run.run_id, saw.ConversationGone(), done=saved.row_id)
+                return
+            run = placed
         await self._streams.start(run)
         run = await self._store.run(run.run_id)
         if run.status is RunStatus.STARTING:
@@ -331,6 +343,27 @@ class Outbox:
             await self._recorder.record(run.run_id, saw.StartUnconfirmed(), done=saved.row_id)
         else:
             await self._store.finish_effect(saved.row_id)
+
+    async def _in_conversation(self, saved: SavedEffect, run: Run) -> Run | None:
+        """Find the conversation in which a message is to be sent; nothing of it is sent meanwhile."""
+        with _before_anything_is_sent():
+            await self._store.hold_effect(saved.row_id)
+            with self._holding():
+                placed = await in_conversation(self._store, self._dify_of(run.app), run)
+            await self._store.begin_effect(saved.row_id)
+        return placed
+
+    async def _read_suggestions(self, saved: SavedEffect, run: Run) -> None:
+        """Read what Dify suggests to ask next: a courtesy, which nobody misses where it fails."""
+        event = saw.SuggestionsRead(())
+        try:
+            suggestions = await self._dify_of(run.app).suggestions(run)
+        except DifyError as exc:
+            log.info("suggestions not read", run=run.run_id, error=str(exc))
+        else:
+            if not await was_asked_next(self._store, run):
+                event = saw.SuggestionsRead(tuple(each for each in suggestions if each.strip()))
+        await self._recorder.record(run.run_id, event, done=saved.row_id)
 
     async def _submit(self, saved: SavedEffect, run: Run, form_id: str) -> None:
         form = run.form(form_id)

@@ -32,8 +32,18 @@ CLOSED_DOOR_PAUSE = timedelta(hours=1)
 CLOSED_DOOR_PATIENCE = timedelta(days=7)
 """How old an effect gets that waits for that."""
 
-_COURTESIES = do.TellNotStarted | do.TellDecided | do.TellRefused | do.TellInvalid | do.TellCannotStop
-"""What one person is told at once, or not at all."""
+_COURTESIES = (
+    do.TellNotStarted
+    | do.TellDecided
+    | do.TellRefused
+    | do.TellInvalid
+    | do.TellCannotStop
+    | do.TellFilesLeftOut
+    | do.TellRated
+    | do.PostSuggestions
+    | do.CloseSuggestions
+)
+"""What is said at once, or not at all."""
 
 _CLOSED_DOOR = (SlackUnauthorized, ChannelUnreachable)
 
@@ -56,7 +66,7 @@ def is_worth_waiting(saved: SavedEffect, exc: SlackError | DifyError, now: datet
             # Its app is not configured any more: what a server says of a start is told by the start's stream.
             return False
         case DifyUnavailable() | DifyUnauthorized():
-            return not isinstance(saved.effect, do.StopRun) or saved.attempts < FEW
+            return not isinstance(saved.effect, do.StopRun | do.RateAnswer) or saved.attempts < FEW
         case _:
             # Dify refuses to read a form, perhaps because of a quota.
             return isinstance(saved.effect, do.SettleForm) and isinstance(exc, DifyError) and saved.attempts < FEW
@@ -104,6 +114,8 @@ def given_up(effect: Effect, exc: Exception) -> LifecycleEvent | None:
             return saw.StartRefused(exc.message)
         case do.StopRun():
             return saw.StopRefused()
+        case do.RateAnswer(user_id=user_id, rating=rating):
+            return saw.RatingTaken(user_id, rating, taken=False)
         case do.SettleForm(form_id=form_id) if isinstance(exc, DifyError):
             return saw.FormUnreachable(form_id)
         case do.PostForm() | do.PostResult() if isinstance(exc, _CLOSED_DOOR):
@@ -129,6 +141,8 @@ def posted(effect: SlackEffect, ts: str | None) -> LifecycleEvent | None:
             return saw.FormPosted(form_id, ts)
         case do.PostAnswer(segment=segment):
             return saw.AnswerPosted(segment, ts)
+        case do.PostSuggestions():
+            return saw.SuggestionsPosted(ts)
         case _:
             return None
 

@@ -6,13 +6,13 @@ Pure: the gateway only carries it there.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bot.core import effects as do
 from bot.core.effects import DrawnEffect
 from bot.core.model import Progress, Run
-from bot.slack import notices
+from bot.slack import chat, notices
 from bot.slack.form import form_message, form_messages
 from bot.slack.message import MESSAGES, Message, TextFile, shortened
 from bot.slack.result import result_file, result_messages
@@ -78,8 +78,8 @@ def render(effect: DrawnEffect, run: Run | None, now: datetime, progress: Progre
         return Reply(effect.response_url, notices.inputs(effect.app, effect.inputs, effect.example))
     assert run is not None, "this effect belongs to a run"
     match effect:
-        case do.PostRoot():
-            return Post((root_message(run),))
+        case do.PostRoot(waits):
+            return Post((root_message(run, Progress(waiting_for_answer=waits)),))
         case do.RefreshRoot():
             return Redraw(run.root_ts, root_message(run, progress))
         case do.PostForm(form_id):
@@ -92,9 +92,22 @@ def render(effect: DrawnEffect, run: Run | None, now: datetime, progress: Progre
             return Redraw(form.message_ts, draw(run, form), anew=True)
         case do.PostResult():
             into = run.answer_ts if run.replaces_answer else None
-            return text_post(result_messages(run), lambda: result_file(run), into)
+            post = text_post(result_messages(run), lambda: result_file(run), into)
+            return replace(post, messages=chat.with_thumbs(run, post.messages))
         case do.PostResultNotShown():
             return Post((notices.result_not_shown(run),))
+        case do.AskAboutMessage(titles, open_forms):
+            return Tell(run.starter_id, chat.ask_about_message(run, titles, open_forms))
+        case do.AskAboutConversation():
+            return Post((chat.ask_about_conversation(run),))
+        case do.TellFilesLeftOut(user_id, alone):
+            return Tell(user_id, chat.without_files(run, alone=alone))
+        case do.PostSuggestions():
+            return Post((chat.suggestions(run),))
+        case do.CloseSuggestions(ts, suggestions):
+            return Redraw(ts, chat.closed_suggestions(suggestions))
+        case do.TellRated(user_id, rating, taken):
+            return Tell(user_id, chat.rated(run, rating, taken=taken))
         case do.PostStuck():
             return Post((notices.stuck(run, now),))
         case do.PostKeyRefused():

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from typing import Any
 
-from slack_sdk.models.blocks import Block
+from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement
 
 from bot.core.model import AppMode, Form, FormStatus, Run, RunStatus
 from bot.slack import ids, mrkdwn
+from bot.slack.form_room import MAX_BUTTON
 from bot.slack.markdown import code, headed, is_bare, packed, pieces, safe_pieces, words
 from bot.slack.message import (
     BELOW_TITLE,
@@ -21,6 +21,7 @@ from bot.slack.message import (
     context,
     file_stem,
     going_on,
+    label,
     markdown_messages,
     section,
     verbatim,
@@ -42,6 +43,11 @@ PARTLY = "⚠️ Some steps of {app} failed and their outputs may be missing. Di
 FAILED = "❌ {app} failed. What it did before is kept in Dify's log of the run. Dify says:"
 FAILED_AT = "❌ {app} failed at {step}. What it did before is kept in Dify's log of the run. Dify says:"
 NOT_STARTED = "❌ Dify did not start {app}. Nothing has been run. The reason:"
+START_AGAIN = "Try again"
+NOT_TAKEN = (
+    "❌ Dify did not take this message, so there is no answer to it. The conversation goes on: write again here. "
+    "The reason:"
+)
 NOT_ANSWERED = "⌛ {app} is done. It has no outputs: {forms} not answered in time."
 GLOBAL_LIMIT = (
     "⌛ Dify ended {app}: a form waited longer for its answer than any form may on this Dify server. What the run did "
@@ -72,21 +78,15 @@ def answer_messages(text: str, *, writing: bool = True, cut: bool = False) -> tu
     `writing` while more is to come: then as much as is shown in messages. `cut` where a part of one that is over was
     not heard.
     """
-    cuts = pieces(mrkdwn.clean(text), PART)
-    parts = [written for piece in cuts[: MESSAGES + 1 if writing else None] for written in _written(piece)]
-    messages = going_on(markdown_messages(mrkdwn.one_line(text[:_MAX_ERROR]) or WRITING, parts))
+    shown = text[: (MESSAGES + 1) * PART] if writing else text
+    summary = mrkdwn.one_line(text[:_MAX_ERROR]) or WRITING
+    messages = going_on(markdown_messages(summary, safe_pieces(shown, PART)))
     *first, last = (messages[:MESSAGES] if writing else messages) or (Message(WRITING, ()),)
     if writing and len(messages) > MESSAGES:
         last = Message(last.text, last.blocks[:-1]).ending(context(WRITING_FILE, ids.WRITING))
     elif writing or not last.blocks:
         last = last.ending(context(WRITING, ids.WRITING))
     return (*first, last.ending(context(MAY_BE_CUT)) if cut else last)
-
-
-@lru_cache(maxsize=256)
-def _written(piece: str) -> tuple[str, ...]:
-    """Make a piece safe. Of a text that grows all but the last piece stay, and writing them anew takes long."""
-    return tuple(safe_pieces(piece, PART))
 
 
 def cut_answer(shown: Mapping[str, Any], *, has_file: bool = False) -> Message | None:
@@ -139,7 +139,9 @@ def result_messages(run: Run) -> tuple[Message, ...]:
         case RunStatus.PARTIAL_SUCCEEDED:
             return (_notice(PARTLY.format(app=app)), *_outputs(run))
         case RunStatus.FAILED if run.workflow_run_id is None:
-            return (_notice(NOT_STARTED.format(app=app), run.error),)
+            if run.is_reply:
+                return (_notice(NOT_TAKEN, run.error),)
+            return (_notice(NOT_STARTED.format(app=app), run.error).ending(_start_again(run)),)
         case RunStatus.FAILED:
             text = (
                 FAILED_AT.format(app=app, step=mrkdwn.bold(run.failed_step))
@@ -169,6 +171,11 @@ def _expired(run: Run, form: Form) -> bool:
     return form.status is FormStatus.TIMED_OUT or (passed and not form.status.closed)
 
 
+def _start_again(run: Run) -> Block:
+    button = ButtonElement(text=label(START_AGAIN, MAX_BUTTON), action_id=ids.START_AGAIN, value=run.run_id)
+    return ActionsBlock(elements=[button])
+
+
 def _notice(text: str, error: str | None = None) -> Message:
     said = mrkdwn.shorten(mrkdwn.clean(error or "").strip(), _MAX_ERROR)
     details: list[Block] = [verbatim(said)] if said else []
@@ -178,8 +185,7 @@ def _notice(text: str, error: str | None = None) -> Message:
 def _outputs(run: Run) -> tuple[Message, ...]:
     summary = RESULT.format(app=mrkdwn.one_line(run.app))
     unnamed, named = _unnamed_apart(run)
-    parts = [written for piece in pieces(mrkdwn.clean(unnamed), PART) for written in _written(piece)]
-    parts += [part for name, value in named.items() for part in _output(name, value)]
+    parts = safe_pieces(unnamed, PART) + [part for name, value in named.items() for part in _output(name, value)]
     return going_on(markdown_messages(summary, parts))
 
 

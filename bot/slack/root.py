@@ -15,11 +15,15 @@ from bot.slack.outcome import hit_global_limit, is_delayed, is_gone, resumes_una
 
 _MAX_INPUTS = 10
 _MAX_INPUT = 200
+_MAX_QUERY = 60
 
 TITLE = "▶️ {app} · started by {starter}"
 MORE_INPUTS = "… and {count} more"
 
 STARTING = "⏳ Starting"
+WAITING_FOR_ANSWER_BEFORE = "⏳ Waits for the answer before it, and is sent then"
+NOT_SENT = "⏸️ Not sent. The thread says why."
+FORGOTTEN = "⏹️ Not sent, as {who} wanted"
 WAITING_FOR_DIFY = "⏳ Waiting for a free connection to Dify. It starts by itself."
 SOUGHT = "⏳ Dify has not confirmed the start yet. I am looking for the run in its log."
 RUNNING = "⚙️ Running"
@@ -70,6 +74,8 @@ def root_message(run: Run, progress: Progress | None = None) -> Message:
     """Render the root message of a run; `progress` is what it is doing while it is followed."""
     title = TITLE.format(app=mrkdwn.bold(run.app), starter=mrkdwn.mention(run.starter_id))
     state = run_state(run, progress or Progress())
+    if run.is_reply:
+        return _reply_message(run, state)
     blocks: list[Block] = [section(title)]
     if inputs := "\n".join(_inputs(run)):
         blocks.append(section(inputs))
@@ -79,11 +85,25 @@ def root_message(run: Run, progress: Progress | None = None) -> Message:
     return Message(f"{mrkdwn.one_line(run.app)}: {state.partition(chr(10))[0]}", tuple(blocks))
 
 
+def _reply_message(run: Run, state: str) -> Message:
+    """Render how a later message to a Chatflow stands: in one line, since what was said stands above it."""
+    first, *more = state.splitlines()
+    line = f"{first} · “{mrkdwn.one_line(run.query, _MAX_QUERY)}”"
+    shown = section("\n".join((line, *more)))
+    if _can_stop(run):
+        shown.accessory = _stop_element(run)
+    return Message(line, (shown,))
+
+
 def run_state(run: Run, progress: Progress) -> str:
     """Return in mrkdwn how a run stands."""
     match run.status:
         case status if run.told_refused and not status.ended:
             return "\n".join((KEY_REFUSED, *_waiting(run, progress)))
+        case RunStatus.HELD:
+            return NOT_SENT
+        case RunStatus.REQUESTED | RunStatus.STARTING if progress.waiting_for_answer:
+            return WAITING_FOR_ANSWER_BEFORE
         case RunStatus.REQUESTED | RunStatus.STARTING:
             return WAITING_FOR_DIFY if progress.waiting_for_dify else STARTING
         case RunStatus.SOUGHT:
@@ -143,6 +163,8 @@ def _ending(run: Run) -> str:
             return FAILED + step + _taken(run, AFTER_TIME) + error
         case RunStatus.STOPPED if hit_global_limit(run):
             return GLOBAL_LIMIT.format(taken=_taken(run, AFTER_TIME))
+        case RunStatus.STOPPED if run.workflow_run_id is None and run.stop_requested_by:
+            return FORGOTTEN.format(who=mrkdwn.mention(run.stop_requested_by))
         case RunStatus.STOPPED:
             stopper = run.stop_requested_by
             stopped = STOPPED_BY.format(who=mrkdwn.mention(stopper)) if stopper else STOPPED
@@ -174,13 +196,13 @@ def _can_stop(run: Run) -> bool:
 
 
 def _stop_button(run: Run) -> ActionsBlock:
+    return ActionsBlock(elements=[_stop_element(run)])
+
+
+def _stop_element(run: Run) -> ButtonElement:
     confirm = ConfirmObject(
         title=CONFIRM_TITLE, text=label(CONFIRM_TEXT, 300), confirm=STOP, deny=CONFIRM_DENY, style="danger"
     )
-    return ActionsBlock(
-        elements=[
-            ButtonElement(
-                text=label(STOP, 75), action_id=ids.STOP_RUN, value=run.run_id, style="danger", confirm=confirm
-            )
-        ]
+    return ButtonElement(
+        text=label(STOP, 75), action_id=ids.STOP_RUN, value=run.run_id, style="danger", confirm=confirm
     )

@@ -39,7 +39,7 @@ from sqlalchemy.sql.dml import ReturningUpdate
 
 from bot.core.effects import CheckCommand, Effect, EndAnswer, PostAnswer, PostResult, RefreshForm, RefreshRoot, StartRun
 from bot.core.lifecycle import Transition
-from bot.core.model import AppMode, Command, Form, Run, RunStatus
+from bot.core.model import AppMode, Command, Form, FormStatus, Run, RunStatus
 from bot.core.ports import Decide, Draft, SavedEffect, Store
 from bot.errors import LeaseLost, StoreError, UnknownHere
 from bot.store.codec import SLACK_LANE, effect_row, form_row, run_of, run_row, saved_effect_of
@@ -165,6 +165,7 @@ _behind_another = (
     .correlate(outbox)
 )
 _asked, _asked_before = runs.alias("asked"), runs.alias("asked_before")
+_ANSWERED_HERE = (FormStatus.CLAIMED, FormStatus.SUBMITTING, FormStatus.SETTLING)
 _EXECUTE = (RunStatus.REQUESTED, RunStatus.STARTING, RunStatus.RUNNING, RunStatus.RESUMING)
 # The answer to a message that is sent while an earlier one is answered would not know of it (dify-api §5.1).
 _before_its_answer = and_(
@@ -176,8 +177,15 @@ _before_its_answer = and_(
         _asked_before.c.channel_id == _asked.c.channel_id,
         _asked_before.c.thread_ts == _asked.c.thread_ts,
         _asked_before.c.created_at < _asked.c.created_at,
-        _asked_before.c.status.in_(_EXECUTE),
-        ~_asked_before.c.told_stuck,
+        or_(
+            and_(_asked_before.c.status.in_(_EXECUTE), ~_asked_before.c.told_stuck),
+            and_(
+                _asked_before.c.status == RunStatus.PAUSED,
+                exists()
+                .where(forms.c.run_id == _asked_before.c.run_id, forms.c.status.in_(_ANSWERED_HERE))
+                .correlate(_asked_before),
+            ),
+        ),
     )
     .correlate(outbox),
 )
@@ -637,11 +645,12 @@ def _saving_draft(database: Database) -> Executable:
         bindparam("saved_at", type_=drafts.c.saved_at.type),
     ).where(forms.c.form_id == bindparam("form"), UNDECIDED)
     save = database.insert(drafts).from_select(["form_id", "user_id", "entered", "saved_at"], undecided)
-    return save.on_conflict_do_update(
+    newer: Executable = save.on_conflict_do_update(
         index_elements=["form_id", "user_id"],
         set_={"entered": save.excluded.entered, "saved_at": save.excluded.saved_at},
         where=drafts.c.saved_at <= save.excluded.saved_at,
     )
+    return newer
 
 
 def _drawn_by_another(database: Database) -> ColumnElement[bool]:

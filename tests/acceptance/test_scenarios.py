@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from bot import manifest
 from bot.manifest import BOT_SCOPES
 from bot.playground.scenarios import SCENARIOS, play_scenario
-from bot.playground.stage import SCOPES, Stage
+from bot.playground.stage import EVENTS, SCOPES, Stage
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.asyncio(loop_scope="module")]
 
@@ -27,3 +28,4 @@ async def test_there_is_a_scenario_for_everything_promised() -> None:
 async def test_the_simulated_workspace_grants_what_the_manifest_asks_for() -> None:
     """A call the bot has no scope for fails in the playground as it would in Slack."""
     assert set(SCOPES) == set(BOT_SCOPES)
+    assert set(EVENTS) == set(manifest.EVENTS)

@@ -15,7 +15,7 @@ import pytest
 
 from bot.core import effects as do
 from bot.core.effects import DrawnEffect
-from bot.core.model import ButtonStyle, FormStatus, Paragraph, Run, RunStatus, Select, UserAction
+from bot.core.model import AppMode, ButtonStyle, FormStatus, Paragraph, Rating, Run, RunStatus, Select, UserAction
 from bot.slack.blocks import Post, Redraw, Rendered, Reply, Tell, render
 from tests.factories import NOW, make_form, make_run, make_submission
 from tests.slack.reading import faults, wire
@@ -82,6 +82,25 @@ GONE = replace(
 )
 LOST = replace(GONE, error="Dify has called it running for more than a day, longer than it lets any run execute")
 
+CHAT = replace(
+    RUNNING,
+    app="support",
+    mode=AppMode.CHATFLOW,
+    run_inputs={},
+    query="Where is <my> order?",
+    root_ts="2.0",
+    conversation_id="c",
+    message_id="m",
+    forms=(),
+)
+ANSWERED = replace(
+    CHAT,
+    status=RunStatus.SUCCEEDED,
+    outputs={"answer": "It is *on its way*.", "files": []},
+    ended_at=NOW + timedelta(seconds=3),
+)
+HELD = replace(CHAT, status=RunStatus.HELD, root_ts=None, workflow_run_id=None, task_id=None, message_id=None)
+
 CASES: dict[str, tuple[DrawnEffect, Run | None]] = {
     "root-running": (do.RefreshRoot(), RUNNING),
     "root-waiting": (do.RefreshRoot(), RUN),
@@ -122,6 +141,29 @@ CASES: dict[str, tuple[DrawnEffect, Run | None]] = {
         None,
     ),
     "root-starting": (do.PostRoot(), make_run()),
+    # A conversation with a Chatflow.
+    "chat-waiting": (do.PostRoot(waits=True), replace(CHAT, status=RunStatus.REQUESTED, root_ts=None)),
+    "chat-running": (do.RefreshRoot(), CHAT),
+    "chat-answer": (do.PostResult(), ANSWERED),
+    "chat-done": (do.RefreshRoot(), ANSWERED),
+    "chat-refused": (
+        do.PostResult(),
+        replace(CHAT, status=RunStatus.FAILED, workflow_run_id=None, error="Query is too long."),
+    ),
+    "chat-question": (do.AskAboutMessage(("Approve the *refund*",), (("r1", "f1", "Approve the *refund*"),)), HELD),
+    "chat-question-of-two": (do.AskAboutMessage(("Approve", "Check"), (("r2", "f2", "Check"),)), HELD),
+    "chat-conversation-gone": (do.AskAboutConversation(), replace(HELD, root_ts="2.0", conversation_id="")),
+    "chat-root-held": (do.RefreshRoot(), replace(HELD, root_ts="2.0")),
+    "chat-root-forgotten": (
+        do.RefreshRoot(),
+        replace(HELD, root_ts="2.0", status=RunStatus.STOPPED, stop_requested_by="U2"),
+    ),
+    "chat-without-files": (do.TellFilesLeftOut("U2"), CHAT),
+    "chat-files-alone": (do.TellFilesLeftOut("U2", alone=True), CHAT),
+    "chat-suggestions": (do.PostSuggestions(), replace(ANSWERED, suggestions=("How *long*?", "<!here> & why?"))),
+    "chat-suggestions-closed": (do.CloseSuggestions("3.0", ("How *long*?", "<!here> & why?")), CHAT),
+    "chat-rated": (do.TellRated("U2", Rating.LIKE), ANSWERED),
+    "chat-not-rated": (do.TellRated("U2", Rating.DISLIKE, taken=False), ANSWERED),
     # What Dify or time did to a run and its forms.
     "reminder": (do.PostReminder("form-1"), RUN),
     "reminder-last": (

@@ -139,8 +139,14 @@ def option_name(option: Json) -> str:
 
 
 def buttons(blocks: list[Json]) -> Iterator[Control]:
-    """The buttons on a surface, in reading order."""
-    return (control for control in controls(blocks) if control.element["type"] == "button")
+    """The buttons on a surface, in reading order; of `feedback_buttons` both."""
+    for control in controls(blocks):
+        if control.element["type"] == "button":
+            yield control
+        elif control.element["type"] == "feedback_buttons":
+            what = {key: control.element[key] for key in ("type", "action_id")}
+            yield Control(control.block, {**control.element["positive_button"], **what})
+            yield Control(control.block, {**control.element["negative_button"], **what})
 
 
 def _the_one(candidates: list[Candidate], wanted: str, kind: str, names: Callable[[Candidate], list[str]]) -> Candidate:

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from bot.playground.slack.forms import STATEFUL, Control, Draft, controls
+from bot.playground.slack.forms import STATEFUL, Control, Draft, buttons, controls
 from bot.playground.slack.people import Person
 from bot.playground.slack.state import Message, View
 from bot.playground.slack.text import CONTROL, Json, unescape
@@ -127,6 +127,7 @@ class _Page:
             "divider": lambda block, _: Rule(style="dim"),
             "context": lambda block, _: Text(" · ").join(self._inline_elements(block)),
             "actions": lambda block, draft: Group("", self._controls(block, draft)),
+            "context_actions": lambda block, draft: Group("", self._controls(block, draft)),
             "input": self._controls,
             "image": lambda block, _: Text(f"[image: {block['alt_text']}]", "dim"),
             "markdown": lambda block, _: self._markdown(block["text"]),
@@ -226,7 +227,9 @@ class _Page:
         parts: list[RenderableType] = []
         row = Text()
         for control in controls([block]):
-            if control.element["type"] == "button":
+            if control.element["type"] == "feedback_buttons":
+                row.append("  ".join(f"[{button.label}]" for button in buttons([block])), "dim")
+            elif control.element["type"] == "button":
                 mark, style = _BUTTONS[control.element.get("style")]
                 row.append(f"[{mark} {_plain(control.label)}]" if mark else f"[{_plain(control.label)}]", style).append(
                     "  "
