@@ -34,13 +34,17 @@ from bot.errors import (
     StoreError,
 )
 from bot.services.commands import CommandDesk
+from bot.services.conversations import ConversationDesk
+from bot.services.descriptions import Descriptions
 from bot.services.due import DueWork
 from bot.services.forms import DecisionDesk
 from bot.services.limits import ServerLimits
 from bot.services.outbox import Outbox
 from bot.services.reconcile import Reconciler
 from bot.services.recorder import Recorder, arm_alarm
+from bot.services.starts import StartDesk
 from bot.services.streams import StreamSupervisor
+from bot.services.windows import WindowDesk
 from bot.settings import HOW_TO, Settings, Transport
 from bot.slack.failures import slack_error
 from bot.slack.gateway import SlackGateway
@@ -149,7 +153,10 @@ class Parts:
     due: DueWork
     streams: StreamSupervisor
     commands: CommandDesk
+    starts: StartDesk
     decisions: DecisionDesk
+    windows: WindowDesk
+    conversations: ConversationDesk
     clock: Clock
     alarm: Alarm
     lease: timedelta
@@ -171,7 +178,10 @@ async def assemble(
     reconciler = Reconciler(store, dify_of, limits, recorder, streams, clock, max_execution)
     streams.on_lost_sight(reconciler.look_at)
     outbox: Outbox
-    commands = CommandDesk(store, dify_of, limits, clock, lambda: outbox.wake())
+    descriptions = Descriptions(dify_of, limits, clock)
+    stack.push_async_callback(descriptions.close)
+    commands = CommandDesk(store, descriptions, clock, lambda: outbox.wake())
+    starts = StartDesk(store, slack, descriptions, clock, lambda: outbox.wake(), _new_id)
     outbox = Outbox(
         store=store,
         slack=slack,
@@ -184,11 +194,33 @@ async def assemble(
     )
     recorder.watch(lambda transition: outbox.wake() if transition.effects else None)
     decisions = DecisionDesk(recorder)
+    windows = WindowDesk(store, slack, recorder, reconciler.look_at)
+    recorder.watch(windows.watch)
+    conversations = ConversationDesk(store, recorder, clock, _new_id, settings.only_mentions, lambda: outbox.wake())
     due = DueWork(store, reconciler, recorder, clock, timedelta(days=settings.retention_days))
     lease = timedelta(seconds=settings.lease_seconds)
     return Parts(
-        store, slack, dify_of, recorder, outbox, reconciler, due, streams, commands, decisions, clock, alarm, lease
+        store,
+        slack,
+        dify_of,
+        recorder,
+        outbox,
+        reconciler,
+        due,
+        streams,
+        commands,
+        starts,
+        decisions,
+        windows,
+        conversations,
+        clock,
+        alarm,
+        lease,
     )
+
+
+def _new_id() -> str:
+    return secrets.token_hex(8)
 
 
 async def _dify_clients(settings: Settings, stack: AsyncExitStack) -> Callable[[str], Dify]:
@@ -248,6 +280,7 @@ async def at_work(parts: Parts, ringing: asyncio.Event) -> AsyncIterator[frozens
             # Before the looks, since a stream that ends asks for one.
             await parts.streams.close()
             await parts.reconciler.close()
+            await parts.windows.close()
             await _forget(parts)
     finally:
         await _cancelled(beat)
@@ -396,7 +429,9 @@ def bolt_app(settings: Settings, client: AsyncWebClient, identity: AuthorizeResu
         # A payload that no listener takes must still be acked, or Slack sends it three times more (§9.1).
         raise_error_for_unhandled_request=True,
     )
-    listeners.register(app, settings.slack_command, parts.commands, parts.decisions, lambda: secrets.token_hex(8))
+    listeners.register(
+        app, settings.slack_command, parts.commands, parts.starts, parts.decisions, parts.windows, parts.conversations, _new_id
+    )
     return app
 
 

@@ -1,5 +1,7 @@
 """`/dify APP key=value other="with spaces"`: read what was typed, check it, and write down how it would be right.
 
+What is given in a start window is checked by the same rules.
+
 What an app accepts is said by `GET /parameters`; Dify itself reports a bad start late, one problem at a time, or not
 at all (dify-api §3.4), so everything is checked here first and told at once, in plain sentences without any markup.
 """
@@ -11,7 +13,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bot.core.model import AppMode, StartInput
@@ -52,9 +54,12 @@ _SWITCH = {
     "0": False,
 }
 _FILE_TYPES = frozenset({"file", "file-list"})
-_QUERY = StartInput(variable="query", label="the message to the app", type="paragraph", required=True)
-_JSON_EXAMPLE = '{"key": "value"}'
+_TEXT_TYPES = frozenset({"text-input", "paragraph"})
+QUERY = StartInput(variable="query", label="the message to the app", type="paragraph", required=True)
+"""The first message to a Chatflow, which is none of its start inputs."""
+JSON_EXAMPLE = '{"key": "value"}'
 _MOST_LISTED = 10
+_MOST_FIELDS = 80  # a window holds 100 blocks (slack-platform §2.1)
 _MOST_CITED = 60
 
 
@@ -84,6 +89,21 @@ class ParsedCommand:
     stray: tuple[str, ...] = ()
     """The words between it and the first pair."""
     pairs: tuple[Pair, ...] = ()
+    typed: str = field(default="", compare=False)
+    """The whole text, without Slack's escapes."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was typed but the command's name."""
+        return not (self.app or self.stray or self.pairs)
+
+    @property
+    def free_text(self) -> str:
+        """The words that stand alone, as they were typed where there is nothing else."""
+        if self.pairs or len(self.stray) < 2:
+            return " ".join(self.stray)
+        first = None if self.app is None else _WORD.search(self.typed)
+        return self.typed[first.end() if first else 0 :].strip()
 
     @property
     def wants_help(self) -> bool:
@@ -131,6 +151,16 @@ class NotStartable:
 
 
 @dataclass(frozen=True, slots=True)
+class Draft:
+    """What a command gives for a start that is not right yet."""
+
+    texts: Mapping[str, str]
+    """By start input: what was typed for it, or seems to have been meant for it."""
+    problems: tuple[str, ...]
+    """All that is wrong with it but for what is missing, a sentence each."""
+
+
+@dataclass(frozen=True, slots=True)
 class _Fit:
     """A value as Dify wants it."""
 
@@ -159,7 +189,8 @@ def parse(text: str) -> ParsedCommand:
     app: str | None = None
     stray: list[str] = []
     pairs: list[Pair] = []
-    for index, match in enumerate(_WORD.finditer(_plain(text))):
+    typed = plain(text)
+    for index, match in enumerate(_WORD.finditer(typed)):
         value, closed = _value(match)
         if match["key"]:
             pairs.append(Pair(match["key"], value, closed=closed))
@@ -170,10 +201,11 @@ def parse(text: str) -> ParsedCommand:
             pairs[-1] = Pair(last.key, last.value, (*last.stray, value), last.closed)
         else:
             stray.append(value)
-    return ParsedCommand(app, tuple(stray), tuple(pairs))
+    return ParsedCommand(app, tuple(stray), tuple(pairs), typed)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """Return a text of Slack's as people wrote it, with names in place of ids where Slack gives them."""
     text = _SLACK_TOKEN.sub(_readable, text)
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
@@ -225,7 +257,7 @@ def choose_app(parsed: ParsedCommand, app_names: Sequence[str]) -> Choice:
     if len(app_names) == 1:
         # Not meant as a name at all.
         words = (word, *parsed.stray) if word else parsed.stray
-        return Choice(app_names[0], ParsedCommand(None, words, parsed.pairs))
+        return Choice(app_names[0], replace(parsed, app=None, stray=words))
     if word:
         return Choice(None, parsed, (f"There is no app {_cited(word)}: there is {_listed(app_names, 'and')}.",))
     return Choice(None, parsed, (f"Say which app to start: {_listed(app_names, 'or')}.",))
@@ -245,19 +277,41 @@ def check(
 
     A Chatflow takes its first message as the value of `query`; a start input of that name gets the same text.
     """
-    expected = _expected(app)
     texts, slips = _gather(parsed, app, app_name)
     problems = (*known, *slips)
-    outcome = {name: _read(field, texts.get(name)) for name, field in expected.items()}
-    unfit = [each for each in outcome.values() if isinstance(each, _Unfit)]
-    if problems or unfit:
-        texts = {name: each.text for name, each in outcome.items() if each and each.text is not None}
-        corrected = None if _is_hopeless(app) else write(command_name, app_name, texts.items())
-        return NotStartable((*problems, *(each.problem for each in unfit)), corrected)
-    values = {name: each.value for name, each in outcome.items() if isinstance(each, _Fit)}
-    query = values[_QUERY.variable] if app.mode is AppMode.CHATFLOW else ""
-    declared = {field.variable for field in app.start_inputs}
-    return CheckedStart({name: value for name, value in values.items() if name in declared}, query)
+    outcome = _outcome(app, texts)
+    unfit = _unfit(outcome)
+    if not problems and not unfit:
+        return _checked(app, outcome)
+    texts = {name: each.text for name, each in outcome.items() if each and each.text is not None}
+    corrected = None if is_hopeless(app) else write(command_name, app_name, texts.items())
+    return NotStartable((*problems, *unfit.values()), corrected)
+
+
+def check_texts(texts: Mapping[str, str], app: AppDescription) -> CheckedStart | Mapping[str, str]:
+    """Check the texts given for the fields of an app; where any does not fit, return what is wrong by field."""
+    outcome = _outcome(app, texts)
+    return _unfit(outcome) or _checked(app, outcome)
+
+
+def draft(parsed: ParsedCommand, app: AppDescription, app_name: str, known: Sequence[str] = ()) -> Draft:
+    """Return what a command gives for the fields of an app, and what is wrong with it but for what is missing."""
+    texts, slips = _gather(parsed, app, app_name)
+    unfit = _unfit(_outcome(app, texts))
+    wrong = (problem for name, problem in unfit.items() if texts.get(name, "").strip() not in ("", PLACEHOLDER))
+    return Draft(texts, (*known, *slips, *wrong))
+
+
+def texts_of(start: CheckedStart, app: AppDescription) -> Mapping[str, str]:
+    """Return what was given to start an app as the texts that it is read from."""
+    texts = {name: _text(value) for name, value in start.run_inputs.items()}
+    return texts | {QUERY.variable: start.query} if app.mode is AppMode.CHATFLOW else texts
+
+
+def default_text(field: StartInput) -> str:
+    """Return the text that stands for the default of a field; empty where it has none that can be sent."""
+    text = "" if field.default is None else _text(field.default)
+    return text if isinstance(_read(field, text), _Fit) else ""
 
 
 def inputs(app: AppDescription) -> tuple[str, ...]:
@@ -267,8 +321,8 @@ def inputs(app: AppDescription) -> tuple[str, ...]:
 
 def example(app: AppDescription, command_name: str, app_name: str) -> str | None:
     """Return a command with everything that the app needs; None where no command can give it."""
-    needed = ((name, _example(field)) for name, field in _expected(app).items() if _must_be_given(field))
-    return None if _is_hopeless(app) else write(command_name, app_name, needed)
+    needed = ((name, _example(field)) for name, field in _expected(app).items() if must_be_given(field))
+    return None if is_hopeless(app) else write(command_name, app_name, needed)
 
 
 def has_placeholder(command: str) -> bool:
@@ -276,9 +330,64 @@ def has_placeholder(command: str) -> bool:
     return any(pair.value == PLACEHOLDER for pair in parse(command).pairs)
 
 
+def fields(app: AppDescription) -> tuple[StartInput, ...]:
+    """Return everything that an app takes: its start inputs, and of a Chatflow the message."""
+    return tuple(_expected(app).values())
+
+
+def obstacle(app: str, description: AppDescription) -> str | None:
+    """Return why no window can start an app, as a sentence; None where one can."""
+    taken = fields(description)
+    if len(taken) > _MOST_FIELDS:
+        return f"{app} takes {len(taken)} values, more than a window can hold: give them in the command."
+    if not is_hopeless(description):
+        return None
+    if any(is_file(each) and must_be_given(each) for each in taken):
+        return f"{app} needs a file, which cannot be given in Slack yet: start it in Dify."
+    return f"{app} needs a choice from a list that has no options: ask whoever builds it in Dify to add some."
+
+
+def is_file(field: StartInput) -> bool:
+    """Tell whether a field takes files."""
+    return field.type in _FILE_TYPES
+
+
 def _expected(app: AppDescription) -> dict[str, StartInput]:
-    fields = app.start_inputs if app.mode is AppMode.WORKFLOW else (*app.start_inputs, _QUERY)
-    return {field.variable: field for field in fields}
+    taken = app.start_inputs if app.mode is AppMode.WORKFLOW else (*app.start_inputs, QUERY)
+    return {field.variable: field for field in taken}
+
+
+def _outcome(app: AppDescription, texts: Mapping[str, str]) -> dict[str, _Fit | _Unfit | None]:
+    return {name: _read(field, texts.get(name)) for name, field in _expected(app).items()}
+
+
+def _unfit(outcome: Mapping[str, _Fit | _Unfit | None]) -> dict[str, str]:
+    return {name: each.problem for name, each in outcome.items() if isinstance(each, _Unfit)}
+
+
+def _checked(app: AppDescription, outcome: Mapping[str, _Fit | _Unfit | None]) -> CheckedStart:
+    values = {name: each.value for name, each in outcome.items() if isinstance(each, _Fit)}
+    query = values[QUERY.variable] if app.mode is AppMode.CHATFLOW else ""
+    declared = {field.variable for field in app.start_inputs}
+    return CheckedStart({name: value for name, value in values.items() if name in declared}, query)
+
+
+def _free(app: AppDescription) -> str | None:
+    """Return the field that words without a key are meant for; None where that cannot be told."""
+    if app.mode is AppMode.CHATFLOW:
+        return QUERY.variable
+    texts = [field for field in app.start_inputs if field.type in _TEXT_TYPES]
+    wanted = [field for field in texts if must_be_given(field)] or texts
+    return wanted[0].variable if len(wanted) == 1 else None
+
+
+def switch(text: str) -> bool | None:
+    """Return what a text says of a box that is ticked or not; None where it says neither."""
+    return _SWITCH.get(text.casefold())
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _gather(parsed: ParsedCommand, app: AppDescription, app_name: str) -> tuple[dict[str, str], list[str]]:
@@ -286,10 +395,12 @@ def _gather(parsed: ParsedCommand, app: AppDescription, app_name: str) -> tuple[
     expected = _expected(app)
     problems: list[str] = []
     texts: dict[str, str] = {}
-    if words := " ".join(parsed.stray):
-        problems.append(f"{_cited(words)} stands alone: write every value as key=value.")
-        if app.mode is AppMode.CHATFLOW:
-            texts[_QUERY.variable] = words
+    if words := parsed.free_text:
+        meant_for = _free(app)
+        if meant_for is not None:
+            texts[meant_for] = words
+        if meant_for is None or parsed.pairs:
+            problems.append(f"{_cited(words)} stands alone: write every value as key=value.")
     free = [name for name in expected if all(pair.key != name for pair in parsed.pairs)]
     seen: set[str] = set()
     for pair in parsed.pairs:
@@ -323,7 +434,7 @@ def _unknown(key: str, near: str | None, expected: Collection[str], app_name: st
     return f"{_cited(key)} is no input of {app_name}: {hint}"
 
 
-def _must_be_given(field: StartInput) -> bool:
+def must_be_given(field: StartInput) -> bool:
     """Whether Dify refuses a start without this value.
 
     A required one is not filled from its default (recording 18), and the default of a select is checked like a value,
@@ -333,34 +444,37 @@ def _must_be_given(field: StartInput) -> bool:
     return field.required or unusable_default
 
 
-def _is_hopeless(app: AppDescription) -> bool:
+def is_hopeless(app: AppDescription) -> bool:
     """Whether the app needs what no command can give it."""
-    needed = [field for field in _expected(app).values() if _must_be_given(field)]
+    needed = [field for field in _expected(app).values() if must_be_given(field)]
     return any(field.type in _FILE_TYPES or (field.type == "select" and not field.options) for field in needed)
 
 
 def _read(field: StartInput, text: str | None) -> _Fit | _Unfit | None:
     """Read the text given for a start input; None where nothing is to be sent for it."""
     if field.type in _FILE_TYPES:
-        given = text is not None or _must_be_given(field)
+        given = text is not None or must_be_given(field)
         return _Unfit(f"{_named(field)} takes a file, which cannot be given in a command yet.", None) if given else None
     # Dify would run with a blank text where one is required (recording 03), which nobody means by it.
-    if _must_be_given(field) and (text is None or text.strip() in ("", PLACEHOLDER)):
+    if must_be_given(field) and (text is None or text.strip() in ("", PLACEHOLDER)):
         choices = f": {_choices(field)}" if field.type == "select" else ""
         return _Unfit(f"{_named(field)} is missing{choices}.", _example(field))
     if text is None or (not text.strip() and field.type in _TYPED):
-        return None
+        # Left out, Dify would fill in the default; an empty number is none to it (dify-api §3.4).
+        is_emptied = text is not None and field.type == "number" and field.default not in (None, "")
+        return _Fit("", "") if is_emptied else None
     found = _TYPED.get(field.type, _read_text)(field, text)
     if isinstance(found, _Fit) or found.text is not None:
         return found
-    if _must_be_given(field):
+    if must_be_given(field):
         return _Unfit(found.problem, _example(field))
     return _Unfit(f"{found.problem} It may be left out.", None)
 
 
 def _read_text(field: StartInput, text: str) -> _Fit | _Unfit:
     most = field.max_length
-    if most is None or len(text) <= most:
+    # 0 is no limit to Dify.
+    if not most or len(text) <= most:
         return _Fit(text, text)
     return _Unfit(
         f"{_named(field)} has {len(text)} characters, {len(text) - most} more than the {most} it may have.", text[:most]
@@ -387,7 +501,7 @@ def _read_number(field: StartInput, text: str) -> _Fit | _Unfit:
 
 
 def _read_switch(field: StartInput, text: str) -> _Fit | _Unfit:
-    chosen = _SWITCH.get(text.casefold())
+    chosen = switch(text)
     if chosen is None:
         return _Unfit(f"{_named(field)} must be true or false, and {_cited(text)} is neither.", None)
     return _Fit(chosen, text)
@@ -398,7 +512,7 @@ def _read_json_object(field: StartInput, text: str) -> _Fit | _Unfit:
     for candidate in (text, re.sub(f"[{_DOUBLE}]", '"', text)):
         if (value := _json_object(candidate)) is not None:
             return _Fit(value, text)
-    return _Unfit(f"{_named(field)} must be a JSON object, as in {_JSON_EXAMPLE}.", None)
+    return _Unfit(f"{_named(field)} must be a JSON object, as in {JSON_EXAMPLE}.", None)
 
 
 def _json_object(text: str) -> dict[str, Any] | None:
@@ -441,17 +555,17 @@ def _kind(field: StartInput) -> str:
         case StartInput(type="checkbox"):
             return "true or false"
         case StartInput(type="json_object"):
-            return f"a JSON object, as in {_JSON_EXAMPLE}"
+            return f"a JSON object, as in {JSON_EXAMPLE}"
         case StartInput(type="file" | "file-list"):
             return "a file, which cannot be given in a command yet"
-        case StartInput(max_length=int(most)):
+        case StartInput(max_length=int(most)) if most:
             return f"a text of at most {most} characters"
         case _:
             return "a text"
 
 
 def _need(field: StartInput) -> str:
-    if _must_be_given(field):
+    if must_be_given(field):
         return "required"
     if field.default in (None, ""):
         return "optional"

@@ -38,6 +38,33 @@ class AppDescription:
 
 
 @dataclass(frozen=True, slots=True)
+class StartPlace:
+    """What an open start window stands for: ids alone, which anybody may read."""
+
+    run_id: str
+    """Of the run that it starts, however often it is sent."""
+    team_id: str
+    channel_id: str
+    app: str | None = None
+    """The app whose fields it shows; None before one is chosen."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartWindow:
+    """A start window as it is to be shown."""
+
+    place: StartPlace
+    app_names: tuple[str, ...]
+    """The apps to choose from."""
+    description: AppDescription | None = None
+    """None where there are no fields to show."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """What was given already, by field."""
+    problems: tuple[str, ...] = ()
+    """What is to be told first, a sentence each."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunDetail:
     """How a run stands by GET /workflows/run/{id}; `status` is one of Dify's, never one of ours alone."""
 
@@ -125,6 +152,12 @@ class Slack(Protocol):
         `run` is None only for the answers to commands. `post_id` stands in the metadata of what is posted; `again` says
         that an earlier try may have posted already: then the thread is searched for it first.
         """
+
+    async def open_start(self, trigger_id: str, window: StartWindow) -> None:
+        """Open a start window for the person whose trigger this is, at once or not at all."""
+
+    async def change_start(self, view_id: str, seen: str, window: StartWindow) -> None:
+        """Let an open start window show this; `seen` is the hash of what it shows, as far as is known."""
 
     async def open_window(self, trigger_id: str, run: Run, form: Form, fill: WindowFill) -> str:
         """Open a form's window for the person whose trigger this is, at once or not at all; return the view's id."""

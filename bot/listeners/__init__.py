@@ -6,16 +6,30 @@ from collections.abc import Callable
 
 from slack_bolt.app.async_app import AsyncApp
 
-from bot.listeners import commands, errors, forms, runs
+from bot.listeners import commands, errors, forms, messages, runs, starts
+from bot.listeners import windows as form_windows
 from bot.services.commands import CommandDesk
+from bot.services.conversations import ConversationDesk
 from bot.services.forms import DecisionDesk
+from bot.services.starts import StartDesk
+from bot.services.windows import WindowDesk
 
 
 def register(
-    app: AsyncApp, command: str, desk: CommandDesk, decisions: DecisionDesk, new_id: Callable[[], str]
+    app: AsyncApp,
+    command: str,
+    desk: CommandDesk,
+    start_desk: StartDesk,
+    decisions: DecisionDesk,
+    windows: WindowDesk,
+    conversations: ConversationDesk,
+    new_id: Callable[[], str],
 ) -> None:
     """Register every listener. The first that matches a payload takes it, so the ones for the rest come last."""
-    commands.register(app, command, desk, new_id)
+    commands.register(app, command, desk, start_desk, new_id)
+    starts.register(app, start_desk)
     forms.register(app, decisions)
+    form_windows.register(app, windows)
     runs.register(app, decisions)
+    messages.register(app, conversations)
     errors.register(app)

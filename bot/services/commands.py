@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from bot.core import command as grammar
 from bot.core import effects as do
-from bot.core.model import AppMode, Command, Run
-from bot.core.ports import AppDescription, Clock, Dify, Store
-from bot.errors import DifyError, DifyUnauthorized, DifyUnavailable
-from bot.services.limits import ServerLimits
+from bot.core.model import Command, Run
+from bot.core.ports import Clock, Store
+from bot.errors import DifyError
+from bot.services.descriptions import Descriptions, only_fit, why_not_described
+from bot.services.starts import new_run
 
 WENT_WRONG = "Something went wrong on my side. Try again, and if that does not help tell whoever runs this bot."
 
@@ -19,28 +18,17 @@ WENT_WRONG = "Something went wrong on my side. Try again, and if that does not h
 class CommandDesk:
     """Takes commands in, and later carries them out."""
 
-    def __init__(
-        self,
-        store: Store,
-        dify_of: Callable[[str], Dify],
-        limits: Mapping[str, ServerLimits],
-        clock: Clock,
-        wake: Callable[[], None],
-    ) -> None:
-        """`dify_of` gives the client of an app, `limits` what its server can spare, for every app that can be started.
-
-        `wake` is called when there is a new command to check.
-        """
+    def __init__(self, store: Store, descriptions: Descriptions, clock: Clock, wake: Callable[[], None]) -> None:
+        """`wake` is called when there is a new command to check."""
         self._store = store
-        self._dify_of = dify_of
-        self._limits = limits
+        self._descriptions = descriptions
         self._clock = clock
         self._wake = wake
 
     @property
     def app_names(self) -> tuple[str, ...]:
         """The apps that can be started."""
-        return tuple(sorted(self._limits))
+        return self._descriptions.app_names
 
     async def take_in(self, command: Command, delivery: str) -> None:
         """Save a command, once per delivery; it is carried out from the store.
@@ -77,63 +65,27 @@ class CommandDesk:
         parsed = grammar.parse(command.text)
         about = parsed.help_about
         choice = grammar.choose_app(grammar.ParsedCommand(about) if about else parsed, self.app_names)
-        app = choice.app or await self._only_fit(parsed)
+        app = choice.app or await only_fit(parsed, self.app_names, self._descriptions.read)
         if app is None:
             return do.TellNotStartable(command.response_url, choice.problems)
         try:
-            description = await self._describe(app)
+            description = await self._descriptions.read(app)
         except DifyError as exc:
-            return do.TellNotStartable(command.response_url, (*choice.problems, _why_not_described(app, exc)))
+            return do.TellNotStartable(command.response_url, (*choice.problems, why_not_described(app, exc)))
         if about:
             inputs, example = grammar.inputs(description), grammar.example(description, command.name, app)
             return do.TellInputs(command.response_url, app, inputs, example)
         start = grammar.check(choice.parsed, description, command.name, app, choice.problems)
         if isinstance(start, grammar.NotStartable):
             return do.TellNotStartable(command.response_url, start.problems, start.corrected)
-        return self._run(command, app, description.mode, start)
-
-    def _run(self, command: Command, app: str, mode: AppMode, start: grammar.CheckedStart) -> Run:
-        return Run(
-            run_id=command.command_id,
-            app=app,
-            mode=mode,
+        return new_run(
+            command.command_id,
+            app,
+            description.mode,
+            start,
             team_id=command.team_id,
             channel_id=command.channel_id,
-            starter_id=command.user_id,
-            # One user for run, uploads, submits and events: another one gets 404 on events, and a file of another
-            # one fails the run after the form is used up (dify-api §2.3).
-            dify_user=f"slack:{command.team_id}:{command.user_id}",
-            run_inputs=start.run_inputs,
-            query=start.query,
-            created_at=self._clock.now(),
+            user_id=command.user_id,
+            now=self._clock.now(),
             response_url=command.response_url,
         )
-
-    async def _only_fit(self, parsed: grammar.ParsedCommand) -> str | None:
-        """Find the one app that takes every key of a command that does not say which it means."""
-        if not parsed.pairs:
-            return None
-        found = await asyncio.gather(*map(self._described, self.app_names))
-        described = zip(self.app_names, found, strict=True)
-        return grammar.only_fit(parsed, {app: description for app, description in described if description})
-
-    async def _described(self, app: str) -> AppDescription | None:
-        with contextlib.suppress(DifyError):
-            return await self._describe(app)
-        return None
-
-    async def _describe(self, app: str) -> AppDescription:
-        async with self._limits[app].checks:
-            return await self._dify_of(app).describe()
-
-
-def _why_not_described(app: str, exc: DifyError) -> str:
-    match exc:
-        case DifyUnauthorized():
-            return f"Dify refuses the API key of {app}: ask whoever runs this bot to check it."
-        case DifyUnavailable(status=404):
-            return f"There is no Dify at the address that is set for {app}: ask whoever runs this bot to check it."
-        case DifyUnavailable():
-            return "Dify does not answer just now: try again in a minute."
-        case _:
-            return f"Dify cannot start {app}: {exc.message.removesuffix('.')}."

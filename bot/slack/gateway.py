@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,13 +13,15 @@ from typing import Any
 
 import aiohttp
 from slack_sdk.errors import SlackApiError
+from slack_sdk.models.views import View
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from bot.core import effects as do
 from bot.core.effects import SlackEffect, TextEffect
-from bot.core.model import Progress, Run, RunStatus
+from bot.core.model import Form, Progress, Run, RunStatus
+from bot.core.ports import StartWindow, WindowFill
 from bot.errors import ChannelUnreachable, SlackError, SlackRejected, SlackUnauthorized, SlackUnavailable
 from bot.slack import mrkdwn
 from bot.slack.answers import Chain, Part, Step, found, lose, next_step, take, text_id
@@ -36,8 +38,11 @@ from bot.slack.failures import (
 )
 from bot.slack.limits import Gate, Importance
 from bot.slack.message import Message, TextFile, section
+from bot.slack.outcome import outcome
 from bot.slack.result import answer_file, answer_messages, cut_answer
 from bot.slack.root import root_message
+from bot.slack.start_window import start_view
+from bot.slack.window import notice_of, window
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +51,8 @@ POST_EVENT = "dify_slack_bot_post"
 
 _POST, _UPDATE, _DELETE, _REPLIES = "chat.postMessage", "chat.update", "chat.delete", "conversations.replies"
 _TIMEOUT = aiohttp.ClientTimeout(total=30)  # seconds
+_TRIGGER_LIVES = 2.0
+"""Seconds: three in all, of which Slack has used some, and the ack is to come in time too (slack-platform §4.1)."""
 _PAGE = 200
 _CLOCKS_APART = timedelta(minutes=5)
 """How far our clock and Slack's may differ."""
@@ -390,6 +397,53 @@ class SlackGateway:
             raise error
         await self._write(_POST, reply.message, errand, channel=reply.user_id, **_QUIET)
 
+    # --- windows -----------------------------------------------------------------------------------------------------
+
+    async def open_start(self, trigger_id: str, window: StartWindow) -> None:
+        """Open a start window for the person whose trigger this is, at once or not at all.
+
+        Raises:
+            SlackUnavailable: no answer while the trigger lives, of which asking Dify has used a part; 5xx or 429.
+            SlackRejected: any other refusal.
+        """
+        await self._open_view(trigger_id, await asyncio.to_thread(start_view, window), _TRIGGER_LIVES / 2)
+
+    async def change_start(self, view_id: str, seen: str, window: StartWindow) -> None:
+        """Let an open start window show this, if it still shows what has the hash `seen`.
+
+        Raises:
+            SlackUnavailable: no answer, 5xx or 429.
+            SlackRejected: it shows something else, or is closed; or any other refusal.
+        """
+        await self._ask("views.update", view_id=view_id, hash=seen, view=await asyncio.to_thread(start_view, window))
+
+    async def open_window(self, trigger_id: str, run: Run, form: Form, fill: WindowFill) -> str:
+        """Open a form's window for the person whose trigger this is, at once or not at all; return the view's id.
+
+        Raises:
+            SlackUnavailable: no answer while the trigger lives (slack-platform §4.1), 5xx or 429.
+            SlackRejected: any other refusal.
+        """
+        view = await asyncio.to_thread(window, run, form, fill)
+        return await self._open_view(trigger_id, view, _TRIGGER_LIVES)
+
+    async def _open_view(self, trigger_id: str, view: View | dict[str, Any], within: float) -> str:
+        try:
+            async with asyncio.timeout(within):
+                opened = await self._ask("views.open", trigger_id=trigger_id, view=view)
+        except TimeoutError as exc:
+            raise SlackUnavailable("Slack did not open the window in time") from exc
+        return str(opened["view"]["id"])
+
+    async def refill_window(self, view_id: str, run: Run, form: Form, fill: WindowFill) -> None:
+        """Let an open window hold this instead of what it holds."""
+        await self._ask("views.update", view_id=view_id, view=await asyncio.to_thread(window, run, form, fill))
+
+    async def end_window(self, view_id: str, run: Run, form: Form, values: Mapping[str, str | None]) -> None:
+        """Say in an open window what became of its form, and give back what was entered there in vain."""
+        said = f"{mrkdwn.bold(form.node_title)}: {outcome(run, form)}"
+        await self._ask("views.update", view_id=view_id, view=await asyncio.to_thread(notice_of, form, said, values))
+
     async def forget(self) -> None:
         """Forget all runs, and what waits to be drawn of them; at the end nothing of it is under way."""
         await self._board.forget()
@@ -686,9 +740,18 @@ def _importance(effect: SlackEffect) -> Importance:
             | do.PostAnswer()
             | do.PostResult()
             | do.PostResultNotShown()
+            | do.AskAboutMessage()
+            | do.AskAboutConversation()
         ):
             return Importance.DECISION
-        case do.RefreshForm() | do.RefreshRoot() | do.EndAnswer() | do.PostStuck() | do.PostKeyRefused():
+        case (
+            do.RefreshForm()
+            | do.RefreshRoot()
+            | do.EndAnswer()
+            | do.CloseSuggestions()
+            | do.PostStuck()
+            | do.PostKeyRefused()
+        ):
             return Importance.REFRESH
         case do.PostReminder():
             return Importance.REMINDER

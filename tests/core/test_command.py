@@ -14,16 +14,21 @@ from bot.core.command import (
     PLACEHOLDER,
     CheckedStart,
     Choice,
+    Draft,
     NotStartable,
     Pair,
     ParsedCommand,
     check,
+    check_texts,
     choose_app,
+    default_text,
+    draft,
     example,
     has_placeholder,
     inputs,
     only_fit,
     parse,
+    texts_of,
     write,
 )
 from bot.core.model import AppMode, StartInput
@@ -490,7 +495,142 @@ class TestCheck:
         assert refused("query=x topic=a language=English").corrected == "/dify review topic=a language=English"
 
     def test_words_before_the_pairs_are_taken_for_the_query_of_a_chatflow(self) -> None:
-        assert refused("review hello there", chatflow()).corrected == '/dify review query="hello there"'
+        found = refused("review hello there language=English", chatflow(LANGUAGE))
+        assert found.problems == ("“hello there” stands alone: write every value as key=value.",)
+        assert found.corrected == '/dify review language=English query="hello there"'
+
+    def test_an_emptied_number_is_none_and_not_its_default(self) -> None:
+        """Dify takes an empty text for no number, and would fill in the default of one that is left out."""
+        assert run_inputs("age=", workflow(start_input("age", "number", default="7"))) == {"age": ""}
+
+    def test_a_longest_length_of_zero_is_none(self) -> None:
+        """As Dify takes it."""
+        assert run_inputs("note=tea", workflow(start_input("note", max_length=0))) == {"note": "tea"}
+        assert inputs(workflow(start_input("note", max_length=0))) == ("note: a text; optional.",)
+
+
+NOTES = start_input("notes", "paragraph")
+
+
+class TestFreeText:
+    """Words without any key."""
+
+    @pytest.mark.parametrize(
+        ("text", "app", "started"),
+        [
+            ("review Solar panels", workflow(TOPIC), CheckedStart({"topic": "Solar panels"})),
+            ("review Solar", workflow(TOPIC), CheckedStart({"topic": "Solar"})),
+            ('review "Solar panels"', workflow(TOPIC), CheckedStart({"topic": "Solar panels"})),
+            ('review "two"  \n words, it\'s', workflow(NOTES), CheckedStart({"notes": '"two"  \n words, it\'s'})),
+            ("review R&amp;D for <@U1|ann>", workflow(NOTES), CheckedStart({"notes": "R&D for @ann"})),
+            ("review tea", workflow(NOTES, TOPIC), CheckedStart({"topic": "tea"})),
+            ("review tea", workflow(NOTES, start_input("age", "number")), CheckedStart({"notes": "tea"})),
+            ("review Hello there!", chatflow(NOTES), CheckedStart({}, "Hello there!")),
+            ("review hello", chatflow(start_input("query")), CheckedStart({"query": "hello"}, "hello")),
+        ],
+        ids=lambda value: value if isinstance(value, str) else "",
+    )
+    def test_words_are_the_message_or_the_one_text_that_they_can_be(
+        self, text: str, app: AppDescription, started: CheckedStart
+    ) -> None:
+        assert outcome(text, app) == started
+
+    @pytest.mark.parametrize(
+        "app",
+        [
+            workflow(TOPIC, start_input("title", required=True)),
+            workflow(NOTES, start_input("title")),
+            workflow(start_input("age", "number", required=True)),
+            workflow(),
+        ],
+    )
+    def test_words_that_may_be_more_than_one_text_or_none_are_told(self, app: AppDescription) -> None:
+        assert (
+            "“Solar panels” stands alone: write every value as key=value."
+            in refused("review Solar panels", app).problems
+        )
+
+    def test_what_is_missing_besides_the_words_is_told(self) -> None:
+        assert refused("review Solar panels") == NotStartable(
+            ("language is missing: choose English, Japanese or Chinese.",),
+            '/dify review topic="Solar panels" language=English',
+        )
+
+    def test_words_are_refused_where_they_are_too_long(self) -> None:
+        assert refused(f"review {'x ' * 20}", workflow(TOPIC)).problems == (
+            "topic has 39 characters, 19 more than the 20 it may have.",
+        )
+
+    def test_words_for_the_only_app_are_the_whole_text(self) -> None:
+        choice = choose_app(parse('Solar  "panels" now'), ["dify"])
+        assert check(choice.parsed, workflow(TOPIC), "/dify", "dify") == CheckedStart({"topic": 'Solar  "panels" now'})
+
+
+class TestDraft:
+    """What a window begins with."""
+
+    def test_what_was_given_is_kept_and_what_is_missing_is_not_told(self) -> None:
+        app = workflow(TOPIC, LANGUAGE, start_input("age", "number"))
+        assert draft(parse("review titl=x topic=tea age=old"), app, "review", ("Known.",)) == Draft(
+            {"topic": "tea", "age": "old"},
+            (
+                "Known.",
+                "“titl” is no input of review: it takes topic, language and age.",
+                "age must be a number, and “old” is none. It may be left out.",
+            ),
+        )
+
+    def test_a_placeholder_is_not_told_either(self) -> None:
+        assert draft(parse("review topic=…"), REVIEW, "review").problems == ()
+
+    def test_texts_are_checked_like_a_command(self) -> None:
+        assert check_texts({"topic": "x" * 21}, REVIEW) == {
+            "topic": "topic has 21 characters, 1 more than the 20 it may have.",
+            "language": "language is missing: choose English, Japanese or Chinese.",
+        }
+        assert check_texts({"topic": "tea", "language": "English"}, REVIEW) == outcome("topic=tea language=English")
+
+    @given(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "topic": st.text(min_size=1, max_size=20).filter(str.strip),
+                "age": st.integers(-(10**6), 10**6).map(str) | st.floats(-1e6, 1e6).map(str),
+                "agree": st.sampled_from(["true", "false"]),
+                "config": st.dictionaries(st.text(), st.integers()).map(json.dumps),
+                "query": st.text(min_size=1).filter(str.strip),
+            },
+        )
+    )
+    def test_a_start_gives_the_texts_that_it_is_read_from(self, texts: dict[str, str]) -> None:
+        """So that it can be asked for once more."""
+        app = chatflow(
+            start_input("topic"),
+            start_input("age", "number"),
+            start_input("agree", "checkbox"),
+            start_input("config", "json_object"),
+        )
+        start = check_texts({"query": "hello"} | texts, app)
+        if isinstance(start, CheckedStart):
+            assert check_texts(texts_of(start, app), app) == start
+
+    @pytest.mark.parametrize(
+        ("field", "text"),
+        [
+            (start_input("a", default="tea"), "tea"),
+            (start_input("a", default="tea", max_length=2), ""),
+            (start_input("a", "select", default="S", options=("S",)), "S"),
+            (start_input("a", "select", default="XL", options=("S",)), ""),
+            (start_input("a", "number", default=7), "7"),
+            (start_input("a", "number", default="some"), ""),
+            (start_input("a", "checkbox", default=True), "true"),
+            (start_input("a", "json_object", default={"k": 1}), '{"k": 1}'),
+            (start_input("a", "file", default="x"), ""),
+            (start_input("a"), ""),
+        ],
+    )
+    def test_only_a_default_that_can_be_sent_is_filled_in(self, field: StartInput, text: str) -> None:
+        assert default_text(field) == text
 
 
 class TestRecordedApps:

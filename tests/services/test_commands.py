@@ -35,7 +35,7 @@ async def test_all_that_is_wrong_is_told_at_once_with_a_command_to_copy(bot: Sta
 
 async def test_an_app_that_is_not_there_is_named(bot: Stage) -> None:
     await bot.ask("zzz")
-    note = await bot.told("ann", "There is no app “zzz”", "pick", "two_forms")
+    note = await bot.told("ann", "There is no app “zzz”: there is all_inputs, chat", "more.")
     assert "/dify" not in note.shown
     assert bot.dify.requests == []
 
@@ -75,14 +75,21 @@ async def test_what_an_app_takes_is_told_on_request(bot: Stage, text: str) -> No
 
 async def test_help_about_an_app_that_is_not_there_names_those_that_are(bot: Stage) -> None:
     await bot.ask("help zzz")
-    await bot.told("ann", "There is no app “zzz”", "pick", "two_forms")
+    await bot.told("ann", "There is no app “zzz”: there is all_inputs, chat", "more.")
 
 
 async def test_words_are_not_taken_for_the_name_of_the_only_app(tmp_path: Path) -> None:
     async with open_stage(tmp_path, [quick()]) as stage, stage.working():
-        await stage.ask("some words")
-        note = await stage.told("ann", "“some words” stands alone: write every value as key=value.")
-    assert "There is no app" not in note.shown
+        run = await stage.in_status(await stage.ask("some words"), RunStatus.SUCCEEDED)
+    assert run.run_inputs == {"topic": "some words"}
+
+
+async def test_words_are_the_message_to_a_chatflow(bot: Stage) -> None:
+    run = await bot.run_when(
+        await bot.ask("chat_review Is it &lt;ready&gt;, @ben?"), lambda run: run.status.ended or run.forms
+    )
+    assert run.query == "Is it <ready>, @ben?"
+    assert bot.requests("POST", "/chat-messages")[0].body["query"] == run.query
 
 
 async def test_the_only_app_needs_no_name(tmp_path: Path) -> None:

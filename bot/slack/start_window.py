@@ -1,0 +1,193 @@
+"""The start window: the fields of an app, what was given already, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal, InvalidOperation
+
+from slack_sdk.models.blocks import (
+    Block,
+    CheckboxesElement,
+    InputBlock,
+    InputInteractiveElement,
+    NumberInputElement,
+    Option,
+    OptionGroup,
+    PlainTextInputElement,
+    StaticSelectElement,
+)
+from slack_sdk.models.views import View
+
+from bot.core.command import JSON_EXAMPLE, QUERY, default_text, fields, is_file, must_be_given, switch
+from bot.core.model import Select, StartInput
+from bot.core.ports import StartWindow
+from bot.slack import ids, mrkdwn
+from bot.slack.fields import MAX_OPTION
+from bot.slack.form import select_menu
+from bot.slack.message import context, label, section
+from bot.slack.start_fields import StartShown, start_fields
+
+MAX_TITLE = 24  # slack-platform §2.3
+_MAX_LABEL, _MAX_HINT, _MAX_PROBLEM = 150, 300, 500
+_MAX_LENGTH = 3_000  # slack-platform §2.2
+_MAX_NUMBER = 40
+_MOST_PROBLEMS = 20
+_PER_GROUP = 100  # slack-platform §2.2
+
+MESSAGE = "Your message"
+CHOOSE = "Choose what to start; the values that it takes are asked for here then."
+NO_FIELDS = "{app} takes no values."
+NO_FILES_YET = "📎 {labels}: files cannot be given in Slack yet; it is started without them."
+AT_MOST = "At most {most:,} characters."
+JSON_HINT = "A JSON object, as in {example}"
+TYPE_OPTION = "Enter one of its {count:,} options, as Dify has it."
+KEPT = "Empty keeps its default of {size:,} characters: {start}"
+DEFAULT_STAYS = "Left empty, it is “{default}”."
+NOT_SAVED = "I could not save that, so nothing was started. Nothing is lost: press Start again in a moment."
+SILENT = "{reason} Nothing is lost: press Start again then."
+
+
+def start_view(window: StartWindow) -> View:
+    """Render a start window."""
+    blocks = [*_problems(window.problems), *_menu_of_apps(window), *_fields(window)]
+    app = window.place.app if window.description else None
+    has_input = any(isinstance(block, InputBlock) for block in blocks)
+    return View(
+        type="modal",
+        callback_id=ids.START_WINDOW,
+        private_metadata=ids.encode_place(window.place),
+        title=label(f"Start {app}" if app else "Start", MAX_TITLE),
+        submit="Start" if window.description or has_input else None,
+        close="Cancel",
+        blocks=blocks,
+    )
+
+
+def errors_at(problems: Mapping[str, str]) -> dict[str, str]:
+    """Return sentences as Slack shows them at fields, by block_id."""
+    return {block_id: mrkdwn.shorten(mrkdwn.clean(text), _MAX_PROBLEM) for block_id, text in problems.items()}
+
+
+def notice_view(problem: str) -> View:
+    """Render a window that has no fields and only says something."""
+    return View(type="modal", title="Start", close="Close", blocks=list(_problems((problem,))))
+
+
+def _problems(problems: tuple[str, ...]) -> Iterator[Block]:
+    for problem in problems[:_MOST_PROBLEMS]:
+        yield section(f"⚠️ {mrkdwn.one_line(problem, _MAX_PROBLEM)}")
+
+
+def _menu_of_apps(window: StartWindow) -> Iterator[Block]:
+    if window.description is None and window.place.app is None:
+        yield section(CHOOSE)
+    if len(window.app_names) > 1:
+        yield InputBlock(
+            label="App",
+            block_id=ids.CHOOSE_APP,
+            element=_apps(window.app_names, window.place.app),
+            dispatch_action=True,
+        )
+
+
+def _apps(names: tuple[str, ...], chosen: str | None) -> StaticSelectElement:
+    options = [Option(text=label(name, MAX_OPTION), value=name) for name in names]
+    groups = [options[start : start + _PER_GROUP] for start in range(0, len(options), _PER_GROUP)]
+    named = [OptionGroup(label=label(f"{each[0].value} …", MAX_OPTION), options=each) for each in groups]
+    return StaticSelectElement(
+        action_id=ids.CHOOSE_APP,
+        placeholder="Choose an app",
+        options=options if len(groups) == 1 else None,
+        option_groups=named if len(groups) > 1 else None,
+        initial_option=options[names.index(chosen)] if chosen in names else None,
+    )
+
+
+def _fields(window: StartWindow) -> Iterator[Block]:
+    app, description = window.place.app, window.description
+    if app is None or description is None:
+        return
+    shown = start_fields(app, description)
+    for each in shown:
+        yield _field(each, window.texts.get(each.field.variable))
+    if not shown:
+        yield section(NO_FIELDS.format(app=mrkdwn.bold(app)))
+    if files := [mrkdwn.bold(_name(field)) for field in fields(description) if is_file(field)]:
+        yield context(NO_FILES_YET.format(labels=", ".join(files)))
+
+
+def _field(shown: StartShown, given: str | None) -> InputBlock:
+    field = shown.field
+    element, hint = _element(shown, given)
+    return InputBlock(
+        label=label(_name(field), _MAX_LABEL, otherwise=field.variable),
+        block_id=shown.block_id,
+        element=element,
+        # A box has to be ticked where its field is not optional to Slack.
+        optional=field.type == "checkbox" or not must_be_given(field) or (shown.kept and not given),
+        hint=label(hint, _MAX_HINT) if hint else None,
+    )
+
+
+def _element(shown: StartShown, given: str | None) -> tuple[InputInteractiveElement, str | None]:
+    field, default = shown.field, default_text(shown.field)
+    text = default if given is None else given
+    match field.type:
+        case "select" if shown.menu is not None:
+            chosen = next((each for each in (text, default) if each in field.options), None)
+            stays = DEFAULT_STAYS.format(default=default) if default and not must_be_given(field) else None
+            return select_menu(Select(field.variable, field.options), shown.menu.texts, chosen), stays
+        case "checkbox":
+            box = Option(text=label("Yes", MAX_OPTION), value="true")
+            ticked = next((each for each in map(switch, (text, default)) if each is not None), False)
+            return CheckboxesElement(
+                action_id=ids.FIELD, options=[box], initial_options=[box] if ticked else None
+            ), None
+        case "number":
+            number = next((each for each in map(_as_number, (text, default)) if each), None)
+            return NumberInputElement(action_id=ids.FIELD, is_decimal_allowed=True, initial_value=number), None
+        case _:
+            return _text_input(shown, "" if given is None and shown.kept else text)
+
+
+def _text_input(shown: StartShown, text: str) -> tuple[InputInteractiveElement, str | None]:
+    field = shown.field
+    text = mrkdwn.clean(text)
+    most = field.max_length or None
+    # A text that is too long already is kept as it is; it is refused when the window is sent.
+    is_bounded = most is not None and most <= _MAX_LENGTH and len(text) <= most
+    element = PlainTextInputElement(
+        action_id=ids.FIELD,
+        initial_value=text or None,
+        multiline=field.type not in ("text-input", "select") or "\n" in text,
+        max_length=most if is_bounded else None,
+    )
+    if shown.kept:
+        default = default_text(field)
+        start = " ".join(mrkdwn.clean(default[:200]).split())
+        return element, KEPT.format(size=len(default), start=start)
+    match field.type:
+        case "select":
+            return element, TYPE_OPTION.format(count=len(field.options))
+        case "json_object":
+            return element, JSON_HINT.format(example=JSON_EXAMPLE)
+        case _:
+            return element, None if most is None or is_bounded else AT_MOST.format(most=most)
+
+
+def _as_number(text: str) -> str | None:
+    """Return a number as Slack's field takes it, without an exponent; None for what is none, or too long for it."""
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return None
+    # The exponent could make the text as long as it likes.
+    if not number.is_finite() or abs(number.adjusted()) > _MAX_NUMBER:
+        return None
+    written = format(number, "f")
+    return written if len(written) <= _MAX_NUMBER else None
+
+
+def _name(field: StartInput) -> str:
+    """Return what people call a field."""
+    return MESSAGE if field is QUERY else field.label.strip() or mrkdwn.readable(field.variable)
