@@ -29,7 +29,7 @@ from bot.core.effects import (
 )
 from bot.core.lifecycle import Transition
 from bot.core.model import FormStatus, Run, RunStatus
-from bot.core.ports import Decide, SavedEffect
+from bot.core.ports import Decide, Draft, SavedEffect
 from bot.errors import LeaseLost, StoreError, UnknownHere
 from bot.store import sql
 from bot.store.sql import SqlStore, open_store
@@ -106,17 +106,13 @@ async def test_a_run_of_dify_s_is_taken_once(store: SqlStore) -> None:
 
 
 async def test_of_many_that_take_the_same_run_at_once_one_gets_it(store: SqlStore) -> None:
-    run_ids = [f"run-{number}" for number in range(12)]
-    for run_id in run_ids:
+    wanted = {f"run-{number}": f"wr-{number % 2}" for number in range(12)}
+    for run_id in wanted:
         await store.add_run(make_run(run_id=run_id, status=RunStatus.SOUGHT), [], NOW)
     taken = await asyncio.gather(
-        *(
-            store.change(run_id, then(workflow_run_id=wanted), NOW, taking=wanted)
-            for wanted in ("wr-1", "wr-2")
-            for run_id in run_ids
-        )
+        *(store.change(run_id, then(workflow_run_id=name), NOW, taking=name) for run_id, name in wanted.items())
     )
-    assert sum(transition is not None for transition in taken) == 2
+    assert sorted(each.run.workflow_run_id or "" for each in taken if each is not None) == ["wr-0", "wr-1"]
 
 
 @pytest.mark.parametrize(
@@ -576,11 +572,11 @@ async def test_polls_of_runs_that_move_come_first_then_those_past_a_deadline_the
     await store.add_run(make_run(run_id="decided", status=RunStatus.PAUSED, poll_at=NOW, forms=(decided,)), [], NOW)
     late = tuple(make_form(form_id=f"late-{number}", expires_at=NOW) for number in (1, 2))
     await store.add_run(make_run(run_id="late", status=RunStatus.PAUSED, poll_at=NOW, forms=late), [], NOW)
-    for status in (RunStatus.RUNNING, RunStatus.RESUMING):
+    for status in (RunStatus.SOUGHT, RunStatus.RUNNING, RunStatus.RESUMING):
         await store.add_run(make_run(run_id=str(status), status=status, poll_at=NOW), [], NOW)
-    in_turn = [await store.claim_polls(NOW, LATER, 1) for _ in range(8)]
-    assert {in_turn[0], in_turn[1]} == {("running",), ("resuming",)}
-    assert in_turn[2:] == [("late",), ("waits-0",), ("waits-1",), ("waits-2",), ("decided",), ()]
+    in_turn = [await store.claim_polls(NOW, LATER, 1) for _ in range(9)]
+    assert set(in_turn[:3]) == {("sought",), ("running",), ("resuming",)}
+    assert in_turn[3:] == [("late",), ("waits-0",), ("waits-1",), ("waits-2",), ("decided",), ()]
 
 
 async def test_polls_are_given_by_the_apps_that_are_asked_about(store: SqlStore) -> None:
@@ -1018,3 +1014,57 @@ async def test_the_dead_are_buried_without_waiting_for_one_who_does_so_already(
         assert await other.take_over(NOW) == ()
     await hanging.close()
     assert effects_of(await other.take_over(NOW)) == [PostRoot()]
+
+
+# --- drafts --------------------------------------------------------------------------------------------------------
+
+
+def draft(at: datetime = NOW, typed_before: str = "", **values: str | None) -> Draft:
+    """Return what somebody has entered into a window."""
+    return Draft(values, at, typed_before)
+
+
+@pytest.fixture
+async def asked(store: SqlStore) -> SqlStore:
+    """A store with a run that waits for a form."""
+    await store.add_run(make_run(status=RunStatus.PAUSED, forms=(make_form(),)), [], NOW)
+    return store
+
+
+async def test_a_draft_is_each_persons_own(asked: SqlStore) -> None:
+    await asked.save_draft("form-1", "U1", draft(feedback="mine\n🍵\0", tone=None, typed_before="digest"))
+    await asked.save_draft("form-1", "U2", draft(feedback="yours"))
+    assert await asked.draft("form-1", "U1") == draft(feedback="mine\n🍵\0", tone=None, typed_before="digest")
+    assert await asked.draft("form-1", "U2") == draft(feedback="yours")
+    assert await asked.draft("form-1", "U3") is None
+
+
+async def test_the_newest_draft_is_kept_however_late_an_older_one_comes(asked: SqlStore) -> None:
+    """Slack delivers what is typed quickly in any order."""
+    for at, text in ((LATER, "new"), (NOW, "old")):
+        await asked.save_draft("form-1", "U1", draft(at, feedback=text))
+    assert await asked.draft("form-1", "U1") == draft(LATER, feedback="new")
+
+
+async def test_whose_answer_is_claimed_has_no_draft_of_it_any_more(asked: SqlStore) -> None:
+    """Others keep theirs; and no draft of a form is kept that comes after the decision."""
+    for user in ("U1", "U2"):
+        await asked.save_draft("form-1", user, draft(feedback="typed"))
+    claimed = make_form(status=FormStatus.CLAIMED, submission=make_submission(user_id="U2"))
+    await asked.change("run-1", then(forms=(claimed,)), NOW)
+    for user in ("U2", "U3"):
+        await asked.save_draft("form-1", user, draft(LATER, feedback="late"))
+    found = [await asked.draft("form-1", user) for user in ("U1", "U2", "U3")]
+    assert found == [draft(feedback="typed"), None, None]
+
+
+async def test_a_draft_of_a_form_that_nobody_knows_is_not_kept(asked: SqlStore) -> None:
+    await asked.save_draft("form-0", "U1", draft(feedback="typed"))
+    assert await asked.draft("form-0", "U1") is None
+
+
+async def test_a_draft_goes_with_its_run(asked: SqlStore) -> None:
+    await asked.save_draft("form-1", "U1", draft(feedback="typed"))
+    await asked.change("run-1", then(status=RunStatus.STOPPED, ended_at=NOW), NOW)
+    assert await asked.purge(LATER, 10) == 1
+    assert await asked.draft("form-1", "U1") is None
