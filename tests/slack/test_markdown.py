@@ -48,6 +48,23 @@ def message_of(text: str) -> Message:
         ("\\![a](https://a.example)", "! [a](https://a.example) (a.example)"),
         ("`[a](https://evil.example)`", "`[a] (https://evil.example)`"),
         ("[me](https://bank.example@evil.example)", "[me] (https://bank.example@evil.example)"),
+        ("- [ ] a\n- [x] b\n  1. [X] c\n- [ ]d", "- ☐ a\n- ☑ b\n  1. ☑ c\n- [ ]d"),
+        (
+            "<div>\n<p onclick='x'>a<br>b</p>\n</div>",
+            "&lt;div&gt;\n&lt;p onclick='x'&gt;a&lt;br&gt;b&lt;/p&gt;\n&lt;/div&gt;",
+        ),
+        ("<!-- note -->", "&lt;!-- note --&gt;"),
+        ("![a **b**](https://a.example/p.png)", "[a **b**](https://a.example/p.png) (a.example)"),
+        ("[![ci](https://i.example/ci.svg)](https://a.example)", "[ci](https://a.example) (a.example)"),
+        ("\\*a\\* \\_b\\_ \\`c\\` &#42;", "\\*a\\* \\_b\\_ \\`c\\` \\*"),
+        ("1986\\. A\n\n\\- b\n\n\\# c\n\nd \\- e \\# f.", "1986\\. A\n\n\\- b\n\n\\# c\n\nd - e # f."),
+        ("C:\\\\*dir*", "C:\\\\_dir_"),
+        ("a `` b ` c `` *d* e`f", "a `` b ` c `` _d_ e\\`f"),
+        ("2*3*4 **a**__b__", "2*3*4 **ab**"),
+        ("a&#10;# b &#x202e;c", "a # b c"),
+        ("a\n     # b\n     - c\n     1. d", "a\n\\# b\n\\- c\n1\\. d"),
+        ("| a |\n|:-:|\n| 1 | 2 | 3 |", "| a |\n| :-: |\n| 1\\| 2 \\| 3 |"),
+        ("&amp;lt;b&amp;gt;", "&amp;lt;b&amp;gt;"),
     ],
 )
 def test_markup_is_written_anew(text: str, written: str) -> None:
@@ -132,13 +149,26 @@ def test_a_fence_is_closed_and_opened_again() -> None:
     assert pieces[-1].endswith("```\nend")
 
 
-def test_the_tail_of_a_growing_text_starts_at_a_line() -> None:
-    """And an open fence is opened again."""
-    text = "start\n```py\n" + "\n".join(f"line {number}" for number in range(100))
-    shown = markdown.safe_tail(text, 200)
-    assert shown.startswith("```py\nline ")
-    assert "line 99" in shown
-    assert len(shown) <= 200
+@pytest.mark.parametrize("block", ["Words of a paragraph.", "# Heading", "**Bold** words", "> quote", "- item", "1. item"])
+def test_a_text_that_grows_keeps_its_first_pieces(block: str) -> None:
+    """Whatever is written below them; nothing is lost where one chapter ends."""
+    text = "\n\n".join(f"{block} {number}\n\n```py\n\nif {number}:\n\nend\n```" for number in range(300))
+    before: list[str] = []
+    for size in range(500, len(text), 997):
+        found = markdown.safe_chapters(text[:size], 900)
+        assert found[: len(before) - 2] == before[:-2]
+        assert all(len(piece) <= 900 for piece in found)
+        before = found
+    written = " ".join(markdown.safe_chapters(text, 900)).split()
+    kept = [number for number in range(300) if f"{number}" in written and f"{number}:" in written]
+    assert kept == [*range(300)]
+
+
+def test_no_chapter_begins_within_something() -> None:
+    """A list, table, quote or code that goes on is cut as one thing."""
+    inner = "\n".join(f"  Words {number}\n\n" for number in range(100))
+    text = f"- item\n\n{inner}\n1. one\n\n   Words\n\n> quote\n\n```\n\nWords\n\n```"
+    assert markdown.safe_chapters(text, 600) == markdown.safe_pieces(text, 600)
 
 
 @pytest.mark.parametrize(
@@ -160,6 +190,51 @@ def test_places_keep_their_order_in_the_text(text: str, parts: list[str | int]) 
     """Whatever markup they stand in; markup around them is closed before and opened after."""
     marked = text.replace("{0}", markdown.place(0)).replace("{1}", markdown.place(1))
     assert markdown.split_at_places(markdown.safe(marked)) == parts
+
+
+def test_a_table_too_wide_for_slack_is_written_row_by_row() -> None:
+    """Slack shows no more than 20 columns."""
+    columns = [f"c{number}" for number in range(21)]
+    text = f"|{'|'.join(columns)}|\n|{'---|' * 21}\n|{'|'.join(f'v{number}' for number in range(21))}|"
+    written = markdown.safe(text)
+    assert written.splitlines()[:2] == ["- **c0:** v0", "  **c1:** v1"]
+    assert written.endswith("**c20:** v20")
+
+
+def test_a_table_too_long_for_slack_is_written_as_several() -> None:
+    """Slack shows no more than 100 rows, the head is one of them."""
+    written = markdown.safe("| n |\n|---|\n" + "".join(f"| {number} |\n" for number in range(150)))
+    first, second = written.split("\n\n")
+    assert len(first.splitlines()) == 101
+    assert second.startswith("| n |\n| --- |\n| 99 |")
+    assert second.endswith("| 149 |")
+
+
+def test_a_list_keeps_its_numbers_when_it_is_cut() -> None:
+    """Though the text numbers every item 1."""
+    pieces = markdown.safe_pieces("".join(f"1. item {number} {'x' * 30}\n" for number in range(1, 41)), 300)
+    assert len(pieces) > 3
+    lines = [line for piece in pieces for line in piece.splitlines()]
+    assert lines == [f"{number}. item {number} {'x' * 30}" for number in range(1, 41)]
+
+
+def test_an_item_that_is_cut_goes_on_below_itself() -> None:
+    """What stands at the beginning of a piece stands on the left, or it would be code."""
+    text = "9. nine\n10. ten\n" + "".join(f"    - {number} {'x' * 40}\n" for number in range(10)) + "11. eleven"
+    pieces = markdown.safe_pieces(text, 250)
+    assert len(pieces) > 1
+    assert pieces[0].startswith("9. nine\n10. ten\n    - 0 ")
+    assert all(not piece.startswith(" ") for piece in pieces)
+    assert pieces[-1].endswith("\n11. eleven")
+
+
+def test_a_table_repeats_its_head_when_it_is_cut() -> None:
+    """So that every piece is a table."""
+    pieces = markdown.safe_pieces("| a | b |\n|---|--:|\n" + "".join(f"| {n} | {'x' * 30} |\n" for n in range(40)), 300)
+    assert len(pieces) > 3
+    assert all(piece.startswith("| a | b |\n| --- | ---: |\n| ") for piece in pieces)
+    rows = [line for piece in pieces for line in piece.splitlines()[2:]]
+    assert rows == [f"| {n} | {'x' * 30} |" for n in range(40)]
 
 
 def test_words_are_no_markup() -> None:
