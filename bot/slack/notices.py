@@ -33,12 +33,12 @@ NOT_SAVED = "I could not save that, so nothing was changed. Please try again in 
 WENT_WRONG = "Something went wrong on my side. If nothing changes in the thread, please try again."
 
 NOT_A_MEMBER = (
-    "I could not start {app}: I am not a member of this channel. Nothing was sent to Dify. "
-    "Type `/invite`, choose this app, and enter your command again."
+    "I could not start {app}: I am not a member of {channel}. Nothing was sent to Dify. "
+    "Type `/invite` there, choose this app, and start {app} again."
 )
-ARCHIVED = "I could not start {app}: this channel is archived. Nothing was sent to Dify. Use another channel."
+ARCHIVED = "I could not start {app}: {channel} is archived. Nothing was sent to Dify. Use another channel."
 NOT_ALLOWED = (
-    "I could not start {app}: Slack does not let me write here ({code}). Nothing was sent to Dify. "
+    "I could not start {app}: Slack does not let me write in {channel} ({code}). Nothing was sent to Dify. "
     "Use another channel, or ask an admin of the workspace."
 )
 _NOT_A_MEMBER_CODES = frozenset({"not_in_channel", "channel_not_found"})
@@ -151,7 +151,9 @@ def not_started(run: Run, code: str) -> Message:
         text = TOKEN_REFUSED
     else:
         text = NOT_ALLOWED
-    return _message(text.format(app=mrkdwn.bold(run.app), code=mrkdwn.one_line(code)))
+    # It may be told in a direct message; one between others has no name that can be mentioned.
+    channel = "this conversation" if run.channel_id.startswith("D") else f"<#{run.channel_id}>"
+    return _message(text.format(app=mrkdwn.bold(run.app), channel=channel, code=mrkdwn.one_line(code)))
 
 
 def not_startable(problems: Iterable[str], corrected: str | None) -> Message:

@@ -99,7 +99,7 @@ class _Text(_Payload):
 
 class _Option(_Payload):
     value: str
-    text: _Text
+    text: _Text = _Text(text="")
 
 
 class _FieldState(_Payload):

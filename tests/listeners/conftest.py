@@ -52,9 +52,8 @@ class Dispatch:
         """Nothing is held."""
 
 
-@pytest.fixture
-async def app(stage: Stage) -> AsyncApp:
-    """The bot's app; everything people do goes there."""
+async def connected(stage: Stage) -> AsyncApp:
+    """Return the bot's app; everything people do goes there."""
     bot_user = stage.workspace.bot
     identity = AuthorizeResult(
         enterprise_id=None,
@@ -66,3 +65,9 @@ async def app(stage: Stage) -> AsyncApp:
     app = bolt_app(stage.settings, stage.client, identity, stage.parts)
     await stage.workspace.courier.use(Dispatch(app))
     return app
+
+
+@pytest.fixture
+async def app(stage: Stage) -> AsyncApp:
+    """The bot's app; everything people do goes there."""
+    return await connected(stage)

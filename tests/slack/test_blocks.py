@@ -161,7 +161,10 @@ CASES: dict[str, tuple[DrawnEffect, Run | None]] = {
     "chat-without-files": (do.TellFilesLeftOut("U2"), CHAT),
     "chat-files-alone": (do.TellFilesLeftOut("U2", alone=True), CHAT),
     "chat-suggestions": (do.PostSuggestions(), replace(ANSWERED, suggestions=("How *long*?", "<!here> & why?"))),
-    "chat-suggestions-closed": (do.CloseSuggestions("3.0", ("How *long*?", "<!here> & why?")), CHAT),
+    "chat-suggestions-closed": (
+        do.CloseSuggestions(),
+        replace(ANSWERED, suggestions=("How *long*?", "<!here> & why?"), suggestions_ts="3.0"),
+    ),
     "chat-rated": (do.TellRated("U2", Rating.LIKE), ANSWERED),
     "chat-not-rated": (do.TellRated("U2", Rating.DISLIKE, taken=False), ANSWERED),
     # What Dify or time did to a run and its forms.
@@ -199,6 +202,10 @@ CASES: dict[str, tuple[DrawnEffect, Run | None]] = {
     ),
     "form-answered-elsewhere": (do.RefreshForm("form-1"), replace(RUNNING, forms=(ELSEWHERE,))),
     "result-gone": (do.PostResult(), GONE),
+    "result-not-begun": (
+        do.PostResult(),
+        make_run(status=RunStatus.FAILED, error="topic is required in input form", thread_ts="1.2", root_ts="1.2"),
+    ),
     "root-gone": (do.RefreshRoot(), GONE),
     "form-gone": (do.RefreshForm("form-1"), GONE),
     "result-lost": (do.PostResult(), LOST),

@@ -20,10 +20,10 @@ from tests.slack.strategies import long_text
 @pytest.mark.parametrize(
     ("code", "sentence"),
     [
-        ("not_in_channel", "I am not a member of this channel. Nothing was sent to Dify. Type `/invite`"),
-        ("channel_not_found", "I am not a member of this channel."),
-        ("is_archived", "this channel is archived"),
-        ("restricted_action", "Slack does not let me write here (restricted_action)"),
+        ("not_in_channel", "I am not a member of <#C1>. Nothing was sent to Dify. Type `/invite`"),
+        ("channel_not_found", "I am not a member of <#C1>."),
+        ("is_archived", "<#C1> is archived"),
+        ("restricted_action", "Slack does not let me write in <#C1> (restricted_action)"),
         (
             "token_revoked",
             "my Slack token is not valid any more (token_revoked). Nothing was sent to Dify. Tell whoever",
@@ -34,6 +34,10 @@ from tests.slack.strategies import long_text
 def test_a_channel_that_cannot_be_written_to_is_explained(code: str, sentence: str) -> None:
     """With the way out."""
     assert sentence in texts(notices.not_started(make_run(), code))
+
+
+def test_a_conversation_between_others_has_no_name_to_be_mentioned_by() -> None:
+    assert "a member of this conversation" in texts(notices.not_started(make_run(channel_id="D1"), "channel_not_found"))
 
 
 def test_a_wrong_command_is_answered_with_all_that_is_wrong_and_a_right_one() -> None:
