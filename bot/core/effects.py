@@ -104,10 +104,7 @@ class PostSuggestions:
 
 @dataclass(frozen=True, slots=True)
 class CloseSuggestions:
-    """Take away the buttons of the suggestions of an earlier message: somebody has asked something."""
-
-    ts: str
-    suggestions: tuple[str, ...]
+    """Take away the buttons of the suggestions: somebody has asked something."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,6 +82,11 @@ class SuggestionsPosted:
 
 
 @dataclass(frozen=True, slots=True)
+class AskedNext:
+    """Somebody asked something after the answer."""
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerRated:
     """Somebody pressed a thumb below the answer."""
 
@@ -315,6 +320,7 @@ RunEvent = (
     | MessageForgotten
     | SuggestionsRead
     | SuggestionsPosted
+    | AskedNext
     | AnswerRated
     | RatingTaken
     | StartUnconfirmed

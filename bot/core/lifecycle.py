@@ -298,6 +298,10 @@ def _suggestions_posted(run: Run, event: saw.SuggestionsPosted, now: datetime) -
     return Transition(replace(run, suggestions_ts=event.ts))
 
 
+def _asked_next(run: Run, event: saw.AskedNext, now: datetime) -> Transition:
+    return Transition(run, (do.CloseSuggestions(),) if run.suggestions else ())
+
+
 def _answer_rated(run: Run, event: saw.AnswerRated, now: datetime) -> Transition:
     return Transition(run, (do.RateAnswer(event.user_id, event.rating),) if run.message_id is not None else ())
 
@@ -696,6 +700,7 @@ _RULES: dict[type, Callable[[Run, Any, datetime], Transition]] = {
     saw.MessageForgotten: _message_forgotten,
     saw.SuggestionsRead: _suggestions_read,
     saw.SuggestionsPosted: _suggestions_posted,
+    saw.AskedNext: _asked_next,
     saw.AnswerRated: _answer_rated,
     saw.RatingTaken: _rating_taken,
     saw.StartUnconfirmed: _start_unconfirmed,

@@ -257,8 +257,14 @@ class Store(Protocol):
     async def conversation(self, channel_id: str, thread_ts: str) -> tuple[Run, ...]:
         """Load what counts of the conversation with a Chatflow in a thread, in the order in which it was asked.
 
-        That is its first message, the last one whose conversation Dify named, the last one with suggestions, and those
-        that have not ended; nothing where the thread is no conversation.
+        That is its first message, the last one whose conversation Dify named, and those that have not ended; nothing
+        where the thread is no conversation.
+        """
+
+    async def posts_root(self, channel_id: str, since: datetime) -> bool:
+        """Tell whether the root message of a Chatflow of this channel, asked for since then, is not known to be posted.
+
+        A thread there that is not known may be its thread.
         """
 
     async def run(self, run_id: str) -> Run:

@@ -266,14 +266,15 @@ class Scene:
     @property
     def starts(self) -> list[RecordedRequest]:
         """The runs that the bot asked Dify to start."""
-        return self._posted("/workflows/run")
+        return self.posted("/workflows/run")
 
     @property
     def messages(self) -> list[RecordedRequest]:
         """The messages that the bot sent to a Chatflow."""
-        return self._posted("/chat-messages")
+        return self.posted("/chat-messages")
 
-    def _posted(self, path: str) -> list[RecordedRequest]:
+    def posted(self, path: str) -> list[RecordedRequest]:
+        """What the bot sent to Dify by POST, to paths that end so."""
         requests = self.dify.requests[self._requests :]
         return [each for each in requests if each.method == "POST" and each.path.endswith(path)]
 

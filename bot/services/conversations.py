@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -14,13 +15,19 @@ from bot.core.effects import Effect
 from bot.core.lifecycle import Transition, advance
 from bot.core.model import ChatMessage, Form, FormStatus, Paragraph, Rating, Run, RunStatus
 from bot.core.ports import Clock, Dify, Store
-from bot.errors import DifyError, UnknownHere
+from bot.errors import DifyError, StoreError, UnknownHere
 from bot.services.recorder import Recorder
 
 log = structlog.get_logger(__name__)
 
 _ASKS = (FormStatus.REQUIRED, FormStatus.OPEN)
 _EXECUTES = (RunStatus.REQUESTED, RunStatus.STARTING, RunStatus.RUNNING, RunStatus.RESUMING)
+
+_LOOKS, _NEXT_LOOK = 20, 0.1
+"""How often a conversation that just begins is looked for, and the seconds in between; an ack has 3 in all."""
+
+_FRESH = timedelta(minutes=1)
+"""Root messages that are not posted by then are not waited for."""
 
 
 class ConversationDesk:
@@ -53,9 +60,10 @@ class ConversationDesk:
         """Save a message in a conversation as its next one, once per delivery; in any other thread do nothing.
 
         Raises:
+            UnknownHere: whether the thread is a conversation will be known soon.
             StoreError: nothing was saved.
         """
-        conversation = await self._store.conversation(message.channel_id, message.thread_ts)
+        conversation = await self._conversation(message.channel_id, message.thread_ts)
         if not conversation or (self._only_mentions(conversation[0].app) and not message.names_bot):
             return
         if message.text:
@@ -125,9 +133,20 @@ class ConversationDesk:
         event = saw.AnswerRated(user_id, rating)
         await self._recorder.change(run_id, lambda run, now: advance(run, event, now), delivery=delivery)
 
+    async def _conversation(self, channel_id: str, thread_ts: str) -> tuple[Run, ...]:
+        """Load a conversation. One whose root message Slack shows, and has yet to name to us, is waited for."""
+        for _ in range(_LOOKS):
+            # In this order: the root may be named in between.
+            is_posting = await self._store.posts_root(channel_id, self._clock.now() - _FRESH)
+            conversation = await self._store.conversation(channel_id, thread_ts)
+            if conversation or not is_posting:
+                return conversation
+            await asyncio.sleep(_NEXT_LOOK)
+        raise UnknownHere("whether this thread is a conversation is not known yet: Slack sends the message again")
+
     async def _save(self, conversation: Sequence[Run], message: ChatMessage, delivery: str) -> None:
         now = self._clock.now()
-        first, last = conversation[0], conversation[-1]
+        first = conversation[0]
         run = Run(
             run_id=self._new_id(),
             app=first.app,
@@ -156,12 +175,19 @@ class ConversationDesk:
             effects.append(do.AskAboutMessage(titles, forms))
         else:
             effects.append(do.PostRoot(waits=any(map(_executes, conversation))))
-        if last.suggestions_ts is not None:
-            effects.append(do.CloseSuggestions(last.suggestions_ts, last.suggestions))
         if message.has_files:
             effects.append(do.TellFilesLeftOut(message.user_id))
         if await self._store.add_run(run, effects, now, delivery=delivery):
             self._wake()
+            await self._close_suggestions(conversation[-1])
+
+    async def _close_suggestions(self, last: Run) -> None:
+        """Take away the buttons below the last answer: a courtesy, for which no message is refused."""
+        if last.suggestions:
+            try:
+                await self._recorder.change(last.run_id, lambda run, now: advance(run, saw.AskedNext(), now))
+            except StoreError as exc:
+                log.warning("suggestions stay although somebody asked something", run=last.run_id, error=str(exc))
 
     async def _settle(self, run_id: str, event: saw.MessageReleased | saw.MessageForgotten, delivery: str) -> bool:
         was_held = False

@@ -104,8 +104,8 @@ def render(effect: DrawnEffect, run: Run | None, now: datetime, progress: Progre
             return Tell(user_id, chat.without_files(run, alone=alone))
         case do.PostSuggestions():
             return Post((chat.suggestions(run),))
-        case do.CloseSuggestions(ts, suggestions):
-            return Redraw(ts, chat.closed_suggestions(suggestions))
+        case do.CloseSuggestions():
+            return Redraw(run.suggestions_ts, chat.closed_suggestions(run))
         case do.TellRated(user_id, rating, taken):
             return Tell(user_id, chat.rated(run, rating, taken=taken))
         case do.PostStuck():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from slack_sdk.models.blocks import (
     ActionsBlock,
@@ -115,9 +115,9 @@ def suggestions(run: Run) -> Message:
     return Message(SUGGESTIONS, (context(SUGGESTIONS), ActionsBlock(elements=buttons)))
 
 
-def closed_suggestions(texts: Iterable[str]) -> Message:
+def closed_suggestions(run: Run) -> Message:
     """Render the same once somebody has asked something: without buttons."""
-    shown = " · ".join(mrkdwn.one_line(text, _LABEL) for text in list(texts)[:_MAX_SUGGESTIONS])
+    shown = " · ".join(mrkdwn.one_line(text, _LABEL) for text in run.suggestions[:_MAX_SUGGESTIONS])
     return Message(SUGGESTIONS, (context(f"{SUGGESTIONS} {shown}"),))
 
 

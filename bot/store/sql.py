@@ -65,13 +65,24 @@ _RUN = (
     .order_by(forms.c.position)
 )
 _ASKED = (
-    select(runs.c.run_id, runs.c.ended_at, runs.c.conversation_id, runs.c.suggestions_ts)
+    select(runs.c.run_id, runs.c.ended_at, runs.c.conversation_id)
     .where(
         runs.c.channel_id == bindparam("channel"),
         runs.c.thread_ts == bindparam("thread"),
         runs.c.mode == AppMode.CHATFLOW,
     )
     .order_by(runs.c.created_at)
+)
+_POSTS_ROOT = (
+    select(runs.c.run_id)
+    .where(
+        runs.c.channel_id == bindparam("channel"),
+        runs.c.thread_ts.is_(None),
+        runs.c.mode == AppMode.CHATFLOW,
+        runs.c.status == RunStatus.REQUESTED,
+        runs.c.created_at >= bindparam("since"),
+    )
+    .limit(1)
 )
 _moves = runs.c.status.in_((RunStatus.SOUGHT, RunStatus.RUNNING, RunStatus.RESUMING))
 _past_deadline = runs.c.run_id.in_(select(forms.c.run_id).where(forms.c.expires_at <= bindparam("now"), UNDECIDED))
@@ -393,13 +404,16 @@ class SqlStore(Store):
     async def conversation(self, channel_id: str, thread_ts: str) -> tuple[Run, ...]:
         def work(connection: Connection) -> tuple[Run, ...]:
             asked = connection.execute(_ASKED, {"channel": channel_id, "thread": thread_ts}).all()
-            named = [run_id for run_id, _, conversation_id, _ in asked if conversation_id]
-            offering = [run_id for run_id, _, _, suggestions_ts in asked if suggestions_ts]
-            going_on = [run_id for run_id, ended_at, _, _ in asked if ended_at is None]
-            counts = {*(run_id for run_id, *_ in asked[:1]), *named[-1:], *offering[-1:], *going_on}
+            named = [run_id for run_id, _, conversation_id in asked if conversation_id]
+            going_on = [run_id for run_id, ended_at, _ in asked if ended_at is None]
+            counts = {*(run_id for run_id, *_ in asked[:1]), *named[-1:], *going_on}
             return tuple(_load(connection, run_id) for run_id, *_ in asked if run_id in counts)
 
         return await self._database.read(work)
+
+    async def posts_root(self, channel_id: str, since: datetime) -> bool:
+        where = {"channel": channel_id, "since": since}
+        return await self._database.read(lambda connection: connection.execute(_POSTS_ROOT, where).first() is not None)
 
     async def run(self, run_id: str) -> Run:
         return await self._database.read(lambda connection: _load(connection, run_id))

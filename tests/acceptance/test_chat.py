@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from bot.playground.dify.apps import chat
 from bot.playground.dify.forms import FormStatus
-from bot.playground.scenarios import DONE, Scene
+from bot.playground.scenarios import Scene
 from bot.playground.slack import Message
 from bot.playground.slack.faults import Duplicate
 from bot.playground.stage import CHANNEL, Stage, open_stage
 from tests.acceptance.conftest import SPEED
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.asyncio(loop_scope="module")]
+
+SLOWLY = 1.0
+"""Seconds that Dify takes to begin an answer, in which more is written."""
 
 REFUND = "money back, please"
 
@@ -27,14 +28,13 @@ async def begin(scene: Scene, query: str = "Where is my order?") -> Message:
 
 
 async def answer(scene: Scene, root: Message, *parts: str) -> Message:
-    """Wait for an answer in the thread."""
-    return await scene.until(
-        lambda: next(
-            (each for each in scene.workspace.find_all(channel=scene.channel, thread=root.ts) if scene.shows(each, *parts)),
-            None,
-        ),
-        f"the thread shows {parts}",
-    )
+    """Wait for a reply in the thread that shows all these texts."""
+
+    def reply() -> Message | None:
+        replies = scene.workspace.find_all(channel=scene.channel, thread=root.ts)
+        return next((each for each in replies if each.author.bot_id and scene.shows(each, *parts)), None)
+
+    return await scene.until(reply, f"a reply shows {parts}")
 
 
 async def test_three_messages_are_one_conversation(scene: Scene) -> None:
@@ -47,3 +47,166 @@ async def test_three_messages_are_one_conversation(scene: Scene) -> None:
     await answer(scene, root, "message 3", "Before it you asked: And <b> & co?")
     assert len({each.body["user"] for each in scene.messages}) == 1
     assert [each.body["query"] for each in scene.messages] == ["Where is my order?", "And <b> & co?", "Thanks"]
+
+
+async def test_a_form_pauses_the_conversation_and_the_answer_is_whole(scene: Scene) -> None:
+    """Dify's stream and stored answer lose what follows the form (recording 16); the run's outputs have it."""
+    root = await begin(scene)
+    await scene.result(root, "message 1")
+    await scene.say("ann", root, REFUND)
+    form = await scene.form(root, "Approve")
+    assert scene.shows(form, REFUND, "Before it: Where is my order?")
+    await answer(scene, root, "I am asking now")
+    await scene.click("ben", form, "Approve")
+    await answer(scene, root, "A colleague decides about refunds. I am asking now.", "Your money is on its way.")
+    await scene.say("ann", root, "Thanks")
+    await answer(scene, root, f"Before it you asked: {REFUND}")
+    scene.check_answers(1)
+
+
+async def test_a_message_while_a_form_is_open_is_sent_when_its_author_says_so(scene: Scene) -> None:
+    """It is not sent blindly; each button works once, and the form stays open."""
+    root = await begin(scene, REFUND)
+    await scene.form(root, "Approve")
+    await scene.say("ben", root, "What about my order?")
+    asked = await scene.told("ben", "an answer to Approve the refund", "What about my order?")
+    assert len(scene.messages) == 1
+    assert scene.notes("ann") == []
+    await scene.click("ben", asked, "Send as a new message")
+    await answer(scene, root, "You asked: What about my order?")
+    await scene.reads(asked, "Sent as a new message")
+    assert asked.buttons == []
+    assert len(scene.messages) == 2
+    assert scene.asked.status is FormStatus.WAITING
+
+
+async def test_a_message_that_is_the_answer_is_given_back_for_the_form(scene: Scene) -> None:
+    """Nothing is claimed and nothing is sent."""
+    root = await begin(scene, REFUND)
+    await scene.form(root, "Approve")
+    await scene.say("ann", root, "Tell them *tomorrow*")
+    asked = await scene.told("ann", "is it the answer")
+    await scene.click("ann", asked, "Use it as the answer")
+    await scene.reads(asked, "Copy this into the form Approve the refund", "Tell them tomorrow")
+    assert len(scene.messages) == 1
+    assert scene.submits == []
+
+
+async def test_a_message_can_be_forgotten(scene: Scene) -> None:
+    """Then nothing is sent, and the conversation goes on without it."""
+    root = await begin(scene, REFUND)
+    form = await scene.form(root, "Approve")
+    await scene.say("ann", root, "Never mind")
+    asked = await scene.told("ann", "is it the answer")
+    await scene.click("ann", asked, "Forget it")
+    await scene.reads(asked, "I have not sent the message")
+    await scene.click("ben", form, "Decline")
+    await answer(scene, root, "cannot be refunded")
+    await scene.say("ann", root, "And now?")
+    await answer(scene, root, f"Before it you asked: {REFUND}")
+    assert [each.body["query"] for each in scene.messages] == [REFUND, "And now?"]
+
+
+async def test_messages_wait_for_the_answer_before_them(scene: Scene) -> None:
+    """Each is sent once the one before it is answered, in the order in which they were written."""
+    scene.dify.delay_next("chat", SLOWLY * SPEED)
+    root = await begin(scene)
+    await scene.say("ben", root, "Second")
+    await scene.say("cleo", root, "Third")
+    await answer(scene, root, "Waits for the answer before it", "Second")
+    await answer(scene, root, "Waits for the answer before it", "Third")
+    await answer(scene, root, "message 3", "Before it you asked: Second")
+    await answer(scene, root, "message 2", "Before it you asked: Where is my order?")
+    assert [each.body["query"] for each in scene.messages] == ["Where is my order?", "Second", "Third"]
+
+
+async def test_a_suggestion_is_the_next_message_of_whoever_presses_it(scene: Scene) -> None:
+    """Its buttons go away then, and it is sent once."""
+    root = await begin(scene, "Hello")
+    offered = await scene.form(root, "How long does a refund take?")
+    await scene.click("ben", offered, "Can I change the address?")
+    await answer(scene, root, "You asked: Can I change the address?", "message 2")
+    await scene.until(lambda: not offered.buttons, "the buttons go away")
+    await scene.form(root, "How long does a refund take?")
+    await scene.say("ann", root, "Something else")
+    await answer(scene, root, "You asked: Something else", "message 3")
+    assert len(scene.messages) == 3
+
+
+async def test_a_thumb_reaches_dify_and_can_be_changed(scene: Scene) -> None:
+    """Whoever presses it is told so privately; the last one counts."""
+    root = await begin(scene)
+    shown = await answer(scene, root, "message 1")
+    await scene.until(lambda: "👍" in shown.buttons, "there are thumbs below the answer")
+    await scene.click("ben", shown, "👍")
+    await scene.told("ben", "👍", "your rating")
+    await scene.click("ben", shown, "👎")
+    await scene.told("ben", "👎", "your rating")
+    assert [each.body["rating"] for each in scene.posted("/feedbacks")] == ["like", "dislike"]
+
+
+async def test_an_event_that_comes_twice_is_one_message(scene: Scene) -> None:
+    """Slack may deliver each event more than once."""
+    root = await begin(scene)
+    await scene.result(root, "message 1")
+    scene.workspace.faults.add("events_api", Duplicate())
+    await scene.say("ann", root, "Once, please")
+    await answer(scene, root, "You asked: Once, please")
+    await scene.say("ann", root, "Next")
+    await answer(scene, root, "message 3", "Next")
+    assert [each.body["query"] for each in scene.messages] == ["Where is my order?", "Once, please", "Next"]
+
+
+async def test_a_conversation_that_dify_forgot_begins_anew_only_if_somebody_says_so(scene: Scene) -> None:
+    """Dify would answer the message as the first of a new one without a word (recording 15)."""
+    root = await begin(scene)
+    await scene.result(root, "message 1")
+    scene.dify.conversations.clear()
+    await scene.say("ann", root, "Still there?")
+    asked = await answer(scene, root, "does not know this conversation", "Still there?")
+    assert len(scene.messages) == 1
+    await scene.click("ben", asked, "Begin a new conversation")
+    await answer(scene, root, "You asked: Still there?", "message 1 of our conversation")
+    await scene.say("ann", root, "Good")
+    await answer(scene, root, "message 2", "Before it you asked: Still there?")
+
+
+async def test_other_threads_are_left_alone(scene: Scene) -> None:
+    """What people say elsewhere is none of the bot's business."""
+    root = await begin(scene)
+    await scene.result(root, "message 1")
+    other = await scene.workspace.person("ann").post(scene.channel, "Lunch?")
+    await scene.say("ben", other, "Yes")
+    await scene.say("ann", root, "Last")
+    await answer(scene, root, "You asked: Last", "message 2")
+    assert scene.workspace.find_all(channel=scene.channel, thread=other.ts)[-1].shown == "Yes"
+    assert len(scene.messages) == 2
+
+
+async def test_a_message_that_was_acked_survives_a_crash(stage: Stage, scene: Scene) -> None:
+    """The bot dies right after the ack: after its restart the message is sent, once."""
+    root = await begin(scene)
+    await scene.result(root, "message 1")
+    before = len(scene.workspace.deliveries)
+    await scene.say("ann", root, "After the crash")
+    await scene.until(
+        lambda: all(each.acked for each in scene.workspace.deliveries[before:]) and scene.workspace.deliveries[before:],
+        "the event is acked",
+    )
+    await stage.bot.kill()
+    await stage.bot.start()
+    await answer(scene, root, "You asked: After the crash", "message 2")
+    assert len(scene.messages) == 2
+
+
+async def test_only_mentions_where_that_is_set(tmp_path: Path) -> None:
+    """Then what does not mention the bot is for people; the mention itself is not part of the message."""
+    settings = {"CHAT_REPLIES": "mentions"}
+    async with open_stage("socket", tmp_path, {"chat": chat()}, speed=SPEED, settings=settings) as stage:
+        scene = Scene(stage, CHANNEL, lambda _: None, pace=0)
+        root = await begin(scene)
+        await scene.result(root, "message 1")
+        await scene.say("ben", root, "What do you think, ann?")
+        await scene.say("ann", root, "@Dify And <me>?")
+        await answer(scene, root, "You asked: And <me>?", "message 2")
+        assert len(scene.messages) == 2
