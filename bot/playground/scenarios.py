@@ -11,11 +11,14 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
 from bot.playground.dify import App, RecordedRequest
-from bot.playground.dify.apps import content_review, pick
+from bot.playground.dify.apps import chat, content_review, pick
 from bot.playground.dify.forms import Form, FormStatus
 from bot.playground.dify.graph import End, HumanInput, Llm
 from bot.playground.dify.runs import RunStatus
 from bot.playground.slack import Message, Result
+from bot.playground.slack.people import Surface
+from bot.playground.slack.state import View
+from bot.playground.slack.text import shown
 from bot.playground.stage import Stage
 
 Found = TypeVar("Found")
@@ -29,6 +32,8 @@ _REACTION_TIME = 0.5
 """Seconds, at any speed of Dify, that something takes which is to be interrupted."""
 _TOPIC, _LANGUAGE = "Team calendars", "English"
 _REVIEW = f'/dify review topic="{_TOPIC}" language={_LANGUAGE}'
+_SOUP = "Soup of the day, with bread"
+_LATE_REFUSAL = "title in input form is not on the list of this week"
 _FEEDBACK = "Warmer, please, and half as long."
 
 
@@ -63,6 +68,7 @@ def scenario_apps() -> dict[str, App]:
         "hasty": replace(review, name="hasty_review", nodes=hurried),
         "polished": _polished_review(review),
         "pick": pick(),
+        "chat": chat(),
     }
 
 
@@ -114,8 +120,27 @@ class Scene:
 
     async def start(self, name: str, line: str) -> Message:
         """Send a slash command that starts a run, and return the run's root message."""
-        before = {message.ts for message in self.workspace.channel(self.channel).roots}
+        return await self._root_after(lambda: self.command(name, line))
+
+    async def open_window(self, name: str, line: str) -> View:
+        """Send a slash command that opens a window, and return the window."""
         await self.command(name, line)
+        return self.window(name)
+
+    async def submit(self, name: str) -> Result:
+        """Send the window that somebody has open."""
+        await self._acts(name, "sends the window")
+        return self._answered(await self.workspace.person(name).submit_view())
+
+    async def start_by_window(self, name: str) -> Message:
+        """Send a window that starts a run, and return the run's root message."""
+        root = await self._root_after(lambda: self.submit(name))
+        self.expect(not self.workspace.person(name).views, "the window is closed")
+        return root
+
+    async def _root_after(self, act: Callable[[], Awaitable[Result]]) -> Message:
+        before = {message.ts for message in self.workspace.channel(self.channel).roots}
+        await act()
         return await self.until(
             lambda: next((root for root in self.workspace.channel(self.channel).roots if root.ts not in before), None),
             "a root message for the run appears",
@@ -126,17 +151,17 @@ class Scene:
         await self._acts(name, f"writes in the thread: “{text}”")
         return await self.workspace.person(name).post(self.channel, text, root.ts)
 
-    async def fill(self, name: str, message: Message, field: str, text: str) -> None:
-        """Type into a field."""
+    async def fill(self, name: str, surface: Surface, field: str, text: str) -> None:
+        """Type into a field of a message or a window."""
         await self._acts(name, f"types “{' '.join(text.split())}” into the field {field}")
         with _possible(name):
-            self.workspace.person(name).fill(message, field, text)
+            self.workspace.person(name).fill(surface, field, text)
 
-    async def select(self, name: str, message: Message, field: str, option: str) -> None:
-        """Choose an option."""
+    async def select(self, name: str, surface: Surface, field: str, option: str) -> None:
+        """Choose an option in a message or a window."""
         await self._acts(name, f"chooses “{option}” in the menu {field}")
         with _possible(name):
-            self.workspace.person(name).select(message, field, option)
+            self.workspace.person(name).select(surface, field, option)
 
     async def click(self, name: str, message: Message, button: str, *, hesitates: bool = True) -> Result:
         """Press a button; who does not hesitate does it before anything else can happen."""
@@ -218,6 +243,20 @@ class Scene:
         found = await self.until(reply, f"the thread shows {' and '.join(f'“{part}”' for part in parts)}")
         await self.reads(root, DONE)
         return found
+
+    def window(self, name: str) -> View:
+        """The window that somebody has open."""
+        with _possible(name):
+            return self.workspace.person(name).view
+
+    async def reply(self, root: Message, *parts: str) -> Message:
+        """Wait for a reply of the bot in a thread that shows all these texts."""
+
+        def found() -> Message | None:
+            replies = self.workspace.channel(self.channel).replies(root.ts)
+            return next((each for each in replies if each.author.bot_id and self.shows(each, *parts)), None)
+
+        return await self.until(found, f"a reply shows {' and '.join(f'“{part}”' for part in parts)}")
 
     def notes(self, name: str) -> list[Message]:
         """What only this person was shown since the scenario began."""
@@ -478,17 +517,20 @@ async def crash(scene: Scene) -> None:
 @_scenario(
     "invalid",
     "A command and then a form are filled in wrongly, and put right.",
-    "every mistake was named in private, nothing typed was lost, and the mended answer went through",
+    "every mistake was named to who made it, nothing typed was lost, and the mended answer went through",
     answers=1,
 )
 async def invalid(scene: Scene) -> None:
-    await scene.command("ann", '/dify pick titel="Spring menu" size=XXL')
-    note = await scene.told("ann", "titel", "title", "XXL")
+    window = await scene.open_window("ann", '/dify pick titel="Spring menu" size=XXL')
+    scene.expect(_says(window, "“titel”", "did you mean title", "“XXL”"), "the window names every mistake")
     scene.expect(not scene.starts, "nothing was started with wrong values")
-    line = corrected_command(note)
-    scene.expect(line is not None, "the private answer has a corrected command to copy")
-    root = await scene.start("ann", line or "")
+    await scene.select("ann", window, "size", "S")
+    root = await scene.start_by_window("ann")
     form = await scene.form(root, "Accept")
+    scene.expect(
+        scene.starts[0].body["inputs"] == {"title": "Spring menu", "size": "S", "copies": 1},
+        "Dify got the mended values",
+    )
     await scene.fill("ben", form, "remarks", "Less garlic")
     drawn = len(form.history)
     await scene.click("ben", form, "Accept")
@@ -502,9 +544,81 @@ async def invalid(scene: Scene) -> None:
     scene.expect(_given(scene) == {"remarks": "Less garlic", "priority": "high"}, "Dify got what ben typed and chose")
 
 
-def corrected_command(note: Message) -> str | None:
-    """Return the command that a private answer offers for copying, as the person would copy it."""
-    return next((line for line in note.shown.splitlines() if line.startswith("/dify ")), None)
+@_scenario(
+    "start-window",
+    "A run is started in a window, another by a few words; Dify refuses that one late, and it is tried again.",
+    "each run got what was entered, errors stood at their fields, and nothing had to be typed twice",
+    answers=2,
+)
+async def start_window(scene: Scene) -> None:
+    window = await scene.open_window("ann", "/dify")
+    await scene.select("ann", window, "App", "pick")
+    await scene.until(lambda: window.title == "Start pick", "the window shows what pick takes")
+    await scene.fill("ann", window, "title", "Spring menu")
+    await scene.select("ann", window, "size", "L")
+    await scene.fill("ann", window, "copies", "2.5")
+    root = await scene.start_by_window("ann")
+    await _accept(scene, root)
+    scene.expect(
+        scene.starts[-1].body["inputs"] == {"title": "Spring menu", "size": "L", "copies": 2.5},
+        "Dify got what ann entered",
+    )
+
+    scene.dify.refuse_starts(pick(), _LATE_REFUSAL)
+    refused = await scene.start("ben", f"/dify pick {_SOUP}")
+    reply = await scene.until(
+        lambda: scene.workspace.find(channel=scene.channel, thread=refused.ts, button="Try again"),
+        "the thread says within seconds that Dify refused the start, and why",
+    )
+    scene.expect(scene.shows(reply, _LATE_REFUSAL), "the reason is Dify's own")
+    scene.dify.take_starts(pick())
+    await scene.click("ben", reply, "Try again")
+    again = scene.window("ben")
+    scene.expect(_says(again, _LATE_REFUSAL), "the window says why the first try failed")
+    root = await scene.start_by_window("ben")
+    await _accept(scene, root)
+    scene.expect(scene.starts[-1].body["inputs"]["title"] == _SOUP, "what ben typed was still there")
+
+
+async def _accept(scene: Scene, root: Message) -> None:
+    form = await scene.form(root, "Accept")
+    await scene.select("cleo", form, "priority", "low")
+    await scene.click("cleo", form, "Accept")
+    await scene.result(root, "decision")
+
+
+def _says(window: View, *parts: str) -> bool:
+    """Whether a window shows all these texts."""
+    return all(part in shown("", window.blocks) for part in parts)
+
+
+@_scenario(
+    "chat",
+    "A support chat in a thread: replies, a suggestion, a refund that a person decides, and a message meanwhile.",
+    "each reply was the next message of one conversation, and none was sent while it might have been the answer",
+    answers=1,
+)
+async def chat_in_thread(scene: Scene) -> None:
+    root = await scene.start("ann", '/dify chat query="Where is my order?"')
+    await scene.result(root, "message 1 of our conversation")
+    offered = await scene.form(root, "Can I change the address?")
+    await scene.click("ann", offered, "Can I change the address?")
+    answer = await scene.reply(root, "message 2", "Before it you asked: Where is my order?")
+    await scene.until(lambda: "👍" in answer.buttons, "the answer has thumbs")
+    await scene.click("ann", answer, "👍")
+    await scene.told("ann", "your rating")
+
+    await scene.say("ann", root, "I want my money back.")
+    form = await scene.form(root, "Approve")
+    await scene.say("ann", root, "And how long will that take?")
+    question = await scene.told("ann", "is it the answer")
+    scene.expect(len(scene.messages) == 3, "the message was not sent while the form was open")
+    await scene.click("ann", question, "Send as a new message")
+    await scene.reply(root, "message 4")
+    await scene.click("ben", form, "Approve")
+    await scene.reply(root, "I am asking now.", "Your money is on its way.")
+    scene.expect(len({each.body["user"] for each in scene.messages}) == 1, "the conversation is one user's")
+    scene.expect(len(scene.messages) == 4, "every message was sent once")
 
 
 @contextmanager

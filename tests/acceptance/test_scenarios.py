@@ -11,7 +11,7 @@ from bot.playground.stage import EVENTS, SCOPES, Stage
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.asyncio(loop_scope="module")]
 
-COMMANDS = {"approve", "edit", "regenerate", "race", "elsewhere", "expired", "crash", "invalid"}
+COMMANDS = {"chat", "approve", "edit", "regenerate", "race", "elsewhere", "expired", "crash", "invalid", "start-window"}
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
