@@ -27,24 +27,14 @@ async def begin(scene: Scene, query: str = "Where is my order?") -> Message:
     return await scene.start("ann", f"/dify chat query='{query}'")
 
 
-async def answer(scene: Scene, root: Message, *parts: str) -> Message:
-    """Wait for a reply in the thread that shows all these texts."""
-
-    def reply() -> Message | None:
-        replies = scene.workspace.find_all(channel=scene.channel, thread=root.ts)
-        return next((each for each in replies if each.author.bot_id and scene.shows(each, *parts)), None)
-
-    return await scene.until(reply, f"a reply shows {parts}")
-
-
 async def test_three_messages_are_one_conversation(scene: Scene) -> None:
     """Each reply is the next message, of whomever, and Dify remembers what was said before it."""
     root = await begin(scene)
     await scene.result(root, "message 1 of our conversation")
     await scene.say("ben", root, "And <b> & co?")
-    await answer(scene, root, "You asked: And <b> & co?", "message 2", "Before it you asked: Where is my order?")
+    await scene.reply(root, "You asked: And <b> & co?", "message 2", "Before it you asked: Where is my order?")
     await scene.say("ann", root, "Thanks")
-    await answer(scene, root, "message 3", "Before it you asked: And <b> & co?")
+    await scene.reply(root, "message 3", "Before it you asked: And <b> & co?")
     assert len({each.body["user"] for each in scene.messages}) == 1
     assert [each.body["query"] for each in scene.messages] == ["Where is my order?", "And <b> & co?", "Thanks"]
 
@@ -56,11 +46,11 @@ async def test_a_form_pauses_the_conversation_and_the_answer_is_whole(scene: Sce
     await scene.say("ann", root, REFUND)
     form = await scene.form(root, "Approve")
     assert scene.shows(form, REFUND, "Before it: Where is my order?")
-    await answer(scene, root, "I am asking now")
+    await scene.reply(root, "I am asking now")
     await scene.click("ben", form, "Approve")
-    await answer(scene, root, "A colleague decides about refunds. I am asking now.", "Your money is on its way.")
+    await scene.reply(root, "A colleague decides about refunds. I am asking now.", "Your money is on its way.")
     await scene.say("ann", root, "Thanks")
-    await answer(scene, root, f"Before it you asked: {REFUND}")
+    await scene.reply(root, f"Before it you asked: {REFUND}")
     scene.check_answers(1)
 
 
@@ -73,7 +63,7 @@ async def test_a_message_while_a_form_is_open_is_sent_when_its_author_says_so(sc
     assert len(scene.messages) == 1
     assert scene.notes("ann") == []
     await scene.click("ben", asked, "Send as a new message")
-    await answer(scene, root, "You asked: What about my order?")
+    await scene.reply(root, "You asked: What about my order?")
     await scene.reads(asked, "Sent as a new message")
     assert asked.buttons == []
     assert len(scene.messages) == 2
@@ -101,9 +91,9 @@ async def test_a_message_can_be_forgotten(scene: Scene) -> None:
     await scene.click("ann", asked, "Forget it")
     await scene.reads(asked, "I have not sent the message")
     await scene.click("ben", form, "Decline")
-    await answer(scene, root, "cannot be refunded")
+    await scene.reply(root, "cannot be refunded")
     await scene.say("ann", root, "And now?")
-    await answer(scene, root, f"Before it you asked: {REFUND}")
+    await scene.reply(root, f"Before it you asked: {REFUND}")
     assert [each.body["query"] for each in scene.messages] == [REFUND, "And now?"]
 
 
@@ -113,10 +103,10 @@ async def test_messages_wait_for_the_answer_before_them(scene: Scene) -> None:
     root = await begin(scene)
     await scene.say("ben", root, "Second")
     await scene.say("cleo", root, "Third")
-    await answer(scene, root, "Waits for the answer before it", "Second")
-    await answer(scene, root, "Waits for the answer before it", "Third")
-    await answer(scene, root, "message 3", "Before it you asked: Second")
-    await answer(scene, root, "message 2", "Before it you asked: Where is my order?")
+    await scene.reply(root, "Waits for the answer before it", "Second")
+    await scene.reply(root, "Waits for the answer before it", "Third")
+    await scene.reply(root, "message 3", "Before it you asked: Second")
+    await scene.reply(root, "message 2", "Before it you asked: Where is my order?")
     assert [each.body["query"] for each in scene.messages] == ["Where is my order?", "Second", "Third"]
 
 
@@ -125,18 +115,18 @@ async def test_a_suggestion_is_the_next_message_of_whoever_presses_it(scene: Sce
     root = await begin(scene, "Hello")
     offered = await scene.form(root, "How long does a refund take?")
     await scene.click("ben", offered, "Can I change the address?")
-    await answer(scene, root, "You asked: Can I change the address?", "message 2")
+    await scene.reply(root, "You asked: Can I change the address?", "message 2")
     await scene.until(lambda: not offered.buttons, "the buttons go away")
     await scene.form(root, "How long does a refund take?")
     await scene.say("ann", root, "Something else")
-    await answer(scene, root, "You asked: Something else", "message 3")
+    await scene.reply(root, "You asked: Something else", "message 3")
     assert len(scene.messages) == 3
 
 
 async def test_a_thumb_reaches_dify_and_can_be_changed(scene: Scene) -> None:
     """Whoever presses it is told so privately; the last one counts."""
     root = await begin(scene)
-    shown = await answer(scene, root, "message 1")
+    shown = await scene.reply(root, "message 1")
     await scene.until(lambda: "👍" in shown.buttons, "there are thumbs below the answer")
     await scene.click("ben", shown, "👍")
     await scene.told("ben", "👍", "your rating")
@@ -151,9 +141,9 @@ async def test_an_event_that_comes_twice_is_one_message(scene: Scene) -> None:
     await scene.result(root, "message 1")
     scene.workspace.faults.add("events_api", Duplicate())
     await scene.say("ann", root, "Once, please")
-    await answer(scene, root, "You asked: Once, please")
+    await scene.reply(root, "You asked: Once, please")
     await scene.say("ann", root, "Next")
-    await answer(scene, root, "message 3", "Next")
+    await scene.reply(root, "message 3", "Next")
     assert [each.body["query"] for each in scene.messages] == ["Where is my order?", "Once, please", "Next"]
 
 
@@ -163,12 +153,12 @@ async def test_a_conversation_that_dify_forgot_begins_anew_only_if_somebody_says
     await scene.result(root, "message 1")
     scene.dify.conversations.clear()
     await scene.say("ann", root, "Still there?")
-    asked = await answer(scene, root, "does not know this conversation", "Still there?")
+    asked = await scene.reply(root, "does not know this conversation", "Still there?")
     assert len(scene.messages) == 1
     await scene.click("ben", asked, "Begin a new conversation")
-    await answer(scene, root, "You asked: Still there?", "message 1 of our conversation")
+    await scene.reply(root, "You asked: Still there?", "message 1 of our conversation")
     await scene.say("ann", root, "Good")
-    await answer(scene, root, "message 2", "Before it you asked: Still there?")
+    await scene.reply(root, "message 2", "Before it you asked: Still there?")
 
 
 async def test_other_threads_are_left_alone(scene: Scene) -> None:
@@ -178,7 +168,7 @@ async def test_other_threads_are_left_alone(scene: Scene) -> None:
     other = await scene.workspace.person("ann").post(scene.channel, "Lunch?")
     await scene.say("ben", other, "Yes")
     await scene.say("ann", root, "Last")
-    await answer(scene, root, "You asked: Last", "message 2")
+    await scene.reply(root, "You asked: Last", "message 2")
     assert scene.workspace.find_all(channel=scene.channel, thread=other.ts)[-1].shown == "Yes"
     assert len(scene.messages) == 2
 
@@ -195,7 +185,7 @@ async def test_a_message_that_was_acked_survives_a_crash(stage: Stage, scene: Sc
     )
     await stage.bot.kill()
     await stage.bot.start()
-    await answer(scene, root, "You asked: After the crash", "message 2")
+    await scene.reply(root, "You asked: After the crash", "message 2")
     assert len(scene.messages) == 2
 
 
@@ -208,5 +198,5 @@ async def test_only_mentions_where_that_is_set(tmp_path: Path) -> None:
         await scene.result(root, "message 1")
         await scene.say("ben", root, "What do you think, ann?")
         await scene.say("ann", root, "@Dify And <me>?")
-        await answer(scene, root, "You asked: And <me>?", "message 2")
+        await scene.reply(root, "You asked: And <me>?", "message 2")
         assert len(scene.messages) == 2
