@@ -8,7 +8,6 @@ from typing import Any
 
 from bot.core.model import FileField, Form, FormInput, Paragraph, Select
 
-
 MAX_ENTERED = 100_000
 """What a person may enter into the window of a form in all, in characters of JSON: some 100,000 of English, 16,000 of
 Chinese. Slack takes a window of 250 KB in all (slack-platform §2.5), and has to show all of it again."""
@@ -49,11 +48,31 @@ def _problem(field: FormInput, value: Any) -> str | None:
             return None
 
 
-def too_long(form: Form, entered: Mapping[str, str | None]) -> dict[str, str]:
-    """Return which texts do not fit into the form's window with those before them, as a sentence per input's name."""
+def current(form: Form, name: str) -> str | None:
+    """Return what a field holds at first: what was sent last, if Dify refused it, else the default."""
+    if form.submission is not None and isinstance(form.submission.values.get(name), str):
+        return str(form.submission.values[name])
+    field = next(field for field in form.inputs if field.name == name)
+    return field.default if isinstance(field, Paragraph) else None
+
+
+def prefilled(form: Form) -> dict[str, str]:
+    """Return by name the texts of the form's own that its window holds; one that is too long for that is left out."""
     room, found = MAX_ENTERED, {}
     for field in form.inputs:
-        text = entered.get(field.name) or ""
+        text = current(form, field.name) or ""
+        if (size := json_size(text)) <= room:
+            found[field.name] = text
+            room -= size
+    return found
+
+
+def too_long(form: Form, changed: Mapping[str, str | None]) -> dict[str, str]:
+    """Return which of the texts that a person has changed do not fit into the form's window, as a sentence per name."""
+    room = MAX_ENTERED - sum(json_size(text) for name, text in prefilled(form).items() if name not in changed)
+    found = {}
+    for field in form.inputs:
+        text = changed.get(field.name) or ""
         size = json_size(text)
         if size > room:
             found[field.name] = f"is {len(text):,} characters long, and there is room for {_beginning(text, room):,}."

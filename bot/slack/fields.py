@@ -1,4 +1,4 @@
-"""How a form's fields are shown in a message, as far as reading the answer depends on it.
+"""How a form's fields are shown in a message and in a window, as far as reading the answer depends on it.
 
 Rendering and reading a click have to agree on these rules, so both ask here; every rule depends on the form alone.
 """
@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bot.core.model import Form, Paragraph, Select
+from bot.core.model import Form, FormInput, Paragraph, Select
+from bot.core.submission import current, json_size, prefilled
 from bot.slack.mrkdwn import clean, escape, shorten
 
 MAX_PREFILL = 3_000  # slack-platform §2.5: longer ones are accepted by some clients only
@@ -17,6 +18,9 @@ FIELDS_SHARE = 5_000
 MAX_OPTION = 75  # slack-platform §2.3
 _MIN_OPTION = 14
 _MAX_OPTIONS = 10_000  # 100 groups of 100
+_OPTIONS_SHARE, _OF_OPTION, _OF_FIELD, _OF_ACTION = 97_000, 80, 900, 950
+"""Characters of JSON of a window: what options may take up together with all fields and user actions but for what is
+entered, and what one of each takes besides its texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +64,38 @@ def shown_fields(form: Form) -> Mapping[str, Shown]:
     return shown
 
 
-def current(form: Form, name: str) -> str | None:
-    """Return what a field holds at first: what was sent last, if Dify refused it, else the default."""
-    if form.submission is not None and isinstance(form.submission.values.get(name), str):
-        return str(form.submission.values[name])
-    field = next(field for field in form.inputs if field.name == name)
-    return field.default if isinstance(field, Paragraph) else None
+def window_fields(form: Form) -> Mapping[str, Shown]:
+    """Return by name how every text and select field is shown in the form's window.
+
+    Texts are prefilled whole as long as they may be entered there (`bot.core.submission.MAX_ENTERED`).
+    """
+    shown: dict[str, Shown] = {}
+    options_room = _OPTIONS_SHARE - len(form.inputs) * _OF_FIELD - len(form.user_actions) * _OF_ACTION
+    prefills = prefilled(form)
+    for field in form.inputs:
+        match field:
+            case Select(name=name, options=options) if options and (menu := window_menu(options, options_room)):
+                shown[name] = menu
+                options_room -= menu_size(menu)
+            case Select(name=name) | Paragraph(name=name):
+                kept = "" if name in prefills else current(form, name) or ""
+                of_options = isinstance(field, Select) and bool(field.options)
+                shown[name] = TextField(clean(prefills.get(name, "")), kept, of_options)
+            case _:
+                continue
+    return shown
+
+
+def initial(form: Form, field: FormInput, shown: Shown | None) -> str | None:
+    """Return what an untouched field gives; None for nothing."""
+    match shown:
+        case TextField(prefill=prefill, kept=kept):
+            return prefill or kept or None
+        case Menu():
+            value = current(form, field.name)
+            return value if isinstance(field, Select) and value in field.options else None
+        case None:
+            return None
 
 
 def _text_field(text: str, room: int, *, of_options: bool = False) -> TextField:
@@ -76,13 +106,36 @@ def _text_field(text: str, room: int, *, of_options: bool = False) -> TextField:
 
 
 def _menu(options: tuple[str, ...], room: int) -> Menu | None:
-    texts = tuple(" ".join(clean(option).split()) or "(empty)" for option in options)
+    texts = _visible(options)
     if all(len(escape(text)) <= MAX_OPTION for text in texts) and sum(len(text) for text in texts) <= room:
         return Menu(texts, numbered=False)
     each = min(MAX_OPTION, room // len(texts))
-    if each < _MIN_OPTION or len(texts) > _MAX_OPTIONS:
+    return None if each < _MIN_OPTION or len(texts) > _MAX_OPTIONS else _numbered(texts, each)
+
+
+def window_menu(options: tuple[str, ...], room: int) -> Menu | None:
+    """Return how a window shows options in `room` characters of JSON; None where that is too little."""
+    texts = _visible(options)
+    whole = Menu(texts, numbered=False)
+    if all(len(escape(text)) <= MAX_OPTION for text in texts) and menu_size(whole) <= room:
+        return whole
+    if len(texts) > _MAX_OPTIONS:
         return None
+    tries = (_numbered(texts, each) for each in (MAX_OPTION, 2 * _MIN_OPTION, _MIN_OPTION))
+    return next((menu for menu in tries if menu_size(menu) <= room), None)
+
+
+def _visible(options: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(" ".join(clean(option).split()) or "(empty)" for option in options)
+
+
+def _numbered(texts: tuple[str, ...], each: int) -> Menu:
     return Menu(tuple(shorten(f"{number}. {text}", each) for number, text in enumerate(texts, 1)), numbered=True)
+
+
+def menu_size(menu: Menu) -> int:
+    """Return how many characters of JSON a menu takes in a window."""
+    return sum(_OF_OPTION + json_size(text) for text in menu.texts)
 
 
 def _size(shown: Shown) -> int:

@@ -20,15 +20,25 @@ from slack_sdk.models.blocks import (
 
 from bot.core.model import ButtonStyle, FileField, Form, FormInput, FormStatus, Paragraph, Run, Select
 from bot.slack import ids, mrkdwn
-from bot.slack.fields import MAX_OPTION, Menu, Shown, TextField, current, shown_fields
+from bot.slack.fields import MAX_OPTION, Menu, Shown, TextField, initial, shown_fields, window_fields
 from bot.slack.form_layout import BUTTONS_PER_BLOCK, Layout, Slot, Spot, layout, slots
 from bot.slack.form_overflow import overflowing_fields, overflowing_text
-from bot.slack.form_room import MAX_HINT, MAX_LABEL, button_room, hint_room, long_titles, titles_fit, value_room
+from bot.slack.form_room import (
+    MAX_BUTTON,
+    MAX_FIELDS,
+    MAX_HINT,
+    MAX_LABEL,
+    button_room,
+    hint_room,
+    long_titles,
+    titles_fit,
+    value_room,
+)
 from bot.slack.message import Message, context, label, markdown, markdown_messages, quote, section
 from bot.slack.outcome import outcome
 
 _OPTIONS_PER_GROUP = 100  # slack-platform §2.2
-_MAX_FIELDS = 40
+_MAX_WINDOW_FIELDS = 80
 _MAX_UNCHANGED = 100
 _TAKEN_BY_DIFY = (FormStatus.SUBMITTED, FormStatus.ANSWERED_ELSEWHERE)
 
@@ -45,18 +55,19 @@ NOT_ANSWERABLE = (
     "Answer it where Dify delivered it, for example in the e-mail. The run goes on by itself then."
 )
 NO_ACTIONS = "This form has no buttons, so nobody can answer it. The run waits until the form's deadline passes."
+ONLY_IN_WINDOW = "This form has {count} fields, more than a message can hold. Open it in its window to answer it."
 TOO_MANY_FIELDS = (
-    "This form has {count} fields, more than a Slack message can hold. "
-    "Answer it in Dify; the run goes on by itself then."
+    "This form has {count} fields, more than Slack can show at once. Answer it in Dify; the run goes on by itself then."
 )
+OPEN_WINDOW = "Open in window"
 NEEDS_FILE = (
     "📎 This form needs a file: {labels}. Files cannot be given in Slack yet, so it cannot be answered here. "
     "Answer it on its page in this app's web app in Dify; whoever looks after the app there can help. "
     "The run goes on by itself then."
 )
 NO_FILES_YET = "📎 {label}: files cannot be given in Slack yet; it is sent without any."
-KEEPS = "Empty keeps the {size:,} characters of now: {start}"
-TYPE_OPTION = "Enter one of the options listed in the thread."
+KEEPS = "Empty keeps the {size:,} characters of now; open in window to edit them: {start}"
+TYPE_OPTION = "Choose it in the window, or enter one of the options listed in the thread."
 UNCHANGED = "(unchanged) {start}"
 REST = "and {count:,} more characters"
 REST_IN_DIFY = "and {count:,} more characters; Dify has them all"
@@ -66,8 +77,8 @@ def form_messages(run: Run, form: Form) -> tuple[Message, ...]:
     """Render a form to be posted: what does not fit into its message goes before it, in messages of its own."""
     summary = f"Form: {mrkdwn.one_line(form.node_title)}"
     overflow = overflowing_text(form)
-    if _obstacle(form) is None:
-        overflow += overflowing_fields(form)
+    if obstacle(form) is None:
+        overflow += overflowing_fields(form, window_fields(form) if _fits_window_only(form) else shown_fields(form))
     return (*markdown_messages(summary, overflow), form_message(run, form))
 
 
@@ -98,31 +109,42 @@ def _filled(form: Form, placed: Layout, fill: Callable[[Slot], Iterable[Block]])
 
 
 def _open_blocks(run: Run, form: Form, summary: str) -> tuple[Block, ...]:
-    obstacle = _obstacle(form)
-    ending: list[Block] = [section(obstacle)] if obstacle else [*_titles(form), *_buttons(run, form)]
+    hindrance = obstacle(form)
+    ending: list[Block]
+    if hindrance:
+        ending = [section(hindrance)]
+    elif _fits_window_only(form):
+        ending = [section(ONLY_IN_WINDOW.format(count=len(form.inputs))), *_rows([_window_button(run, form)])]
+    else:
+        ending = [*_titles(form), *_rows([*_buttons(run, form), _window_button(run, form)])]
     if form.refusal:
         ending.insert(0, section(REFUSED.format(reason=mrkdwn.one_line(form.refusal, 500))))
     if form.expires_at:
         ending.append(context(DEADLINE.format(at=mrkdwn.date(form.expires_at))))
-    shown: Mapping[str, Shown] = {} if obstacle else shown_fields(form)
+    without_fields = bool(hindrance) or _fits_window_only(form)
+    shown: Mapping[str, Shown] = {} if without_fields else shown_fields(form)
 
     def fill(slot: Slot) -> Iterable[Block]:
-        return [] if obstacle else [_field(form, slot, shown.get(slot.field.name))]
+        return [] if without_fields else [_field(form, slot, shown.get(slot.field.name))]
 
     return (section(f"📝 {summary}"), *_filled(form, layout(form), fill), *ending)
 
 
-def _obstacle(form: Form) -> str | None:
+def obstacle(form: Form) -> str | None:
     """Return why a form cannot be answered in Slack, as a sentence that says what to do; None where it can."""
     if not form.answerable or form.form_token is None:
         return NOT_ANSWERABLE
     if not form.user_actions:
         return NO_ACTIONS
-    if len(form.inputs) > _MAX_FIELDS:
+    if len(form.inputs) > _MAX_WINDOW_FIELDS:
         return TOO_MANY_FIELDS.format(count=len(form.inputs))
     if files := [slot.label for slot in slots(form) if isinstance(slot.field, FileField) and not slot.field.many]:
         return NEEDS_FILE.format(labels=", ".join(map(mrkdwn.bold, files)))
     return None
+
+
+def _fits_window_only(form: Form) -> bool:
+    return len(form.inputs) > MAX_FIELDS
 
 
 def _field(form: Form, slot: Slot, shown: Shown | None) -> Block:
@@ -133,7 +155,7 @@ def _field(form: Form, slot: Slot, shown: Shown | None) -> Block:
             return InputBlock(
                 label=label(slot.label, MAX_LABEL),
                 block_id=slot.block_id(form.revision),
-                element=_select(texts, _chosen(form, slot.field)),
+                element=select_menu(slot.field, texts, initial(form, slot.field, shown)),
             )
         case None:
             return context(NO_FILES_YET.format(label=mrkdwn.bold(slot.label)))
@@ -154,13 +176,12 @@ def _text_block(form: Form, slot: Slot, shown: TextField) -> InputBlock:
     )
 
 
-def _chosen(form: Form, field: FormInput) -> int | None:
-    value = current(form, field.name)
-    return field.options.index(value) if isinstance(field, Select) and value in field.options else None
+def select_menu(field: FormInput, texts: Sequence[str], chosen: str | None) -> StaticSelectElement:
+    """Return the menu of a select whose options read so, with one of them chosen.
 
-
-def _select(texts: Sequence[str], chosen: int | None) -> StaticSelectElement:
-    """Values are indexes: an option itself may be longer than Slack's 150 characters (slack-platform §2.3)."""
+    Values are indexes: an option itself may be longer than Slack's 150 characters (slack-platform §2.3).
+    """
+    assert isinstance(field, Select), "only a select has a menu"
     options = [Option(text=label(text, MAX_OPTION), value=str(index)) for index, text in enumerate(texts)]
     groups = [options[start : start + _OPTIONS_PER_GROUP] for start in range(0, len(options), _OPTIONS_PER_GROUP)]
     return StaticSelectElement(
@@ -168,7 +189,7 @@ def _select(texts: Sequence[str], chosen: int | None) -> StaticSelectElement:
         placeholder="Choose",
         options=options if len(groups) == 1 else None,
         option_groups=[_group(number, group) for number, group in enumerate(groups)] if len(groups) > 1 else None,
-        initial_option=None if chosen is None else options[chosen],
+        initial_option=None if chosen is None else options[field.options.index(chosen)],
     )
 
 
@@ -184,17 +205,23 @@ def _titles(form: Form) -> Iterable[Block]:
         yield context("\n".join(f"{number}. {mrkdwn.one_line(title, 300)}" for number, title in cut))
 
 
-def _buttons(run: Run, form: Form) -> Iterable[Block]:
-    buttons = [
-        ButtonElement(
+def _buttons(run: Run, form: Form) -> Iterator[ButtonElement]:
+    for index, action in enumerate(form.user_actions):
+        yield ButtonElement(
             text=label(action.title, button_room(form), otherwise=action.id),
             action_id=ids.choose_action_id(index),
             value=ids.encode_action(ids.ChosenAction(run.run_id, form.form_id, action.id)),
             # An accent is an emphasis, never a danger; the other styles of Dify have no counterpart.
             style="primary" if action.style is ButtonStyle.PRIMARY else None,
         )
-        for index, action in enumerate(form.user_actions)
-    ]
+
+
+def _window_button(run: Run, form: Form) -> ButtonElement:
+    of = ids.encode_window(ids.WindowOf(run.run_id, form.form_id))
+    return ButtonElement(text=label(OPEN_WINDOW, MAX_BUTTON), action_id=ids.WINDOW, value=of)
+
+
+def _rows(buttons: Sequence[ButtonElement]) -> Iterator[Block]:
     for start in range(0, len(buttons), BUTTONS_PER_BLOCK):
         yield ActionsBlock(elements=buttons[start : start + BUTTONS_PER_BLOCK])
 
@@ -203,7 +230,7 @@ def _buttons(run: Run, form: Form) -> Iterable[Block]:
 
 
 def _closed_blocks(form: Form, title: str, result: str) -> tuple[Block, ...]:
-    values = form.submission.values if form.submission and len(form.inputs) <= _MAX_FIELDS else {}
+    values = form.submission.values if form.submission and len(form.inputs) <= MAX_FIELDS else {}
     read = {field.name: _readable(form, field, values[field.name]) for field in form.inputs if field.name in values}
     placed = layout(form)
     room = value_room(form, placed.size, (len(mrkdwn.escape(text)) for text in read.values()))
@@ -234,7 +261,7 @@ def _readable(form: Form, field: FormInput, value: Any) -> str:
 def _stands_above(form: Form, field: Paragraph) -> bool:
     """Say whether the thread shows a default anyway: it is often the very text that the form asks about."""
     kept = shown_fields(replace(form, submission=None)).get(field.name)
-    is_posted = isinstance(kept, TextField) and bool(kept.kept) and _obstacle(form) is None
+    is_posted = isinstance(kept, TextField) and bool(kept.kept) and obstacle(form) is None
     return is_posted or mrkdwn.clean(field.default).strip() in mrkdwn.clean(form.content)
 
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from bot.core.model import Form, FormInput
 from bot.slack import ids, mrkdwn
-from bot.slack.form_room import MAX_LABEL, label_room, text_room
+from bot.slack.form_room import MAX_FIELDS, MAX_LABEL, label_room, text_room
 from bot.slack.markdown import is_bare, place, plain, safe, safe_pieces, split_at_places
 from bot.slack.message import MAX_BLOCKS, PART
 
@@ -79,14 +79,28 @@ def layout(form: Form) -> Layout:
     """
     room = text_room(form)
     blocks = MAX_BLOCKS - 5 - len(form.user_actions) // BUTTONS_PER_BLOCK
-    if len(form.content) <= room:
-        whole = _laid_out(form, form.content)
-        if whole.size <= room and len(whole.parts) <= blocks:
-            return whole
+    for each in layouts(form, room):
+        shown = [part for part in each.parts if len(form.inputs) <= MAX_FIELDS or isinstance(part, str) or part.caption]
+        if each.size <= room and len(shown) <= blocks:
+            break
+    return each
+
+
+def layouts(form: Form, longest: int) -> Iterator[Layout]:
+    """Return the layouts that a form can have, each with less text than the one before: the last one has none.
+
+    A text of more characters than `longest` is not laid out whole.
+    """
+    if len(form.content) <= longest:
+        yield _laid_out(form, form.content)
     brief = replace(_laid_out(form, _brief(form)), whole=False)
-    if brief.size <= room and len(brief.parts) <= blocks:
-        return brief
-    return replace(brief, parts=tuple(Spot(part.index) for part in brief.parts if isinstance(part, Spot)))
+    yield brief
+    yield replace(brief, parts=tuple(Spot(part.index) for part in brief.parts if isinstance(part, Spot)))
+
+
+def beginning(form: Form, limit: int) -> str:
+    """Return the first words of the form's text as safe Markdown, without fields."""
+    return next(iter(safe_pieces(_MARKER.sub("", form.content)[: 2 * limit], limit)), "")
 
 
 def text_alone(form: Form) -> list[str]:

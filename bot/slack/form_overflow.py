@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bot.core.model import Form, Select
 from bot.slack import mrkdwn
-from bot.slack.fields import Menu, Shown, TextField, shown_fields
+from bot.slack.fields import Menu, Shown, TextField
 from bot.slack.form_layout import Slot, layout, slots, text_alone
 from bot.slack.form_room import titles_fit
 from bot.slack.markdown import headed, packed, safe_pieces, words
@@ -22,9 +22,8 @@ def overflowing_text(form: Form) -> list[str]:
     return [] if layout(form).whole else text_alone(form)
 
 
-def overflowing_fields(form: Form) -> list[str]:
+def overflowing_fields(form: Form, shown: Mapping[str, Shown]) -> list[str]:
     """Return what people could not read otherwise of the fields and buttons: long values, options and titles."""
-    shown = shown_fields(form)
     parts = [part for slot in slots(form) for part in _of_field(slot, shown.get(slot.field.name))]
     if not titles_fit(form):
         parts += _listed(ALL_BUTTONS, [action.title for action in form.user_actions])

@@ -13,6 +13,8 @@ from bot.core.model import FileField, Form, FormInput, Select
 from bot.slack import mrkdwn
 from bot.slack.fields import FIELDS_SHARE, MAX_OPTION, MAX_PREFILL
 
+MAX_FIELDS = 40
+"""Fields of a message; a form with more of them has none there."""
 MAX_BUTTON = 75  # slack-platform §2.2
 MAX_LABEL, _MIN_LABEL, _LABELS_SHARE = 150, 20, 1_200
 MAX_HINT, _MIN_HINT, _HINTS_SHARE = 150, 46, 1_840
@@ -60,6 +62,8 @@ def button_room(form: Form) -> int:
 
 def text_room(form: Form) -> int:
     """Return how long the builder's text may be."""
+    if len(form.inputs) > MAX_FIELDS:
+        return _MESSAGE_SHARE - _AROUND_SHARE
     fields = sum(_field_room(field) for field in form.inputs)
     values = len(form.inputs) * _each(form, _MIN_VALUE, _MAX_VALUE, _VALUES_SHARE)
     labels = len(form.inputs) * (label_room(form) + hint_room(form))

@@ -13,7 +13,7 @@ from bot.core.model import FileField, Form, FormStatus, Paragraph, Run, RunStatu
 from bot.core.submission import complete, problems
 from bot.playground.slack.forms import state_values
 from bot.slack import ids
-from bot.slack.form import form_message, form_messages
+from bot.slack.form import form_message, form_messages, obstacle
 from bot.slack.form_layout import labels
 from bot.slack.message import Message
 from bot.slack.payloads import ButtonClick
@@ -52,6 +52,7 @@ def pressed(message: Message, draft: dict[tuple[str, str], Json] | None = None) 
         {
             "user": {"id": "U2"},
             "container": {"channel_id": "C1", "message_ts": "1.0"},
+            "trigger_id": "1.2.abc",
             "actions": [{"action_id": "form.act.0", "value": "run-1/form-1/ok", "action_ts": "2.0"}],
             "state": {"values": state_values(wire(message), draft or {})},
         }
@@ -62,6 +63,17 @@ def is_answerable(form: Form) -> bool:
     """Say whether the form has fields and buttons in Slack."""
     needs_file = any(isinstance(field, FileField) and not field.many for field in form.inputs)
     return form.form_token is not None and bool(form.user_actions) and len(form.inputs) <= 40 and not needs_file
+
+
+def actions_of(message: Message) -> list[str]:
+    """Return the user actions that a message has buttons for."""
+    buttons = elements(message, "button")
+    return [ids.decode_action(each["value"]).action_id for each in buttons if each["action_id"] != ids.WINDOW]
+
+
+def window_buttons(message: Message) -> list[Json]:
+    """Return the buttons that open the form's window."""
+    return [each for each in elements(message, "button") if each["action_id"] == ids.WINDOW]
 
 
 # --- whatever the form ---------------------------------------------------------------------------------------------
@@ -90,7 +102,8 @@ def test_every_field_and_action_is_within_reach(form: Form) -> None:
     """Each text or select field once, each action once and in Dify's order."""
     message = shown(form)
     fields = [ids.decode_field(block["block_id"]) for block in elements(message, "input")]
-    buttons = [ids.decode_action(button["value"]).action_id for button in elements(message, "button")]
+    buttons = actions_of(message)
+    assert len(window_buttons(message)) == (obstacle(form) is None)
     if is_answerable(form):
         expected = [index for index, field in enumerate(form.inputs) if not isinstance(field, FileField)]
         assert sorted(index for index in fields if index is not None) == expected
@@ -277,7 +290,7 @@ def test_endless_text_ends_with_a_word_about_the_rest() -> None:
     """A thread is no place for a megabyte."""
     form = form_with("word " * 200_000 + "{{#$output.a#}}", "a")
     *before, _ = form_messages(run_of(form), form)
-    assert len(before) == 26
+    assert len(before) == 101
     assert "more characters are left out here" in texts(before[-1])
 
 
@@ -288,7 +301,9 @@ def test_a_default_too_long_for_a_field_is_kept_by_leaving_it_empty() -> None:
     *before, message = form_messages(run_of(form), form)
     (field,) = elements(message, "input")
     assert "initial_value" not in field["element"]
-    assert field["hint"]["text"].startswith("Empty keeps the 4,000 characters of now: Dear all,")
+    assert field["hint"]["text"].startswith(
+        "Empty keeps the 4,000 characters of now; open in window to edit them: Dear all,"
+    )
     assert texts(before[0]).count("Dear all,") == 400
     assert complete(form, pressed(message).entered(form)) == {"feedback": draft}
     typed = {(field["block_id"], ids.FIELD): {"type": "plain_text_input", "value": "Short"}}
@@ -372,6 +387,7 @@ def test_buttons_keep_difys_order_and_styles() -> None:
         ("Default", None),
         ("Accent", None),
         ("Ghost", None),
+        ("Open in window", None),
     ]
 
 
@@ -389,7 +405,7 @@ def test_a_long_title_is_spelled_out() -> None:
         ({"form_token": None}, "no Web app delivery"),
         ({"answerable": False}, "no Web app delivery"),
         ({"user_actions": ()}, "has no buttons"),
-        ({"inputs": tuple(Paragraph(f"p{number}") for number in range(41))}, "has 41 fields"),
+        ({"inputs": tuple(Paragraph(f"p{number}") for number in range(81))}, "has 81 fields"),
     ],
 )
 def test_a_form_that_cannot_be_answered_here_says_what_to_do(change: Json, sentence: str) -> None:
@@ -399,6 +415,26 @@ def test_a_form_that_cannot_be_answered_here_says_what_to_do(change: Json, sente
     assert "A draft." in texts(message)
     assert not elements(message, "input")
     assert not elements(message, "actions")
+
+
+def test_a_form_with_more_fields_than_a_message_holds_is_answered_in_its_window() -> None:
+    """The message has the text, and what of the fields a window does not hold; nothing can be decided in it."""
+    long_options = Select("level", tuple("an option " * 12 + str(number) for number in range(3)))
+    inputs = (long_options, *(Paragraph(f"p{number}") for number in range(40)))
+    form = make_form(inputs=inputs)
+    *before, message = form_messages(run_of(form), form)
+    assert "This form has 41 fields, more than a message can hold. Open it in its window" in texts(message)
+    assert "A draft." in texts(message)
+    assert not elements(message, "input")
+    assert not actions_of(message)
+    assert len(window_buttons(message)) == 1
+    assert texts(before[0]).count("an option") == 36
+
+
+def test_options_that_are_typed_in_a_message_are_chosen_in_the_window() -> None:
+    form = make_form(inputs=(Select("feedback", tuple(f"A longer option {number:03}" for number in range(500))),))
+    (field,) = elements(shown(form), "input")
+    assert field["hint"]["text"] == "Choose it in the window, or enter one of the options listed in the thread."
 
 
 def test_no_token_and_no_dify_id_stands_in_a_form() -> None:

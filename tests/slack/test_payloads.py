@@ -106,7 +106,8 @@ def test_a_click_holds_what_stood_in_the_fields() -> None:
 @pytest.mark.parametrize("value", ["7", "-1", "one", "²", ""])
 def test_an_option_the_form_does_not_have_is_none(value: str) -> None:
     """Nothing is guessed from a foreign index."""
-    state = {"form.field.0.1.tone": {"form.field": {"type": "static_select", "selected_option": {"value": value}}}}
+    option = {"text": {"type": "plain_text", "text": "Formal", "emoji": False}, "value": value}
+    state = {"form.field.0.1.tone": {"form.field": {"type": "static_select", "selected_option": option}}}
     click = ButtonClick.model_validate({**CLICK, "state": {"values": state}})
     assert click.entered(FORM) == {"tone": None}
 
@@ -116,7 +117,7 @@ def test_a_message_without_fields_has_no_state() -> None:
     assert ButtonClick.model_validate({key: CLICK[key] for key in CLICK if key != "state"}).entered(FORM) == {}
 
 
-@pytest.mark.parametrize("missing", ["user", "container", "actions"])
+@pytest.mark.parametrize("missing", ["user", "container", "trigger_id", "actions"])
 def test_a_payload_that_is_no_click_is_refused(missing: str) -> None:
     """With an error, not a guess."""
     with pytest.raises(ValidationError):

@@ -1,0 +1,125 @@
+"""A form's window: the button that opens it, what people do in it, and its submit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from slack_bolt.app.async_app import AsyncApp
+from slack_bolt.context.ack.async_ack import AsyncAck
+from slack_bolt.context.respond.async_respond import AsyncRespond
+
+from bot.core.ports import WindowFill
+from bot.errors import SlackError, StoreError, UnknownHere
+from bot.services.windows import NotSent, TooLate, WindowDesk
+from bot.slack import ids, notices
+from bot.slack.payloads import ButtonClick, WindowEvent
+from bot.slack.window import NOT_OPENED, NOT_SAVED, NOT_SENT, notice, notice_of
+
+log = structlog.get_logger(__name__)
+
+_USED_UP = frozenset({"trigger_exchanged", "exchanged_trigger_id"})
+
+
+def register(app: AsyncApp, windows: WindowDesk) -> None:
+    """Take what people do with the windows of forms."""
+
+    async def handle_open(ack: AsyncAck, body: dict[str, Any], respond: AsyncRespond) -> None:
+        click = ButtonClick.model_validate(body)
+        of = ids.decode_window(click.value)
+        not_opened = False
+        try:
+            await windows.open(
+                of.run_id, of.form_id, click.user_id, click.trigger_id, click.changed, delivery=click.delivery
+            )
+        except SlackError as exc:
+            log.warning("Slack opened no window", error=str(exc))
+            # One that an earlier delivery of this click opened is open.
+            not_opened = exc.code not in _USED_UP
+        await ack()
+        if not_opened:
+            await respond(NOT_OPENED, response_type="ephemeral", replace_original=False)
+
+    async def handle_change(ack: AsyncAck, body: dict[str, Any]) -> None:
+        if _is_of_form(body):
+            event = WindowEvent.model_validate(body)
+            of = event.window
+            try:
+                await windows.keep(
+                    of.form_id, event.user_id, of.run_id, event.changed, event.at, typed_before=of.typed_before
+                )
+            except (StoreError, UnknownHere) as exc:
+                # The window holds it, and the next change brings it again.
+                log.warning("a draft is not kept", form=of.form_id, error=str(exc))
+        await ack()
+
+    async def handle_begin_anew(ack: AsyncAck, body: dict[str, Any]) -> None:
+        event = WindowEvent.model_validate(body)
+        of = event.window
+        fill = WindowFill(typed_before=of.typed_before, generation=of.generation + 1)
+        try:
+            await windows.begin_anew(of.run_id, of.form_id, event.user_id, event.view_id, event.at, fill)
+        except (StoreError, SlackError, UnknownHere) as exc:
+            # The button stays there to be pressed again.
+            log.warning("a window is not begun anew", form=of.form_id, error=str(exc))
+        await ack()
+
+    async def handle_submit(ack: AsyncAck, body: dict[str, Any]) -> None:
+        event = WindowEvent.model_validate(body)
+        of = event.window
+        try:
+            outcome = await windows.submit(
+                of.run_id,
+                of.form_id,
+                event.user_id,
+                event.view_id,
+                event,
+                delivery=event.delivery,
+            )
+        except StoreError:
+            log.exception("an answer could not be saved")
+            await _refuse(ack, event, NOT_SAVED)
+            return
+        except UnknownHere:
+            await ack(response_action="update", view=notice(NOT_SENT, notices.UNKNOWN_HERE))
+            return
+        match outcome:
+            case None:
+                await ack()
+            case NotSent():
+                await ack(response_action="errors", errors=_errors(of.generation, outcome))
+            case TooLate(run, form):
+                said = notices.decided(run, form, event.user_id, {}).text
+                await ack(response_action="update", view=notice_of(form, said, event.changed(form)))
+
+    async def handle_closed(ack: AsyncAck, body: dict[str, Any]) -> None:
+        windows.forget(WindowEvent.model_validate(body).view_id)
+        await ack()
+
+    app.action(ids.WINDOW)(handle_open)
+    app.action(ids.FIELD)(handle_change)
+    app.action(ids.BEGIN_ANEW)(handle_begin_anew)
+    app.view_submission(ids.WINDOW)(handle_submit)
+    app.view_closed(ids.WINDOW)(handle_closed)
+
+
+def _is_of_form(body: dict[str, Any]) -> bool:
+    """Tell a field in a form's window from the same in a message, which tells nobody of its changes."""
+    return (body.get("view") or {}).get("callback_id") == ids.WINDOW
+
+
+def _errors(generation: int, outcome: NotSent) -> dict[str, str]:
+    fields = {field.name: index for index, field in enumerate(outcome.form.inputs)}
+    errors = {
+        ids.field_block_id(generation, fields[name], name): f"This {problem}"
+        for name, problem in outcome.problems.items()
+    }
+    return errors | ({ids.DECISION: outcome.no_decision} if outcome.no_decision else {})
+
+
+async def _refuse(ack: AsyncAck, event: WindowEvent, sentence: str) -> None:
+    """Say that nothing was saved, at the first field; a window without any has nothing to lose."""
+    if event.first_field is None:
+        await ack(response_action="update", view=notice(NOT_SENT, sentence))
+    else:
+        await ack(response_action="errors", errors={event.first_field: sentence})

@@ -1,0 +1,241 @@
+"""A form's window: opened, kept as a draft while somebody fills it in, and sent once."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import structlog
+
+from bot.core import effects as do
+from bot.core import events as saw
+from bot.core.lifecycle import Transition, advance
+from bot.core.model import Form, FormStatus, Run, Submission
+from bot.core.ports import Draft, Slack, Store, WindowFill
+from bot.core.submission import complete, problems, too_long
+from bot.errors import SlackError, StoreError, UnknownHere
+from bot.services.forms import ReadEntered
+from bot.services.recorder import Recorder
+
+log = structlog.get_logger(__name__)
+
+NO_DECISION = "Choose what to send."
+_REMEMBERED = 1_000
+"""Windows that are told when their form is closed; who sends an older one learns it then."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """Nothing was decided: sentences by the input's name, and one on the decision."""
+
+    form: Form
+    problems: Mapping[str, str]
+    no_decision: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TooLate:
+    """The form is decided, or its run over."""
+
+    run: Run
+    form: Form
+
+
+class Entries(Protocol):
+    """What a window held when it was submitted."""
+
+    def chosen(self, form: Form) -> str | None:
+        """Return the id of the user action, if one was chosen."""
+
+    def entered(self, form: Form) -> Mapping[str, str | None]:
+        """Return what stood in the form's fields, by the input's name; None for what was left empty."""
+
+    def changed(self, form: Form) -> Mapping[str, str | None]:
+        """Return the same of the fields that do not hold what the form says."""
+
+
+class _Unsaved(Exception):
+    def __init__(self, why: NotSent | TooLate) -> None:
+        super().__init__()
+        self.why = why
+
+
+class WindowDesk:
+    """Takes in what people do with the windows of forms. What they enter is saved as they enter it."""
+
+    def __init__(self, store: Store, slack: Slack, recorder: Recorder, look_at: Callable[[str], None]) -> None:
+        """`look_at` has a run reconciled in the background: whether its form is still open may not be known yet."""
+        self._store = store
+        self._slack = slack
+        self._recorder = recorder
+        self._look_at = look_at
+        self._open: dict[str, tuple[str, str]] = {}
+        """The form and the person of each open window, by the id of the view."""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def open(
+        self, run_id: str, form_id: str, user_id: str, trigger_id: str, typed: ReadEntered, *, delivery: str
+    ) -> None:
+        """Open a form's window, filled with what this person has entered, or leave word why it is not open any more.
+
+        `typed` gives what they have entered elsewhere, in the form's message for example. That goes before their draft
+        where they entered it after the window was opened last.
+
+        Raises:
+            UnknownHere: the bot does not know this form.
+            StoreError: the form could not be read.
+            SlackError: Slack did not open it.
+        """
+        run = await self._store.run(run_id)
+        form = run.form(form_id)
+        if not _is_open(run, form):
+            await self._recorder.change(run_id, lambda run, now: _told(run, form_id, user_id), delivery=delivery)
+            return
+        fill = _fill(await self._store.draft(form_id, user_id), typed(form))
+        view_id = await self._slack.open_window(trigger_id, run, form, fill)
+        self._remember(view_id, form_id, user_id)
+        self._look_at(run_id)
+        # It may have been closed before it was known that somebody looks at it.
+        self._spawn(self._end_if_closed(run_id, form_id, {view_id: user_id}))
+
+    async def keep(
+        self, form_id: str, user_id: str, run_id: str, read: ReadEntered, at: datetime, *, typed_before: str
+    ) -> None:
+        """Keep what stands in a window as the draft of this person; `at` is when they entered it.
+
+        One that has become too long to be shown again, and thereby to be sent, is not kept.
+
+        Raises:
+            UnknownHere: the bot does not know this form.
+            StoreError: it is not saved.
+        """
+        form = (await self._store.run(run_id)).form(form_id)
+        values = read(form)
+        if not too_long(form, values):
+            await self._store.save_draft(form_id, user_id, Draft(values, at, typed_before))
+
+    async def begin_anew(
+        self, run_id: str, form_id: str, user_id: str, view_id: str, at: datetime, fill: WindowFill
+    ) -> None:
+        """Drop the draft, and let the window hold what the form says, or `fill`.
+
+        Raises:
+            UnknownHere: the bot does not know this form.
+            StoreError: the draft is kept.
+            SlackError: the draft is dropped, and the window still shows it.
+        """
+        run = await self._store.run(run_id)
+        # Not deleted: a change of before that comes late must not bring it back.
+        await self._store.save_draft(form_id, user_id, Draft({}, at, fill.typed_before))
+        await self._slack.refill_window(view_id, run, run.form(form_id), fill)
+
+    async def submit(
+        self,
+        run_id: str,
+        form_id: str,
+        user_id: str,
+        view_id: str,
+        entries: Entries,
+        *,
+        delivery: str,
+    ) -> NotSent | TooLate | None:
+        """Claim the form for this answer, once per delivery, or return why nothing was saved.
+
+        Raises:
+            UnknownHere: the bot does not know this form.
+            StoreError: nothing was saved.
+        """
+
+        def decide(run: Run, now: datetime) -> Transition:
+            form = run.form(form_id)
+            if not _is_open(run, form):
+                raise _Unsaved(TooLate(run, form))
+            action_id, values = entries.chosen(form), complete(form, entries.entered(form))
+            found = problems(form, values) | too_long(form, entries.changed(form))
+            if found or action_id is None:
+                raise _Unsaved(NotSent(form, found, NO_DECISION if action_id is None else None))
+            return advance(run, saw.ActionChosen(form_id, Submission(action_id, values, user_id, now)), now)
+
+        try:
+            await self._recorder.change(run_id, decide, delivery=delivery)
+        except _Unsaved as unsaved:
+            if isinstance(unsaved.why, TooLate):
+                self.forget(view_id)
+            return unsaved.why
+        self.forget(view_id)
+        return None
+
+    def forget(self, view_id: str) -> None:
+        """A window was closed."""
+        self._open.pop(view_id, None)
+
+    def watch(self, transition: Transition) -> None:
+        """End the windows of a form that is closed: nothing in them can be sent any more."""
+        for form in transition.run.forms:
+            if form.status.closed and (views := self._looking_at(form.form_id)):
+                self._spawn(self._end_if_closed(transition.run.run_id, form.form_id, views))
+
+    async def close(self) -> None:
+        """Break off; whoever sends a window then learns what became of its form."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _end_if_closed(self, run_id: str, form_id: str, views: Mapping[str, str]) -> None:
+        try:
+            run = await self._store.run(run_id)
+            form = run.form(form_id)
+            if not form.status.closed:
+                return
+            for view_id, user_id in views.items():
+                # Once only: it may just be sent or closed.
+                if self._open.pop(view_id, None) is not None:
+                    draft = await self._store.draft(form_id, user_id)
+                    await self._slack.end_window(view_id, run, form, draft.values if draft else {})
+        except (StoreError, SlackError, UnknownHere) as exc:
+            log.info("a window does not say that its form is closed", form=form_id, error=str(exc))
+        except Exception:
+            log.exception("a window does not say that its form is closed", form=form_id)
+
+    def _looking_at(self, form_id: str) -> dict[str, str]:
+        return {view_id: user_id for view_id, (of, user_id) in self._open.items() if of == form_id}
+
+    def _remember(self, view_id: str, form_id: str, user_id: str) -> None:
+        self._open[view_id] = (form_id, user_id)
+        if len(self._open) > _REMEMBERED:
+            del self._open[next(iter(self._open))]
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work, name="end of windows")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _is_open(run: Run, form: Form) -> bool:
+    return form.status in (FormStatus.REQUIRED, FormStatus.OPEN) and not run.status.ended
+
+
+def _told(run: Run, form_id: str, user_id: str) -> Transition:
+    form = run.form(form_id)
+    # Dify may have refused the answer just now; then the next click opens it.
+    return Transition(run, () if _is_open(run, form) else (do.TellDecided(user_id, form_id),))
+
+
+def _fill(draft: Draft | None, typed: Mapping[str, str | None]) -> WindowFill:
+    typed_before = _digest(typed)
+    if draft is None or not draft.values:
+        return WindowFill(typed, typed_before=typed_before)
+    newer = {} if draft.typed_before == typed_before else typed
+    return WindowFill({**draft.values, **newer}, draft.saved_at, typed_before)
+
+
+def _digest(typed: Mapping[str, str | None]) -> str:
+    if not typed:
+        return ""
+    return hashlib.sha256(json.dumps(typed, sort_keys=True).encode()).hexdigest()[:16]
