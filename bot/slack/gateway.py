@@ -515,7 +515,10 @@ class SlackGateway:
                 return
             errand = _Errand(text_id(key[1]), again=False, importance=Importance.REFRESH)
             answer.chain = await self._find_text(run, key[1], errand)
-        wanted = await asyncio.to_thread(answer_messages, answer.text)
+        text = answer.text
+        if not text:
+            return  # the result takes its place
+        wanted = await asyncio.to_thread(answer_messages, text)
         step = next_step(answer.chain, wanted)
         if step is None:
             return

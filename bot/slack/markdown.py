@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from textwrap import dedent, indent
 
 from markdown_it.tree import SyntaxTreeNode
@@ -44,6 +45,8 @@ _TOO_MANY_TICKS = re.compile(f"`{{{_TICKS_MAX},}}")
 _FENCE = re.compile(r" {0,3}(?P<ticks>`{3,12}|~{3,12})(?![`~])(?P<word>[\w+#.-]{0,20})(?P<rest>[^\n]*)")
 _FENCES_MAX = 50
 """Characters that opening a fence again and closing it can take in a piece."""
+_BEGINNING = re.compile(r"#{1,6} |\*\*[^\s*]|[^\W\d_]")
+"""Of a heading, or of a paragraph that stands in nothing else."""
 _EMPTY_LINES = re.compile(r"(?:\n|^)(?:[\s>]*(?:[-*]|\d+\.)?[ \t]*(?:\n|$))+$")
 
 
@@ -85,12 +88,17 @@ def safe_pieces(text: str, limit: int) -> list[str]:
     return [_flush_left(piece) for piece in packed((part for part in parts if part.strip()), limit)]
 
 
-def safe_tail(text: str, limit: int) -> str:
-    """Return the end of a text that is still being written, made safe: at most `limit` characters of whole lines."""
-    text, size = clean(text), limit
-    while len(written := safe(_tail(text, size))) > limit:
-        size //= 2
-    return written
+def safe_chapters(text: str, limit: int) -> list[str]:
+    """Return the same of a long text that may still be written: what is far above its end stays as it is.
+
+    It is written chapter by chapter, and those that were written lately are not written again.
+    """
+    return [piece for chapter in _chapters(clean(text), limit * 5 // 6) for piece in _pieces_of(chapter, limit)]
+
+
+@lru_cache(maxsize=256)
+def _pieces_of(chapter: str, limit: int) -> tuple[str, ...]:
+    return tuple(safe_pieces(chapter, limit))
 
 
 def plain(text: str) -> str:
@@ -505,19 +513,17 @@ def _ticks(fence: str) -> str:
     return fence.rstrip(fence.lstrip("`~"))
 
 
-def _tail(text: str, limit: int) -> str:
-    """Return whole lines from the end of a text, with an open fence opened again."""
-    lines = text.split("\n")
-    size, start = 0, len(lines)
-    while start and size + len(lines[start - 1]) + 1 <= limit - _FENCES_MAX:
-        start -= 1
-        size += len(lines[start]) + 1
-    if start == len(lines):
-        return lines[-1][-limit:]
-    fence = ""
-    for line in lines[:start]:
-        fence = _fence_after(line, fence)
-    return "\n".join([fence, *lines[start:]] if fence else lines[start:])
+def _chapters(text: str, size: int) -> Iterator[str]:
+    """Cut a text where surely no list, table, quote or code goes on, into chapters of at least so many characters."""
+    start = end = 0
+    fence, is_after_empty = "", False
+    for line in text.split("\n"):
+        if end - start >= size and is_after_empty and not fence and _BEGINNING.match(line):
+            yield text[start:end]
+            start = end
+        fence, is_after_empty = _fence_after(line, fence), not line.strip()
+        end += len(line) + 1
+    yield text[start:]
 
 
 def headed(title: str, pieces_below: Iterable[str], between: str = "\n\n") -> list[str]:

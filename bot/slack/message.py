@@ -32,7 +32,7 @@ PART = 9_000
 """Characters of Markdown in one of several messages; Slack takes 12,000 of them (slack-platform §2.1)."""
 BELOW_TITLE = PART - 500
 """Characters of a piece that is to stand below a title in the same message."""
-MESSAGES = 12
+MESSAGES = 15
 """Messages that a text takes in a thread; of a longer one the whole follows as a file."""
 _MAX_PARTS = 100
 """Messages where there can be no file: for forms, and where Slack takes none."""

@@ -11,7 +11,7 @@ from slack_sdk.models.blocks import ActionsBlock, Block, ButtonElement
 from bot.core.model import AppMode, Form, FormStatus, Run, RunStatus
 from bot.slack import ids, mrkdwn
 from bot.slack.form_room import MAX_BUTTON
-from bot.slack.markdown import code, headed, is_bare, packed, pieces, safe_pieces, words
+from bot.slack.markdown import code, headed, is_bare, packed, pieces, safe_chapters, safe_pieces, words
 from bot.slack.message import (
     BELOW_TITLE,
     MESSAGES,
@@ -80,7 +80,7 @@ def answer_messages(text: str, *, writing: bool = True, cut: bool = False) -> tu
     """
     shown = text[: (MESSAGES + 1) * PART] if writing else text
     summary = mrkdwn.one_line(text[:_MAX_ERROR]) or WRITING
-    messages = going_on(markdown_messages(summary, safe_pieces(shown, PART)))
+    messages = going_on(markdown_messages(summary, safe_chapters(shown, PART)))
     *first, last = (messages[:MESSAGES] if writing else messages) or (Message(WRITING, ()),)
     if writing and len(messages) > MESSAGES:
         last = Message(last.text, last.blocks[:-1]).ending(context(WRITING_FILE, ids.WRITING))
@@ -185,7 +185,7 @@ def _notice(text: str, error: str | None = None) -> Message:
 def _outputs(run: Run) -> tuple[Message, ...]:
     summary = RESULT.format(app=mrkdwn.one_line(run.app))
     unnamed, named = _unnamed_apart(run)
-    parts = safe_pieces(unnamed, PART) + [part for name, value in named.items() for part in _output(name, value)]
+    parts = safe_chapters(unnamed, PART) + [part for name, value in named.items() for part in _output(name, value)]
     return going_on(markdown_messages(summary, parts))
 
 

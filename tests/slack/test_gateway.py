@@ -24,6 +24,7 @@ from bot.playground.slack.state import Content
 from bot.playground.slack.tickets import Destination
 from bot.slack.gateway import SlackGateway
 from bot.slack.limits import Gate
+from bot.slack.message import MESSAGES
 from bot.slack.result import answer_messages
 from tests.factories import make_form, make_run, make_submission
 from tests.slack.reading import texts
@@ -664,6 +665,23 @@ async def test_the_same_text_as_result_is_not_shown_twice(workspace: Workspace, 
     assert numbers(workspace, run) == text.split()
 
 
+async def test_a_text_that_waits_to_be_drawn_when_the_run_ends_wipes_nothing_out(workspace: Workspace) -> None:
+    """Before its result is posted nothing of it is to be forgotten, and afterwards nothing drawn."""
+    client = AsyncWebClient(token=workspace.bot_token, base_url=f"{workspace.url}/api/")
+    async with SlackGateway(client) as gateway:
+        run = await running(gateway, workspace)
+        await gateway.show_answer(run, "Once")
+        ts = await gateway.carry_out(do.PostAnswer(), run, "answer", again=False)
+        run = replace(run, answer_ts=ts)
+        await gateway.show_answer(run, "Once upon a time")
+        ended = replace(run, status=RunStatus.SUCCEEDED, outputs={"text": "Once upon a time"})
+        await gateway.carry_out(do.RefreshRoot(), ended, "root", again=False)
+        await gateway._board.settle((run.channel_id, str(ts)), draw=True)
+        assert shows(workspace, ts, "Once")
+        await gateway.carry_out(do.PostResult(), ended, "result", again=False)
+        assert shows(workspace, ts, "Once upon a time")
+
+
 @pytest.mark.parametrize("restarted", [False, True])
 async def test_a_shorter_result_takes_the_place_of_all_messages_of_a_text(
     workspace: Workspace, gateway: SlackGateway, restarted: bool
@@ -689,7 +707,7 @@ async def test_a_longer_text_ends_in_a_file_of_the_whole(workspace: Workspace, g
     (file,) = shared.content.files
     assert (file["name"], file["title"]) == ("review-end.md", "Text of review")
     assert workspace.files.by_id[file["id"]].content == NUMBERS.encode()
-    assert len(messages) == 12
+    assert len(messages) == MESSAGES
     assert "The text goes on in the file below" in messages[-1].shown
     assert "✍️" not in "".join(message.shown for message in messages)
     before = len(workspace.calls)
@@ -735,8 +753,7 @@ async def test_a_long_result_arrives_once_whatever_breaks(
         again = failed.value.sent or restarted
         await (other if restarted else gateway).carry_out(do.PostResult(), ended, "result", again=again)
     *messages, shared = thread(workspace, run)
-    assert len(messages) == 12
-    assert [len(message.content.files) for message in (*messages, shared)] == [0] * 12 + [1]
+    assert [len(message.content.files) for message in (*messages, shared)] == [0] * MESSAGES + [1]
     assert workspace.files.by_id[shared.content.files[0]["id"]].content == NUMBERS.encode()
     shown = numbers(workspace, run)
     assert shown == NUMBERS.split()[: len(shown)]
@@ -752,7 +769,7 @@ async def test_where_slack_takes_no_file_the_rest_goes_into_messages(
     ended = replace(run, status=RunStatus.SUCCEEDED, outputs={"text": NUMBERS})
     workspace.faults.add("files.getUploadURLExternal", Refuse(code))
     if restarted:
-        workspace.faults.add("chat.postMessage", LostResponse(), when=refuses_part(15))
+        workspace.faults.add("chat.postMessage", LostResponse(), when=refuses_part(MESSAGES + 3))
         with pytest.raises(SlackUnavailable):
             await gateway.carry_out(do.PostResult(), ended, "result", again=False)
     async with another(workspace) as other:
@@ -769,7 +786,7 @@ async def test_a_revoked_token_is_no_reason_to_go_without_the_file(workspace: Wo
     with pytest.raises(SlackUnauthorized):
         await gateway.carry_out(do.PostResult(), ended, "result", again=False)
     await gateway.carry_out(do.PostResult(), ended, "result", again=True)
-    assert len(thread(workspace, run)) == 13
+    assert len(thread(workspace, run)) == MESSAGES + 1
 
 
 @pytest.mark.parametrize("method", ["chat.update", "chat.postMessage", "files.completeUploadExternal"])
@@ -791,7 +808,7 @@ async def test_the_end_of_a_text_arrives_once_whatever_breaks(
         else:
             break
     *messages, shared = thread(workspace, run)
-    assert [len(message.content.files) for message in (*messages, shared)] == [0] * 12 + [1]
+    assert [len(message.content.files) for message in (*messages, shared)] == [0] * MESSAGES + [1]
     shown = numbers(workspace, run)
     assert shown == NUMBERS.split()[: len(shown)]
 
