@@ -86,8 +86,17 @@ class DifyServer:
     async def down(self, status: int | None = None) -> None:
         """Take the API away: streams are cut inside their bodies, runs and forms untouched (recording 45).
 
-        Connections are refused meanwhile; with a `status` (502, 503 or 504) a proxy answers it to every request.
+        Connections are refused meanwhile; with a `status` (502, 503 or 504) a proxy answers it to every request. All of
+        it is done, also where the caller is cancelled.
         """
+        going = asyncio.ensure_future(self._go_down(status))
+        try:
+            await asyncio.shield(going)
+        finally:
+            # A connection that is cut by half takes every further request and answers none.
+            await going
+
+    async def _go_down(self, status: int | None) -> None:
         assert self._runner
         assert self._runner.server
         self._proxy_error = status

@@ -75,8 +75,17 @@ class SlackServer:
     async def down(self, status: int | None = None) -> None:
         """Take Slack away: sockets and calls under way are cut, and connections refused or answered with `status`.
 
-        Events raised meanwhile are kept for the next socket (slack-platform §4.3).
+        Events raised meanwhile are kept for the next socket (slack-platform §4.3). All of it is done, also where the
+        caller is cancelled.
         """
+        going = asyncio.ensure_future(self._go_down(status))
+        try:
+            await asyncio.shield(going)
+        finally:
+            # A connection that is cut by half takes every further request and answers none.
+            await going
+
+    async def _go_down(self, status: int | None) -> None:
         assert self._runner.server
         self._outage = status
         if status is None and self._site:

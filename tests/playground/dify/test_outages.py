@@ -66,6 +66,25 @@ async def test_a_proxy_answers_in_html_while_the_api_is_down(status: int) -> Non
         assert (await client.submit(form, "ok", note="")).status_code == 200
 
 
+@pytest.mark.parametrize("status", [None, 502])
+async def test_an_outage_that_is_called_off_cuts_every_connection(status: int | None) -> None:
+    """Whoever takes the API away may be cancelled while connections are being cut."""
+    async with playing(apps.two_forms()) as (dify, client):
+        run_id, _ = await client.pause()
+        async with client.events(run_id) as follower:
+            await followed(dify, run_id)
+            outage = asyncio.create_task(client.server.down(status))
+            for _ in range(5):
+                await asyncio.sleep(0)  # a turn of the loop for each task that takes part
+            outage.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await outage
+            await client.server.up()
+            with pytest.raises(httpx.RemoteProtocolError, match="incomplete chunked read"):
+                await follower.to_end()
+        assert (await client.detail(run_id))["status"] == "paused"
+
+
 async def test_a_submit_that_was_not_looked_at_is_lost_with_the_api() -> None:
     async with playing(apps.two_forms()) as (dify, client):
         _, (form,) = await client.pause()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -86,6 +87,30 @@ async def test_calls_fail_while_slack_is_down(serve: Serve, client_of: ClientOf,
     await server.up()
     await client.chat_postMessage(channel="C0CONTENT", text="after")
     assert [message.text for message in workspace.channel("content").messages] == ["after"]
+
+
+@pytest.mark.parametrize("status", [None, 503])
+async def test_an_outage_that_is_called_off_leaves_no_connection_that_answers_nothing(
+    serve: Serve, client_of: ClientOf, status: int | None
+) -> None:
+    """Whoever takes Slack away may be cancelled while connections are being cut."""
+    workspace, server = await serve()
+    client = await client_of(server)
+    await client.chat_postMessage(channel="C0CONTENT", text="before")
+    async with aiohttp.ClientSession() as session:
+        url = (await client.apps_connections_open(app_token="xapp-demo"))["url"]
+        async with session.ws_connect(url):
+            await workspace.wait_for(lambda: server.sockets.connections)
+            outage = asyncio.create_task(server.down(status))
+            for _ in range(5):
+                await asyncio.sleep(0)  # a turn of the loop for each task that takes part
+            outage.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await outage
+            await server.up()
+            await workspace.wait_for(lambda: not server.sockets.connections)
+    await client.chat_postMessage(channel="C0CONTENT", text="after")
+    assert [message.text for message in workspace.channel("content").messages] == ["before", "after"]
 
 
 async def test_a_fault_hits_only_the_calls_it_is_meant_for(serve: Serve, client_of: ClientOf) -> None:
