@@ -245,8 +245,8 @@ def _record(head: Sequence[SyntaxTreeNode], row: Sequence[SyntaxTreeNode]) -> st
     """Write the row of a table that is too wide: each value after the name of its column."""
     names = [_inline(cell) for cell in head] if row is not head else [""] * len(head)
     cells = zip(names, map(_inline, row), strict=True)
-    lines = [f"{_around(f'{name}:', '**')} {value}" if name else value for name, value in cells if value]
-    return _item(None, "\n".join(lines))
+    lines = [f"{_around(f'{name}:', '**')} {value}".rstrip() if name else value for name, value in cells]
+    return _item(None, "\n".join(line for line in lines if line))
 
 
 def _code(content: str, language: str) -> str:

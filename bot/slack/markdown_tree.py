@@ -108,7 +108,7 @@ def _table_with_all_cells(state: StateBlock, start: int, end: int, silent: bool)
             cells = escapedSplit(state.src[begin:stop].strip())
             cells = cells[not cells[0] : len(cells) - (len(cells) > 1 and not cells[-1])]
             if extra := cells[columns:]:
-                last.content = "|".join((last.content, *extra)).strip()
+                last.content = " | ".join(cell.strip() for cell in (last.content, *extra))
     return True
 
 

@@ -54,6 +54,8 @@ class _Span:
     text: str
     styles: frozenset[str] = frozenset()
     address: str | None = None
+    shows_host: bool = False
+    """It says where the link before it leads, and stays with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,18 +234,21 @@ def _padded(text: str, width: int) -> str:
 _STYLED = {"strong": "bold", "em": "italic", "s": "strike"}
 
 
-def _spans(node: SyntaxTreeNode, styles: frozenset[str] = frozenset()) -> Iterator[_Span]:
+def _spans(node: SyntaxTreeNode, styles: frozenset[str] = frozenset(), *, in_link: bool = False) -> Iterator[_Span]:
+    """Write spans. An image within a link is its label: no link of its own may stand there."""
     children = node.children
     for index, child in enumerate(children, 1):
         match child.type:
             case "strong" | "em" | "s":
-                yield from _spans(child, styles | {_STYLED[child.type]})
+                yield from _spans(child, styles | {_STYLED[child.type]}, in_link=in_link)
             case "inline":
-                yield from _spans(child, styles)
+                yield from _spans(child, styles, in_link=in_link)
             case "softbreak" | "hardbreak":
                 yield _Span("\n", styles)
             case "code_inline":
                 yield _Span(child.content, styles | {"code"})
+            case "image" if in_link:
+                yield from _spans(child, styles, in_link=True)
             case "link" | "image":
                 following = children[index].content if index < len(children) and not children[index].children else ""
                 yield from _link(child, styles, following)
@@ -254,18 +259,17 @@ def _spans(node: SyntaxTreeNode, styles: frozenset[str] = frozenset()) -> Iterat
 def _link(node: SyntaxTreeNode, styles: frozenset[str], following: str) -> Iterator[_Span]:
     """Write a link that shows where it leads, unless what follows does; an address of another kind becomes text."""
     address = clean(str(node.attrs.get("href" if node.type == "link" else "src", "")))
-    inner = [span for span in _spans(node, styles) if span.text]
+    inner = [span for span in _spans(node, styles, in_link=True) if span.text]
     if not _seen(inner):
         inner = [_Span("image" if node.type == "image" else address, styles)]
     host = shown_host(address)
     if host is None or len(address) > _MAX_URL:
         yield from (_Span("[", styles), *inner, _Span(f"]({address})", styles))
         return
-    # An image within a link is its label; there, no link of its own may stand.
     yield from (replace(span, address=address) for span in inner)
     label = "".join(span.text for span in inner)
     if label not in (address, address.removeprefix("mailto:")) and not following.startswith(f" ({host})"):
-        yield _Span(f" ({host})", styles)
+        yield _Span(f" ({host})", styles, shows_host=True)
 
 
 # --- cutting ---------------------------------------------------------------------------------------------------------
@@ -277,11 +281,23 @@ def _cut(line: _Line) -> Iterator[_Line]:
     while line.size > MAX_CHARACTERS:
         text = "".join(span.text for span in line.spans)
         end = max(text.rfind("\n", half, MAX_CHARACTERS), 0) or max(text.rfind(" ", half, MAX_CHARACTERS), 0)
-        fitting, left = _split(line.spans, end or MAX_CHARACTERS)
+        fitting, left = _split(line.spans, _before_link(line.spans, end or MAX_CHARACTERS))
         yield replace(line, spans=fitting)
         # The rest of an item has no bullet or number of its own.
         line = replace(line, spans=left, kind=_Kind.SECTION if line.kind in _ITEMS else line.kind)
     yield line
+
+
+def _before_link(spans: Sequence[_Span], end: int) -> int:
+    """Return where to cut instead, if a cut parted a link from its host."""
+    start = at = 0
+    for span in spans:
+        if span.address is None and not span.shows_host:
+            start = at + len(span.text)
+        if at + len(span.text) >= end:
+            break
+        at += len(span.text)
+    return start if 0 < start < end else end
 
 
 _ITEMS = (_Kind.BULLET, _Kind.ORDERED)

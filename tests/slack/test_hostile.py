@@ -1,0 +1,107 @@
+"""No text of others mentions anybody, hides where a link leads, or breaks a block, wherever it is put."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass, replace
+from typing import Any
+
+import pytest
+
+from bot.core.effects import DrawnEffect
+from bot.core.model import AppMode, Progress, Run
+from bot.playground.slack.block_kit import view_problems
+from bot.slack.blocks import Post, render
+from bot.slack.message import Message
+from bot.slack.notices import usage
+from bot.slack.rich_text import rich_text_blocks
+from tests.factories import NOW
+from tests.slack.hostile import HOSTILE, harm, harm_of
+from tests.slack.reading import faults, texts
+from tests.slack.test_blocks import CASES
+
+OURS = frozenset(
+    {
+        *("run_id", "team_id", "channel_id", "starter_id", "user_id", "stop_requested_by", "dify_user"),
+        *("response_url", "thread_ts", "root_ts", "answer_ts", "suggestions_ts", "message_ts", "ts", "code"),
+        *("workflow_run_id", "task_id", "conversation_id", "message_id", "form_id", "node_id", "form_token", "id"),
+        *("name", "action_id"),
+    }
+)
+"""Ids, codes and names that Dify or the bot itself makes; a field of Dify's forms is called by an identifier."""
+
+
+def poisoned(value: Any, text: str, name: str = "") -> Any:
+    """Return a value of the core with this text in every place where others may write."""
+    match value:
+        case str() if name in OURS or type(value) is not str:
+            return value
+        case str() if name == "content":
+            return f"{text}\n\n{value}\n\n{text}"
+        case str():
+            return text
+        case dict() if name == "values":
+            return {key: poisoned(item, text) for key, item in value.items()}
+        case dict():
+            return {text: {text: [text]}, "text": text, "said": f"{text} {text}"}
+        case tuple() if name in ("problems", "forms") and value and isinstance(value[0], tuple):
+            return tuple((*item[:-1], text) for item in value)
+        case tuple():
+            return tuple(poisoned(item, text) for item in value)
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            changes = {each.name: poisoned(getattr(value, each.name), text, each.name) for each in fields(value)}
+            return replace(value, **changes)
+        case _:
+            return value
+
+
+def messages_of(effect: DrawnEffect, run: Run | None, text: str) -> tuple[Message, ...]:
+    """Return what is shown of a case in which others have written nothing but this text."""
+    progress = Progress(step=text) if "step" in {each.name for each in fields(Progress)} else None
+    rendered = render(poisoned(effect, text), poisoned(run, text), NOW, progress)
+    return rendered.messages if isinstance(rendered, Post) else (rendered.message,)
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize("mode", AppMode)
+def test_no_text_does_harm_in_any_message(text: str, mode: AppMode) -> None:
+    """Contents, defaults, options, titles, inputs, outputs, errors, refusals, names, reminders and notices."""
+    for case, (effect, run) in CASES.items():
+        for message in messages_of(effect, run and replace(run, mode=mode), text):
+            assert not harm_of(message), case
+            assert not faults(message), case
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_no_text_does_harm_in_rich_text(text: str) -> None:
+    """Alone, and in every construct."""
+    for around in (
+        "{}",
+        "# {}",
+        "- {}",
+        "1. {}",
+        "> {}",
+        "**{}**",
+        "[{}](https://a.example)",
+        "![{}](https://a.example)",
+    ):
+        blocks = [block.to_dict() for block in rich_text_blocks(around.replace("{}", text))]
+        assert not harm("", blocks), around
+        view = {"type": "modal", "title": {"type": "plain_text", "text": "Form"}, "blocks": blocks}
+        assert not view_problems(view), around
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_no_text_does_harm_in_the_answer_to_a_command(text: str) -> None:
+    """`usage` is sent as mrkdwn."""
+    shown = usage("/dify", [text])
+    assert not harm(shown, [])
+
+
+def test_the_text_of_others_is_put_where_it_is_looked_for() -> None:
+    """But for the few messages that hold none."""
+    without = {
+        case
+        for case, (effect, run) in CASES.items()
+        if not any("zebra" in texts(message) for message in messages_of(effect, run, "zebra"))
+    }
+    assert without == set()
