@@ -455,6 +455,9 @@ def _read(field: StartInput, text: str | None) -> _Fit | _Unfit | None:
     if field.type in _FILE_TYPES:
         given = text is not None or must_be_given(field)
         return _Unfit(f"{_named(field)} takes a file, which cannot be given in a command yet.", None) if given else None
+    if field.type == "select" and text in field.options:
+        # Also a blank one.
+        return _Fit(text, text)
     # Dify would run with a blank text where one is required (recording 03), which nobody means by it.
     if must_be_given(field) and (text is None or text.strip() in ("", PLACEHOLDER)):
         choices = f": {_choices(field)}" if field.type == "select" else ""
@@ -481,9 +484,7 @@ def _read_text(field: StartInput, text: str) -> _Fit | _Unfit:
     )
 
 
-def _read_option(field: StartInput, text: str) -> _Fit | _Unfit:
-    if text in field.options:
-        return _Fit(text, text)
+def _no_option(field: StartInput, text: str) -> _Unfit:
     near = _nearest(text, field.options)
     hint = f"did you mean {near}?" if near else f"{_choices(field)}."
     return _Unfit(f"{_cited(text)} is no option of {_named(field)}: {hint}", near)
@@ -526,7 +527,7 @@ def _json_object(text: str) -> dict[str, Any] | None:
 
 
 _TYPED: dict[str, Callable[[StartInput, str], _Fit | _Unfit]] = {
-    "select": _read_option,
+    "select": _no_option,
     "number": _read_number,
     "checkbox": _read_switch,
     "json_object": _read_json_object,

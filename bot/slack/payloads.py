@@ -317,7 +317,7 @@ def _start_text(shown: StartShown, state: _FieldState) -> str | None:
     if shown.kept:
         # Where it may be left out, Dify fills it in itself.
         return default_text(field) if must_be_given(field) else None
-    return "" if default_text(field) else None
+    return "" if field.type != "select" and default_text(field) else None
 
 
 def _as_shown(state: _FieldState) -> str | None:

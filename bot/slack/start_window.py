@@ -134,7 +134,7 @@ def _element(shown: StartShown, given: str | None) -> tuple[InputInteractiveElem
     text = default if given is None else given
     match field.type:
         case "select" if shown.menu is not None:
-            chosen = next((each for each in (text, default) if each in field.options), None)
+            chosen = next((each for each in (text, default) if each and each in field.options), None)
             stays = DEFAULT_STAYS.format(default=default) if default and not must_be_given(field) else None
             return select_menu(Select(field.variable, field.options), shown.menu.texts, chosen), stays
         case "checkbox":

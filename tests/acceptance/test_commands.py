@@ -8,13 +8,20 @@ from pathlib import Path
 import pytest
 
 from bot.playground.dify.apps import quick
-from bot.playground.scenarios import DONE, Scene, corrected_command
+from bot.playground.scenarios import DONE, Scene
+from bot.playground.slack import Message
+from bot.playground.slack.text import shown
 from bot.playground.stage import CHANNEL, Stage, Transport, open_stage
 from tests.acceptance.conftest import SPEED, add_channel
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.asyncio(loop_scope="module")]
 
 LONG = "x" * 45
+
+
+def command_to_copy(note: Message) -> str | None:
+    """Return the command that a private answer offers for copying, as the person would copy it."""
+    return next((line for line in note.shown.splitlines() if line.startswith("/dify ")), None)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +43,7 @@ async def test_help_about_an_app_lists_what_it_takes(scene: Scene) -> None:
     """In private, with a command to copy; nothing is started."""
     await scene.command("ann", "/dify help pick")
     note = await scene.told("ann", "title: a text of at most 40 characters; required.", "size: choose S, M or L")
-    assert corrected_command(note) == '/dify pick title="…"'
+    assert command_to_copy(note) == '/dify pick title="…"'
     assert scene.notes("ben") == []
     assert scene.starts == []
 
@@ -45,39 +52,36 @@ async def test_help_about_an_app_lists_what_it_takes(scene: Scene) -> None:
     ("line", "named"),
     [
         pytest.param(f"/dify pick titel={LONG} size=XXL", ["titel", "title", "45", "40", "XXL"], id="three mistakes"),
-        pytest.param("/dify review topic=Tea", ["language", "English", "German"], id="missing select"),
         pytest.param("/dify pick title=Spring menu size=M", ["menu", 'title="Spring menu"'], id="missing quotes"),
         pytest.param("/dify pik title=Menu", ["pik", "did you mean pick"], id="unknown app"),
-        pytest.param("/dify reviw topic=Tea", ["reviw", "review", "language", "English"], id="unknown app and more"),
         pytest.param("/dify pick title=Menu copies=many", ["copies must be a number", "left out"], id="no number"),
     ],
 )
-async def test_mistakes_are_all_named_with_a_command_that_works(scene: Scene, line: str, named: list[str]) -> None:
-    """One private answer lists them; its corrected command starts the run when it is pasted."""
-    await scene.command("ann", line)
-    note = await scene.told("ann", *named)
-    assert len(scene.notes("ann")) == 1
+async def test_mistakes_are_all_named_in_a_window_that_can_be_mended(scene: Scene, line: str, named: list[str]) -> None:
+    """What was right is filled in."""
+    window = await scene.open_window("ann", line)
+    assert all(part in shown("", window.blocks) for part in named)
     assert scene.starts == []
-    corrected = corrected_command(note)
-    assert corrected is not None
-    root = await scene.start("ann", corrected)
-    await scene.reads(root, "Waiting for @ann")
+    await scene.fill("ann", window, "title", "Spring menu")
+    root = await scene.start_by_window("ann")
+    await scene.reads(root, "Waiting for @ann", "Spring menu")
 
 
-@pytest.mark.parametrize(
-    ("line", "named", "left"),
-    [
-        pytest.param("/dify pick size=L", ["title is missing", "Fill in the …"], 'title="…"', id="missing text"),
-        pytest.param("/dify pik size=L", ["pick", "title is missing", "Fill in"], 'title="…"', id="unknown app, too"),
-    ],
-)
-async def test_what_only_the_person_knows_is_left_to_fill_in(
-    scene: Scene, line: str, named: list[str], left: str
-) -> None:
-    """The corrected command keeps every right value and marks the place of the missing one."""
-    await scene.command("ann", line)
-    note = await scene.told("ann", *named)
-    assert left in (corrected_command(note) or "")
+async def test_what_only_the_person_knows_is_asked_for(scene: Scene) -> None:
+    """The client itself does not let a window go in which it is missing."""
+    window = await scene.open_window("ann", "/dify pik size=L")
+    assert "did you mean pick" in shown("", window.blocks)
+    (sentence,) = (await scene.workspace.person("ann").submit_view()).field_errors.values()
+    assert sentence == "Please complete this required field."
+    assert scene.starts == []
+    await scene.fill("ann", window, "title", "Menu")
+    await scene.reads(await scene.start_by_window("ann"), "Waiting for @ann")
+
+
+async def test_an_app_that_is_not_there_is_named_with_those_that_are(scene: Scene) -> None:
+    """There is no window for it."""
+    await scene.command("ann", "/dify zzz topic=tea")
+    await scene.told("ann", "There is no app “zzz”")
     assert scene.starts == []
 
 
@@ -85,8 +89,9 @@ async def test_nothing_typed_can_ping_anybody(scene: Scene) -> None:
     """Mentions and Slack's control sequences in a value are shown as they were typed."""
     root = await scene.start("ann", '/dify quick topic="<!channel> @here @ben *bold*"')
     await scene.reads(root, DONE, "@here")
-    await scene.command("ann", "/dify quick tpic=<!everyone>")
-    await scene.told("ann", "<!everyone>")
+    window = await scene.open_window("ann", "/dify quick tpic=<!everyone>")
+    assert "“tpic” is no input of quick" in shown("", window.blocks)
+    await scene.reads(await scene.start_by_window("ann"), DONE, "<!everyone>")
 
 
 async def test_bot_that_is_no_member_says_how_to_invite_it(stage: Stage, new_scene: Callable[[], Scene]) -> None:
@@ -105,6 +110,7 @@ async def test_only_app_needs_no_name(tmp_path: Path) -> None:
     """Where one app is configured, its inputs are enough."""
     async with open_stage("socket", tmp_path, {"quick": quick()}, speed=SPEED) as stage:
         scene = Scene(stage, CHANNEL, lambda _: None, pace=0)
-        root = await scene.start("ann", "/dify topic=tea")
-        await scene.result(root, "tea")
+        for line in ("/dify topic=tea", "/dify green tea"):
+            root = await scene.start("ann", line)
+            await scene.result(root, "tea")
         scene.check_manners()
