@@ -9,15 +9,17 @@ import pytest
 
 from bot.core.effects import DrawnEffect
 from bot.core.model import AppMode, Progress, Run
+from bot.core.ports import WindowFill
 from bot.playground.slack.block_kit import view_problems
 from bot.slack.blocks import Post, render
 from bot.slack.message import Message
 from bot.slack.notices import usage
 from bot.slack.rich_text import rich_text_blocks
+from bot.slack.window import notice_of, window
 from tests.factories import NOW
 from tests.slack.hostile import HOSTILE, harm, harm_of
 from tests.slack.reading import faults, texts
-from tests.slack.test_blocks import CASES
+from tests.slack.test_blocks import CASES, RUN
 
 OURS = frozenset(
     {
@@ -88,6 +90,17 @@ def test_no_text_does_harm_in_rich_text(text: str) -> None:
         assert not harm("", blocks), around
         view = {"type": "modal", "title": {"type": "plain_text", "text": "Form"}, "blocks": blocks}
         assert not view_problems(view), around
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_no_text_does_harm_in_a_forms_window(text: str) -> None:
+    """Content, titles, options, defaults, drafts, and what is given back when the window comes too late."""
+    run = poisoned(RUN, text)
+    form = run.forms[0]
+    values = {field.name: text for field in form.inputs}
+    for view in (window(run, form, WindowFill()), window(run, form, WindowFill(values)), notice_of(form, "–", values)):
+        assert not view_problems(view)
+        assert not harm("", [view["title"], *view["blocks"]])
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
