@@ -207,6 +207,8 @@ class Draft:
     saved_at: datetime
     typed_before: str = ""
     """A digest of what this person had entered into the form's message when the window was opened."""
+    generation: int = 0
+    """How often this person has begun anew, so that Slack forgets what the fields held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +222,7 @@ class WindowFill:
     typed_before: str = ""
     """As in `Draft`."""
     generation: int = 0
-    """How often the window was begun anew, so that Slack forgets what its fields held."""
+    """As in `Draft`."""
 
 
 Decide = Callable[[Run], Transition]
@@ -305,7 +307,7 @@ class Store(Protocol):
         """Load what a person has entered into a form's window and not sent."""
 
     async def save_draft(self, form_id: str, user_id: str, draft: Draft) -> None:
-        """Keep this draft, unless a newer one is kept or the form is decided.
+        """Keep this draft, unless a newer one, of the same generation or a later one, is kept or the form is decided.
 
         `change` drops it along with this person's answer, `purge` along with the run.
         """

@@ -46,7 +46,13 @@ def register(app: AsyncApp, windows: WindowDesk) -> None:
             of = event.window
             try:
                 await windows.keep(
-                    of.form_id, event.user_id, of.run_id, event.changed, event.at, typed_before=of.typed_before
+                    of.run_id,
+                    of.form_id,
+                    event.user_id,
+                    event.changed,
+                    event.at,
+                    typed_before=of.typed_before,
+                    generation=of.generation,
                 )
             except (StoreError, UnknownHere) as exc:
                 # The window holds it, and the next change brings it again.

@@ -104,7 +104,15 @@ class WindowDesk:
         self._spawn(self._end_if_closed(run_id, form_id, {view_id: user_id}))
 
     async def keep(
-        self, form_id: str, user_id: str, run_id: str, read: ReadEntered, at: datetime, *, typed_before: str
+        self,
+        run_id: str,
+        form_id: str,
+        user_id: str,
+        read: ReadEntered,
+        at: datetime,
+        *,
+        typed_before: str,
+        generation: int,
     ) -> None:
         """Keep what stands in a window as the draft of this person; `at` is when they entered it.
 
@@ -117,12 +125,12 @@ class WindowDesk:
         form = (await self._store.run(run_id)).form(form_id)
         values = read(form)
         if not too_long(form, values):
-            await self._store.save_draft(form_id, user_id, Draft(values, at, typed_before))
+            await self._store.save_draft(form_id, user_id, Draft(values, at, typed_before, generation))
 
     async def begin_anew(
         self, run_id: str, form_id: str, user_id: str, view_id: str, at: datetime, fill: WindowFill
     ) -> None:
-        """Drop the draft, and let the window hold what the form says, or `fill`.
+        """Drop the draft, and let the window hold what the form says; `fill` is of the next generation.
 
         Raises:
             UnknownHere: the bot does not know this form.
@@ -131,7 +139,7 @@ class WindowDesk:
         """
         run = await self._store.run(run_id)
         # Not deleted: a change of before that comes late must not bring it back.
-        await self._store.save_draft(form_id, user_id, Draft({}, at, fill.typed_before))
+        await self._store.save_draft(form_id, user_id, Draft({}, at, fill.typed_before, fill.generation))
         await self._slack.refill_window(view_id, run, run.form(form_id), fill)
 
     async def submit(
@@ -229,10 +237,11 @@ def _told(run: Run, form_id: str, user_id: str) -> Transition:
 
 def _fill(draft: Draft | None, typed: Mapping[str, str | None]) -> WindowFill:
     typed_before = _digest(typed)
-    if draft is None or not draft.values:
+    if draft is None:
         return WindowFill(typed, typed_before=typed_before)
     newer = {} if draft.typed_before == typed_before else typed
-    return WindowFill({**draft.values, **newer}, draft.saved_at, typed_before)
+    drafted_at = draft.saved_at if draft.values else None
+    return WindowFill({**draft.values, **newer}, drafted_at, typed_before, draft.generation)
 
 
 def _digest(typed: Mapping[str, str | None]) -> str:

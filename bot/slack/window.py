@@ -87,10 +87,11 @@ def window(run: Run, form: Form, fill: WindowFill) -> dict[str, Any]:
         notify_on_close=True,
         blocks=[
             section(f"📝 {mrkdwn.bold(form.node_title)}"),
+            *_refused(form),
             *_drafted(form, fill, [labels(form)[name] for name in left_out]),
             *_filled(form, fill.generation, fitting),
             *_decision(form),
-            *_ending(form),
+            *([context(DEADLINE.format(at=mrkdwn.date(form.expires_at)))] if form.expires_at else []),
         ],
     ).to_dict()
 
@@ -107,6 +108,11 @@ def notice_of(form: Form, said: str, values: Mapping[str, str | None]) -> dict[s
 
 
 # --- what a window holds ---------------------------------------------------------------------------------------------
+
+
+def _refused(form: Form) -> Iterator[Block]:
+    if form.refusal:
+        yield section(REFUSED.format(reason=mrkdwn.one_line(form.refusal, 500)))
 
 
 def _drafted(form: Form, fill: WindowFill, left_out: Sequence[str]) -> Iterator[Block]:
@@ -214,13 +220,6 @@ def _option(index: int, title: str) -> Option:
     text = mrkdwn.shorten(title, MAX_OPTION)
     rest = "" if text == title else f"…{title[len(text) - 1 :].strip()}"
     return Option(value=str(index), text=label(text, MAX_OPTION), description=label(rest, MAX_OPTION) if rest else None)
-
-
-def _ending(form: Form) -> Iterator[Block]:
-    if form.refusal:
-        yield section(REFUSED.format(reason=mrkdwn.one_line(form.refusal, 500)))
-    if form.expires_at:
-        yield context(DEADLINE.format(at=mrkdwn.date(form.expires_at)))
 
 
 # --- what was entered in vain ----------------------------------------------------------------------------------------

@@ -458,7 +458,11 @@ class SqlStore(Store):
         return None if row is None else Draft(saved_at=row.saved_at, **row.entered)
 
     async def save_draft(self, form_id: str, user_id: str, draft: Draft) -> None:
-        entered = {"values": dict(draft.values), "typed_before": draft.typed_before}
+        entered = {
+            "values": dict(draft.values),
+            "typed_before": draft.typed_before,
+            "generation": draft.generation,
+        }
         row = {"form": form_id, "user": user_id, "entered": entered, "saved_at": draft.saved_at}
         await self._database.write(lambda connection: connection.execute(self._save_draft, row), before_ack=True)
 
@@ -659,10 +663,11 @@ def _saving_draft(database: Database) -> Executable:
         bindparam("saved_at", type_=drafts.c.saved_at.type),
     ).where(forms.c.form_id == bindparam("form"), UNDECIDED)
     save = database.insert(drafts).from_select(["form_id", "user_id", "entered", "saved_at"], undecided)
+    kept, new = drafts.c.entered["generation"].as_integer(), save.excluded.entered["generation"].as_integer()
     newer: Executable = save.on_conflict_do_update(
         index_elements=["form_id", "user_id"],
         set_={"entered": save.excluded.entered, "saved_at": save.excluded.saved_at},
-        where=drafts.c.saved_at <= save.excluded.saved_at,
+        where=or_(kept < new, and_(kept == new, drafts.c.saved_at <= save.excluded.saved_at)),
     )
     return newer
 

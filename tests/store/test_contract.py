@@ -1019,9 +1019,9 @@ async def test_the_dead_are_buried_without_waiting_for_one_who_does_so_already(
 # --- drafts --------------------------------------------------------------------------------------------------------
 
 
-def draft(at: datetime = NOW, typed_before: str = "", **values: str | None) -> Draft:
+def draft(at: datetime = NOW, typed_before: str = "", generation: int = 0, **values: str | None) -> Draft:
     """Return what somebody has entered into a window."""
-    return Draft(values, at, typed_before)
+    return Draft(values, at, typed_before, generation)
 
 
 @pytest.fixture
@@ -1044,6 +1044,14 @@ async def test_the_newest_draft_is_kept_however_late_an_older_one_comes(asked: S
     for at, text in ((LATER, "new"), (NOW, "old")):
         await asked.save_draft("form-1", "U1", draft(at, feedback=text))
     assert await asked.draft("form-1", "U1") == draft(LATER, feedback="new")
+
+
+async def test_what_was_begun_anew_is_not_brought_back_by_a_change_of_before(asked: SqlStore) -> None:
+    """Slack tells of what is typed a while after it was, and of a click at once."""
+    await asked.save_draft("form-1", "U1", draft(feedback="typed"))
+    await asked.save_draft("form-1", "U1", draft(generation=1))
+    await asked.save_draft("form-1", "U1", draft(LATER, feedback="typed and"))
+    assert await asked.draft("form-1", "U1") == draft(generation=1)
 
 
 async def test_whose_answer_is_claimed_has_no_draft_of_it_any_more(asked: SqlStore) -> None:
