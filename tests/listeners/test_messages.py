@@ -1,0 +1,182 @@
+"""What people say in threads: saved before the ack, once, and only where the thread is a conversation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from slack_bolt.app.async_app import AsyncApp
+
+from bot.core.model import Run, RunStatus
+from bot.manifest import EVENTS
+from bot.playground.dify.apps import chat
+from bot.playground.slack import Message
+from bot.slack import chat as sentences
+from bot.slack import ids
+from tests.listeners.conftest import dispatch
+from tests.services.stage import CHANNEL, Stage, open_stage
+
+pytestmark = pytest.mark.usefixtures("app")
+
+QUERY = 'chat query="Where is my order?"'
+REFUND = 'chat query="money back"'
+
+
+@pytest.fixture
+def stage(stage: Stage) -> Stage:
+    """The workspace tells the app of messages, too."""
+    stage.workspace.events = frozenset(EVENTS)
+    return stage
+
+
+@pytest.fixture
+async def begun(bot: Stage) -> Run:
+    """A conversation whose first message is answered."""
+    run = await bot.in_status(await bot.ask(QUERY), RunStatus.SUCCEEDED)
+    await bot.settled()
+    return run
+
+
+async def conversation(stage: Stage, run: Run) -> tuple[Run, ...]:
+    assert run.thread_ts is not None
+    return await stage.store.conversation(run.channel_id, run.thread_ts)
+
+
+async def say(stage: Stage, run: Run, text: str, user: str = "ann") -> Message:
+    return await stage.workspace.person(user).post(CHANNEL, text, run.thread_ts)
+
+
+def event(stage: Stage, run: Run, **changes: Any) -> dict[str, Any]:
+    """Return a `message` event in the thread of a run, as Slack sends it."""
+    said = {
+        "type": "message",
+        "channel": run.channel_id,
+        "user": stage.workspace.person("ben").id,
+        "text": "And &lt;now&gt;, <@U0ANN>?",
+        "ts": "1800000000.000100",
+        "thread_ts": run.thread_ts,
+        "channel_type": "channel",
+    }
+    return {
+        "type": "event_callback",
+        "team_id": stage.workspace.team_id,
+        "event_id": "Ev1",
+        "event": {key: value for key, value in {**said, **changes}.items() if value is not None},
+    }
+
+
+async def test_a_reply_is_saved_before_it_is_acked(stage: Stage, app: AsyncApp) -> None:
+    """Nothing works that could have sent it: what the ack promises stands in the database."""
+    async with stage.working():
+        run = await stage.in_status(await stage.ask(QUERY), RunStatus.SUCCEEDED)
+        await stage.settled()
+    assert (await dispatch(app, event(stage, run))).status == 200
+    _, said = await conversation(stage, run)
+    assert said.query == "And <now>, @U0ANN?"
+    assert (said.starter_id, said.dify_user) == (stage.workspace.person("ben").id, run.dify_user)
+    assert (said.status, said.thread_ts) == (RunStatus.REQUESTED, run.thread_ts)
+    assert "PostRoot" in [row.kind for row in stage.outbox()]
+    assert len(stage.requests("POST", "/chat-messages")) == 1
+
+
+async def test_a_reply_that_cannot_be_saved_is_not_acked_and_comes_again(bot: Stage, begun: Run, app: AsyncApp) -> None:
+    with bot.refusing("INSERT ON inbox"):
+        assert (await dispatch(app, event(bot, begun))).status == 500
+    assert (await dispatch(app, event(bot, begun))).status == 200
+    assert (await dispatch(app, event(bot, begun))).status == 200
+    await bot.settled()
+    assert len(bot.requests("POST", "/chat-messages")) == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"thread_ts": None}, id="outside of threads"),
+        pytest.param({"thread_ts": "1800000000.000100"}, id="the root of a thread"),
+        pytest.param({"thread_ts": "1700000000.000100"}, id="another thread"),
+        pytest.param({"channel": "C0RANDOM"}, id="another channel"),
+        pytest.param({"subtype": "message_changed", "hidden": True, "user": None}, id="an edit"),
+        pytest.param({"subtype": "message_deleted", "hidden": True, "user": None}, id="a deletion"),
+        pytest.param({"subtype": "channel_join"}, id="somebody joined"),
+        pytest.param({"subtype": "bot_message", "bot_id": "B0OTHER", "user": None}, id="another bot"),
+        pytest.param({"bot_id": "B0OTHER"}, id="another app"),
+        pytest.param({"text": " "}, id="nothing"),
+    ],
+)
+async def test_what_is_no_reply_of_a_person_is_acked_and_left(
+    bot: Stage, begun: Run, app: AsyncApp, changes: dict[str, Any]
+) -> None:
+    assert (await dispatch(app, event(bot, begun, **changes))).status == 200
+    assert await conversation(bot, begun) == (await bot.store.run(begun.run_id),)
+
+
+@pytest.mark.parametrize("subtype", ["file_share", "thread_broadcast"])
+async def test_a_reply_with_files_or_to_the_channel_is_a_message(
+    bot: Stage, begun: Run, app: AsyncApp, subtype: str
+) -> None:
+    files = [{"id": "F1"}] if subtype == "file_share" else None
+    assert (await dispatch(app, event(bot, begun, subtype=subtype, files=files))).status == 200
+    await bot.settled()
+    assert len(bot.requests("POST", "/chat-messages")) == 2
+    told = bot.workspace.find(visible_to="ben", text="without them")
+    assert (told is not None) == (files is not None)
+
+
+async def test_files_without_a_word_are_not_sent_and_that_is_told(bot: Stage, begun: Run, app: AsyncApp) -> None:
+    files = [{"id": "F1"}]
+    assert (await dispatch(app, event(bot, begun, subtype="file_share", text="", files=files))).status == 200
+    await bot.told("ben", "nothing was sent")
+    assert len(bot.requests("POST", "/chat-messages")) == 1
+
+
+async def test_a_question_is_settled_once(bot: Stage, app: AsyncApp) -> None:
+    """Both buttons pressed: the first counts, and the second changes nothing."""
+    run = await bot.paused(REFUND)
+    await say(bot, run, "And now?")
+    question = await bot.told("ann", "is it the answer")
+    ann = bot.workspace.person("ann")
+    assert (await ann.click(question, sentences.SEND_NEW)).acked
+    await bot.told("ann", "Sent as a new message")
+    click = next(each.payload for each in reversed(bot.workspace.deliveries) if "actions" in each.payload)
+    forget = {**click, "actions": [{**click["actions"][0], "action_id": ids.FORGET_MESSAGE}]}
+    assert (await dispatch(app, forget)).status == 200
+    await bot.told("ann", sentences.ALREADY_SETTLED)
+    await bot.settled()
+    assert len(bot.requests("POST", "/chat-messages")) == 2
+
+
+async def test_a_suggestion_is_asked_once(bot: Stage, begun: Run) -> None:
+    """Two people press at the same time: one message."""
+    (offered,) = [message for message in bot.thread(begun) if "Where is my order?" in message.buttons]
+    ben, cleo = (bot.workspace.person(name) for name in ("ben", "cleo"))
+    assert (await ben.click(offered, "Where is my order?")).acked
+    assert (await cleo.click(offered, "How long")).acked
+    await bot.settled()
+    assert [each.body["query"] for each in bot.requests("POST", "/chat-messages")][1:] == ["Where is my order?"]
+
+
+async def test_no_suggestions_where_the_app_has_them_switched_off(tmp_path: Path) -> None:
+    async with open_stage(tmp_path, [replace(chat(), suggests_questions=False)]) as stage, stage.working():
+        run = await stage.in_status(await stage.ask(QUERY), RunStatus.SUCCEEDED)
+        await stage.settled()
+        assert stage.requests("GET", "/suggested") == []
+        assert len(stage.thread(run)) == 1
+
+
+async def test_suggestions_that_dify_cannot_make_are_not_missed(tmp_path: Path, logged: list[Any]) -> None:
+    """Without a model Dify answers 500 (recording 31); it is asked once."""
+    async with open_stage(tmp_path, [replace(chat(), next_questions=None)]) as stage, stage.working():
+        run = await stage.in_status(await stage.ask(QUERY), RunStatus.SUCCEEDED)
+        await stage.settled()
+        assert len(stage.requests("GET", "/suggested")) == 1
+        assert len(stage.thread(run)) == 1
+    assert [entry for entry in logged if entry["log_level"] in ("warning", "error")] == []
+
+
+async def test_a_thumb_that_dify_does_not_take_is_told(bot: Stage, begun: Run) -> None:
+    bot.dify.conversations.clear()
+    (answered,) = [message for message in bot.thread(begun) if "👍" in message.buttons]
+    assert (await bot.workspace.person("ben").click(answered, "👎")).acked
+    await bot.told("ben", "did not take your rating")
