@@ -84,7 +84,8 @@ def safe_pieces(text: str, limit: int) -> list[str]:
     tree = parsed(text)
     if tree is None:
         return _written_pieces(text, safe, limit)
-    parts = [part for node in tree.children for part in _parts(node, text.split("\n"), limit)]
+    lines = text.split("\n")
+    parts = [part for node in tree.children for part in _parts(node, lines, limit)]
     return [_flush_left(piece) for piece in packed((part for part in parts if part.strip()), limit)]
 
 
