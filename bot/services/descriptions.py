@@ -65,6 +65,10 @@ class Descriptions:
         except TimeoutError as exc:
             raise DifyUnavailable(f"{app} was not described within {seconds} s", sent=True) from exc
 
+    def last(self, app: str | None) -> AppDescription | None:
+        """Return what an app took when it was last read, however long ago; None where that is not known."""
+        return self._known[app][1] if app in self._known else None
+
     def _remembered(self, app: str) -> AppDescription | None:
         known = self._known.get(app)
         # A clock that was put back makes nothing younger.

@@ -150,7 +150,7 @@ class StartDesk:
             log.info("a start window is not changed", error=str(exc))
 
     async def _chosen(self, place: StartPlace, app: str, texts: Mapping[str, str]) -> StartWindow:
-        window = StartWindow(replace(place, app=app), self._descriptions.app_names, texts=texts)
+        window = StartWindow(replace(place, app=app), self._descriptions.app_names, texts=self._given(place, texts))
         if app not in window.app_names:
             return replace(window, problems=(GONE.format(app=app),))
         try:
@@ -178,7 +178,8 @@ class StartDesk:
             description = await self._descriptions.within(SENT_WITHIN, app)
         except DifyError as exc:
             return NotNow(why_not_described(app, exc))
-        window = StartWindow(replace(place, app=app), self._descriptions.app_names, texts=carried)
+        texts_kept = carried if place.app == app else self._given(place, carried)
+        window = StartWindow(replace(place, app=app), self._descriptions.app_names, texts=texts_kept)
         if reason := grammar.obstacle(app, description):
             return replace(window, problems=(reason,))
         texts = read(app, description)
@@ -201,6 +202,12 @@ class StartDesk:
         await self._store.add_run(run, (do.PostRoot(),), run.created_at)
         self._wake()
         return None
+
+    def _given(self, place: StartPlace, texts: Mapping[str, str]) -> Mapping[str, str]:
+        """Leave out what nobody gave: the defaults of the app that the window showed are not those of another."""
+        shown = self._descriptions.last(place.app)
+        defaults = {field.variable: grammar.default_text(field) for field in grammar.fields(shown)} if shown else {}
+        return {name: text for name, text in texts.items() if text != defaults.get(name)}
 
 
 def new_run(

@@ -23,8 +23,9 @@ _GIVEN_BACK_SHARE = 8_000
 """Characters of a message for what somebody gets back."""
 
 USAGE = (
-    '`{command} key=value other="with spaces"` starts {app} and follows it in a thread. '
-    "Where a value is missing or wrong, nothing is started and you get a corrected command to copy. {more}"
+    '`{command} key=value other="with spaces"` starts {app} and follows it in a thread. Words alone will do where the '
+    "app takes one text or a message: `{command} my words`. Where a value is missing or wrong, nothing is started and "
+    "a window asks for it; `{name}` alone opens the window, too. {more}"
 )
 USAGE_OF_ONE = "`{command} help {app}` lists the values that it takes."
 USAGE_OF_MANY = "Apps: {names}. `{command} help {app}` lists the values that {app} takes."
@@ -136,9 +137,10 @@ def usage(command: str, app_names: Iterable[str]) -> str:
     names = [mrkdwn.one_line(name) for name in app_names]
     command, app = mrkdwn.one_line(command), names[0]
     if len(names) == 1:
-        return USAGE.format(command=command, app=app, more=USAGE_OF_ONE.format(command=command, app=app))
+        more = USAGE_OF_ONE.format(command=command, app=app)
+        return USAGE.format(name=command, command=command, app=app, more=more)
     more = USAGE_OF_MANY.format(command=command, app=app, names=", ".join(names))
-    return USAGE.format(command=f"{command} {app}", app=app, more=more)
+    return USAGE.format(name=command, command=f"{command} {app}", app=app, more=more)
 
 
 def not_started(run: Run, code: str) -> Message:

@@ -14,6 +14,7 @@ from bot.playground.dify.apps import pick, quick, ticker
 from bot.playground.dify.graph import App, End, start_file, text_input
 from bot.playground.slack import Result
 from bot.playground.slack.faults import Duplicate, Refuse
+from bot.playground.slack.forms import find_field
 from bot.playground.slack.people import Person
 from bot.services import starts
 from tests.listeners.conftest import connected
@@ -148,6 +149,17 @@ async def test_the_command_alone_offers_all_apps_and_then_the_fields_of_the_chos
     run = await started(bot)
     assert run.app == "every_field"
     assert run.run_inputs["title"] == "Spring menu"
+
+
+@pytest.mark.parametrize(("chosen", "kept"), [("L", "L"), ("M", None)])
+async def test_another_app_takes_over_what_was_given_but_no_default(bot: Stage, chosen: str, kept: str | None) -> None:
+    """M is what `pick` holds at first; `all_inputs` holds nothing there."""
+    person = await give(bot, "/dify pick")
+    person.select(person.view, "size", chosen)
+    person.select(person.view, "App", "all_inputs")
+    await bot.workspace.wait_for(lambda: person.view.title == "Start all_inputs")
+    size = find_field(person.view.blocks, "size").answer({})
+    assert (size and size["text"]["text"]) == kept
 
 
 async def test_start_shows_the_fields_where_the_choice_was_not_answered(bot: Stage) -> None:

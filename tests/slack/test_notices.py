@@ -260,8 +260,11 @@ def test_usage_names_the_apps() -> None:
     """With one app its name may be left out; what an app takes is another command."""
     one, many = notices.usage("/dify", ["review"]), notices.usage("/dify", ["a", "b"])
     assert one.startswith('`/dify key=value other="with spaces"` starts review ')
+    assert "`/dify my words`" in one
     assert one.endswith("`/dify help review` lists the values that it takes.")
     assert many.startswith('`/dify a key=value other="with spaces"` starts a ')
+    assert "`/dify a my words`" in many
+    assert "`/dify` alone opens the window" in many
     assert many.endswith("Apps: a, b. `/dify help a` lists the values that a takes.")
 
 
