@@ -31,5 +31,5 @@ def register(
     forms.register(app, decisions)
     form_windows.register(app, windows)
     runs.register(app, decisions)
-    messages.register(app, conversations)
+    messages.register(app, conversations, windows)
     errors.register(app)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import structlog
@@ -11,15 +12,18 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.context.async_context import AsyncBoltContext
 from slack_bolt.context.respond.async_respond import AsyncRespond
 
-from bot.services.conversations import ConversationDesk
+from bot.errors import SlackError
+from bot.services.conversations import ConversationDesk, as_entered
+from bot.services.windows import WindowDesk
 from bot.slack import chat, ids
 from bot.slack.message import Message
 from bot.slack.payloads import ButtonClick, MessagePosted
+from bot.slack.window import NOT_OPENED
 
 log = structlog.get_logger(__name__)
 
 
-def register(app: AsyncApp, desk: ConversationDesk) -> None:
+def register(app: AsyncApp, desk: ConversationDesk, windows: WindowDesk) -> None:
     """Take messages in threads, and every button of a conversation."""
 
     async def take_message(
@@ -49,11 +53,28 @@ def register(app: AsyncApp, desk: ConversationDesk) -> None:
     async def handle_use_as_answer(ack: AsyncAck, body: dict[str, Any], respond: AsyncRespond) -> None:
         click = ButtonClick.model_validate(body)
         chosen = ids.decode_action(click.value)
-        used = await desk.use_as_answer(
-            chosen.run_id, chosen.action_id, chosen.form_id, click.user_id, delivery=click.delivery
-        )
+        text = await desk.held(chosen.run_id)
+        if text is None:
+            await ack()
+            await _replace(respond, chat.settled(chat.ALREADY_SETTLED))
+            return
+        entered = partial(as_entered, text=text)
+        trigger = click.trigger_id
+        try:
+            # The value names the run of the form as its action.
+            form = await windows.open(
+                chosen.action_id, chosen.form_id, click.user_id, trigger, entered, delivery=click.delivery
+            )
+        except SlackError as exc:
+            log.warning("Slack opened no window", error=str(exc))
+            await ack()
+            await respond(NOT_OPENED, response_type="ephemeral", replace_original=False)
+            return
+        if form is not None:
+            await desk.forget(chosen.run_id, click.user_id, delivery=click.delivery)
         await ack()
-        await _replace(respond, chat.settled(chat.ALREADY_SETTLED) if used is None else chat.paste(*used))
+        if form is not None:
+            await _replace(respond, chat.in_window(form, text))
 
     async def handle_suggestion(ack: AsyncAck, body: dict[str, Any]) -> None:
         click = ButtonClick.model_validate(body)

@@ -110,18 +110,15 @@ class ConversationDesk:
         """
         return await self._settle(run_id, saw.MessageForgotten(user_id), delivery)
 
-    async def use_as_answer(
-        self, run_id: str, asked_run_id: str, form_id: str, user_id: str, *, delivery: str
-    ) -> tuple[Form, str] | None:
-        """Drop a message that was held, to be entered into a form: return both. None where it was settled before.
+    async def held(self, run_id: str) -> str | None:
+        """Return the text of a message that is held; None where it was settled before.
 
         Raises:
-            UnknownHere: the bot does not know the message or the form any more.
-            StoreError: nothing was saved.
+            UnknownHere: the bot does not know the message any more.
+            StoreError: the message could not be read.
         """
-        form = (await self._store.run(asked_run_id)).form(form_id)
-        text = (await self._store.run(run_id)).query
-        return (form, text) if await self._settle(run_id, saw.MessageForgotten(user_id), delivery) else None
+        run = await self._store.run(run_id)
+        return run.query if run.status is RunStatus.HELD else None
 
     async def rate(self, run_id: str, rating: Rating, user_id: str, *, delivery: str) -> None:
         """Save what somebody thinks of an answer, once per delivery.
@@ -231,8 +228,14 @@ async def was_asked_next(store: Store, run: Run) -> bool:
     return any(each.created_at > run.created_at for each in conversation)
 
 
+def as_entered(form: Form, text: str) -> dict[str, str | None]:
+    """Return what a message is as the answer to a form: what stands in its first text field."""
+    fields = [field.name for field in form.inputs if isinstance(field, Paragraph)]
+    return {name: text for name in fields[:1]}
+
+
 def _takes_text(form: Form) -> bool:
-    return form.answerable and any(isinstance(field, Paragraph) for field in form.inputs)
+    return form.answerable and bool(as_entered(form, ""))
 
 
 def _executes(run: Run) -> bool:

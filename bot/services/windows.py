@@ -80,8 +80,10 @@ class WindowDesk:
 
     async def open(
         self, run_id: str, form_id: str, user_id: str, trigger_id: str, typed: ReadEntered, *, delivery: str
-    ) -> None:
+    ) -> Form | None:
         """Open a form's window, filled with what this person has entered, or leave word why it is not open any more.
+
+        Returns the form where it is open.
 
         `typed` gives what they have entered elsewhere, in the form's message for example. That goes before their draft
         where they entered it after the window was opened last.
@@ -95,13 +97,14 @@ class WindowDesk:
         form = run.form(form_id)
         if not _is_open(run, form):
             await self._recorder.change(run_id, lambda run, now: _told(run, form_id, user_id), delivery=delivery)
-            return
+            return None
         fill = _fill(await self._store.draft(form_id, user_id), typed(form))
         view_id = await self._slack.open_window(trigger_id, run, form, fill)
         self._remember(view_id, form_id, user_id)
         self._look_at(run_id)
         # It may have been closed before it was known that somebody looks at it.
         self._spawn(self._end_if_closed(run_id, form_id, {view_id: user_id}))
+        return form
 
     async def keep(
         self,

@@ -38,8 +38,9 @@ BEGIN_NEW = "Begin a new conversation"
 SENT_NEW = "Sent as a new message."
 FORGOTTEN = "I have not sent the message and do not keep it."
 ALREADY_SETTLED = "That was settled before, so nothing was changed."
-PASTE = (
-    "I have not sent the message. Copy this into the form {title} above in this thread, then press one of its buttons:"
+IN_WINDOW = (
+    "Your message stands in the window of the form {title} now and is not sent as a new one. "
+    "In case you close the window:"
 )
 FILES_LEFT_OUT = (
     "I cannot pass files on to {app} yet: your message is sent without them. If it needs them, say in words what "
@@ -91,9 +92,9 @@ def settled(text: str) -> Message:
     return _message(text)
 
 
-def paste(form: Form, text: str) -> Message:
-    """Give a message back to be entered into a form."""
-    sentence = PASTE.format(title=mrkdwn.bold(form.node_title))
+def in_window(form: Form, text: str) -> Message:
+    """Say that a message was put into a form's window, and give it back."""
+    sentence = IN_WINDOW.format(title=mrkdwn.bold(form.node_title))
     return Message(sentence, (section(sentence), verbatim(mrkdwn.clean(text))))
 
 

@@ -70,16 +70,22 @@ async def test_a_message_while_a_form_is_open_is_sent_when_its_author_says_so(sc
     assert scene.asked.status is FormStatus.WAITING
 
 
-async def test_a_message_that_is_the_answer_is_given_back_for_the_form(scene: Scene) -> None:
-    """Nothing is claimed and nothing is sent."""
+async def test_a_message_that_is_the_answer_is_filled_into_the_window_of_the_form(scene: Scene) -> None:
+    """Nothing is decided before the window is sent, and no new message is sent."""
     root = await begin(scene, REFUND)
-    await scene.form(root, "Approve")
-    await scene.say("ann", root, "Tell them *tomorrow*")
+    form = await scene.form(root, "Approve")
+    await scene.say("ann", root, "Tell them <tomorrow>")
     asked = await scene.told("ann", "is it the answer")
     await scene.click("ann", asked, "Use it as the answer")
-    await scene.reads(asked, "Copy this into the form Approve the refund", "Tell them tomorrow")
-    assert len(scene.messages) == 1
+    await scene.reads(asked, "in the window of the form Approve the refund", "Tell them <tomorrow>")
     assert scene.submits == []
+    ann = scene.workspace.person("ann")
+    ann.select(ann.view, "Decision", "Approve")
+    assert (await ann.submit_view()).acked
+    await scene.reads(form, "✅ Approve", "@ann")
+    await scene.reply(root, "I am asking now.", "Tell them <tomorrow>")
+    assert len(scene.messages) == 1
+    scene.check_answers(1)
 
 
 async def test_a_message_can_be_forgotten(scene: Scene) -> None:
