@@ -35,7 +35,7 @@ def manifest(mode: Mode, command: str = "/dify") -> dict[str, Any]:
     slash_command: dict[str, Any] = {
         "command": command,
         "description": "Start a Dify app",
-        "usage_hint": 'APP key=value other="with spaces" | help',
+        "usage_hint": 'APP words | APP key=value other="with spaces" | help',
         # Mentions and links arrive as tokens with an id instead of as text that cannot be resolved (§4.2).
         "should_escape": True,
     }

@@ -24,6 +24,8 @@ SCOPES_OF_CALL = {
     "conversations_replies": HISTORY,
     "conversations_history": HISTORY,
     "auth_test": set(),
+    "views_open": set(),
+    "views_update": set(),
 }
 
 
