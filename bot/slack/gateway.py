@@ -98,6 +98,8 @@ class _Answer:
     """A part of it was not heard."""
     over: bool = False
     """Drawn for the last time."""
+    left: Run | None = None
+    """The run as it was left to other processes before the first message was there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,7 +339,7 @@ class SlackGateway:
         """
         writing = _is_writing(run, segment)
         answer = self._answer_of(run, segment)
-        if not writing and (not answer.text or run.replaces_answer):
+        if not writing and (not answer.text or _is_replaced(run, segment)):
             if not errand.again:
                 return None
             return (await self._find_posted(run, errand)).chain(errand.post_id).last_ts or None
@@ -350,6 +352,9 @@ class SlackGateway:
             answer.chain.shows((first,))
         if writing and (answer.text != shown or rest or errand.again):
             self._note_answer(run, answer.ts, answer)
+        if answer.left is not None:
+            # As soon as it is known that the message is there, others may have the last word on it.
+            await self._leave_answer(answer.left, segment, answer)
         return answer.ts
 
     async def _redraw(self, run: Run, redraw: Redraw, errand: _Errand) -> str | None:
@@ -474,7 +479,7 @@ class SlackGateway:
         if self._follow(run).ended:
             return
         answer = self._answer_of(run, run.segment)
-        answer.text, answer.cut = text, False
+        answer.text, answer.cut, answer.left = text, False, None
         if ts := run.answer_ts or answer.ts:
             answer.ts = ts
             self._note_answer(run, ts, answer)
@@ -487,21 +492,26 @@ class SlackGateway:
     async def leave(self, run: Run) -> None:
         """Draw what was heard of a run for the last time: until this is done no other process draws it."""
         followed = self._followed.get(run.run_id)
-        if not self._shared or followed is None:
+        if followed is None:
             return
-        if run.root_ts is not None:
+        if self._shared and run.root_ts is not None:
             await self._board.settle((run.channel_id, run.root_ts), draw=False)
         for segment, answer in list(followed.answers.items()):
-            if answer.ts is None:
-                continue
-            last_word = _Errand(f"{run.run_id} {segment}", again=False, importance=Importance.REFRESH)
-            writing = _is_writing(run, segment)
-            await self._board.settle((run.channel_id, answer.ts), draw=writing)
-            if not writing and not run.replaces_answer:
-                try:
-                    await self._finish_answer(run, answer, last_word)
-                except SlackError as error:
-                    log.info("the end of a text is left to others: %s", error)
+            await self._leave_answer(run, segment, answer)
+
+    async def _leave_answer(self, run: Run, segment: int, answer: _Answer) -> None:
+        if answer.ts is None:
+            answer.left = run
+            return
+        writing = _is_writing(run, segment)
+        await self._board.settle((run.channel_id, answer.ts), draw=writing)
+        if writing or _is_replaced(run, segment):
+            return
+        last_word = _Errand(f"{run.run_id} {segment}", again=False, importance=Importance.REFRESH)
+        try:
+            await self._finish_answer(run, answer, last_word)
+        except SlackError as error:
+            log.info("the end of a text is left to others: %s", error)
 
     def _note_answer(self, run: Run, ts: str, answer: _Answer) -> None:
         self._board.note((run.channel_id, ts), _Growth(run, answer))
@@ -598,8 +608,9 @@ class SlackGateway:
         """Return what is known of a run; of one that ended, the texts that may still have to be drawn and no more."""
         followed = self._followed.get(run.run_id) or _Followed()
         if run.status.ended:
-            for answer in followed.answers.values() if run.replaces_answer else ():
-                answer.text = ""
+            for segment, answer in followed.answers.items():
+                if _is_replaced(run, segment):
+                    answer.text = ""
             followed = _Followed(answers=followed.answers, ended=True)
         _remember(self._followed, run.run_id, followed)
         return followed
@@ -787,6 +798,11 @@ def _holds_file(message: dict[str, Any], post_id: str) -> bool:
 def _is_writing(run: Run, segment: int) -> bool:
     """Tell whether more of the text of a segment may come."""
     return run.status is RunStatus.RUNNING and run.segment == segment
+
+
+def _is_replaced(run: Run, segment: int) -> bool:
+    """Tell whether the result takes the place of the text of a segment."""
+    return run.replaces_answer and run.segment == segment
 
 
 def _since(run: Run) -> datetime:

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import socket
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -585,6 +585,62 @@ async def test_nothing_is_drawn_of_a_run_that_was_left_to_other_processes(worksp
         await other.carry_out(do.EndAnswer(0, str(ts)), paused, "end", again=False)
         assert methods(workspace)[before:] == ["conversations.replies"]
         assert gateway._board.next_due() == (None, 0.0)
+
+
+async def test_a_text_that_is_left_while_its_message_is_posted_gets_its_last_word_with_it(workspace: Workspace) -> None:
+    """Once the post is saved others may say that the text is over, and nothing may be drawn over that."""
+    client = AsyncWebClient(token=workspace.bot_token, base_url=f"{workspace.url}/api/")
+    meanwhile: list[Callable[[], Coroutine[Any, Any, None]]] = []
+    tasks: list[asyncio.Task[None]] = []
+
+    def may_send() -> bool:
+        tasks.extend(asyncio.create_task(work()) for work in meanwhile)
+        meanwhile.clear()
+        return True
+
+    async with (
+        SlackGateway(client, QUICK, shared=True, may_send=may_send) as gateway,
+        SlackGateway(client, QUICK, shared=True) as other,
+    ):
+        run = await running(gateway, workspace)
+        paused = replace(run, status=RunStatus.PAUSED)
+
+        async def go_on_and_leave() -> None:
+            await gateway.show_answer(run, "Once upon a time")
+            await gateway.leave(paused)
+
+        await gateway.show_answer(run, "Once")
+        meanwhile.append(go_on_and_leave)
+        ts = await gateway.carry_out(do.PostAnswer(), run, "answer", again=False)
+        await asyncio.gather(*tasks)
+        assert shows(workspace, ts, "Once upon a time")
+        assert not shows(workspace, ts, "✍️")
+        assert gateway._board.next_due() == (None, 0.0)
+        await other.carry_out(do.EndAnswer(0, str(ts)), replace(paused, answer_ts=ts), "end", again=False)
+        assert not shows(workspace, ts, "may not be complete")
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("ended", [False, True])
+async def test_a_text_that_is_heard_after_its_end_was_drawn_has_an_end_too(
+    workspace: Workspace, shared: bool, ended: bool
+) -> None:
+    """A look at the run may find it waiting before its stream is read to there; the result replaces a later text."""
+    client = AsyncWebClient(token=workspace.bot_token, base_url=f"{workspace.url}/api/")
+    async with SlackGateway(client, QUICK, shared=shared) as gateway:
+        run = await running(gateway, workspace)
+        await gateway.show_answer(run, "Once")
+        ts = await gateway.carry_out(do.PostAnswer(), run, "answer", again=False)
+        paused = replace(run, status=RunStatus.PAUSED, answer_ts=ts)
+        await gateway.carry_out(do.EndAnswer(0, str(ts)), paused, "end", again=False)
+        await gateway.show_answer(replace(run, answer_ts=ts), "Once upon a time")
+        await workspace.wait_for(lambda: shows(workspace, ts, "Once upon a time"))
+        later = {"status": RunStatus.SUCCEEDED, "segment": 1, "answer_ts": None, "outputs": {"text": "The end"}}
+        left = replace(paused, **later) if ended else paused
+        await gateway.carry_out(do.RefreshRoot(), left, "refresh", again=False)
+        await gateway.leave(left)
+        assert shows(workspace, ts, "Once upon a time")
+        assert not shows(workspace, ts, "✍️")
 
 
 async def test_a_text_whose_message_was_deleted_holds_up_nothing(workspace: Workspace, gateway: SlackGateway) -> None:
