@@ -132,6 +132,22 @@ class Scene:
         await self._acts(name, "sends the window")
         return self._answered(await self.workspace.person(name).submit_view())
 
+    async def type_into_window(self, name: str, field: str, text: str) -> None:
+        """Type into a field of the window that somebody has open; the bot is told of it."""
+        before = len(self.workspace.deliveries)
+        await self.fill(name, self.window(name), field, text)
+
+        def told() -> bool:
+            deliveries = self.workspace.deliveries[before:]
+            return bool(deliveries) and all(each.acked is not None for each in deliveries)
+
+        await self.until(told, "the bot takes in what was typed")
+
+    async def close_window(self, name: str) -> None:
+        """Close the window that somebody has open."""
+        await self._acts(name, "closes the window")
+        self._answered(await self.workspace.person(name).close_view())
+
     async def start_by_window(self, name: str) -> Message:
         """Send a window that starts a run, and return the run's root message."""
         root = await self._root_after(lambda: self.submit(name))
@@ -349,6 +365,9 @@ class Scene:
         self.expect(result.acked and not result.error, f"the bot answered within 3 s ({result.error})")
         return result
 
+
+OPEN_WINDOW = "Open in window"
+"""The button of a form that opens its window."""
 
 DONE = "done in"
 """How a root message says that its run ended well."""
@@ -580,6 +599,41 @@ async def start_window(scene: Scene) -> None:
     scene.expect(scene.starts[-1].body["inputs"]["title"] == _SOUP, "what ben typed was still there")
 
 
+@_scenario(
+    "window",
+    "A form is filled in in its window, which is closed, outlives a crash of the bot, is opened again and sent.",
+    "nothing typed was lost, Dify got it exactly, and who came too late got it back in the window",
+    answers=2,
+)
+async def form_window(scene: Scene) -> None:
+    feedback = "\n".join(f"{number}. {_FEEDBACK}" for number in range(1, 301))
+    root = await scene.start("ann", _REVIEW)
+    first = await scene.form(root, OPEN_WINDOW, "Review draft")
+    await scene.click("ben", first, OPEN_WINDOW)
+    await scene.type_into_window("ben", "feedback", feedback)
+    await scene.close_window("ben")
+    await scene.kill("while ben's draft waits")
+    await scene.restart()
+    await scene.click("ben", first, OPEN_WINDOW)
+    again = scene.window("ben")
+    scene.expect(_says(again, "Your draft of"), "the window names ben's draft")
+    scene.expect(feedback in _prefills(again), "ben's draft stands in its field again")
+    await scene.select("ben", again, "Decision", "Regenerate")
+    await scene.submit("ben")
+    scene.expect(not scene.workspace.person("ben").views, "the window is closed")
+    await scene.reads(first, "✅ Regenerate", "@ben")
+    scene.expect(_given(scene)["feedback"] == feedback, "Dify got the text exactly as it was typed")
+
+    second = await scene.form(root, OPEN_WINDOW, "Review revision")
+    await scene.click("cleo", second, OPEN_WINDOW)
+    await scene.type_into_window("cleo", "edits", "Not yet, please.")
+    await scene.click("ann", second, "Approve")
+    late = scene.window("cleo")
+    await scene.until(lambda: _says(late, "✅", "Approve", "Not yet, please."), "cleo's window says what became of it")
+    await scene.reply(root, f"# {_TOPIC}, in one breath")
+    await scene.reads(root, DONE)
+
+
 async def _accept(scene: Scene, root: Message) -> None:
     form = await scene.form(root, "Accept")
     await scene.select("cleo", form, "priority", "low")
@@ -590,6 +644,11 @@ async def _accept(scene: Scene, root: Message) -> None:
 def _says(window: View, *parts: str) -> bool:
     """Whether a window shows all these texts."""
     return all(part in shown("", window.blocks) for part in parts)
+
+
+def _prefills(window: View) -> list[str]:
+    """What the text fields of a window hold at first."""
+    return [block["element"].get("initial_value", "") for block in window.blocks if block["type"] == "input"]
 
 
 @_scenario(
