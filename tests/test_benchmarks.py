@@ -11,6 +11,7 @@ import pytest
 
 from tests.benchmarks.effort import Effort
 from tests.benchmarks.lasting import restart, throughput, waiting
+from tests.benchmarks.long import long
 from tests.benchmarks.rig import open_postgres
 from tests.benchmarks.waiting import copied_run_id, copied_token, number_of
 
@@ -27,6 +28,7 @@ TINY = Effort(
     polling=1.0,
     processes=(2,),
     lanes=2,
+    rate_factor=100.0,
 )
 """Too little to tell anything by."""
 
@@ -65,6 +67,18 @@ async def test_waiting_forms_are_looked_at_while_the_memory_is_read(monkeypatch:
     values = {row.key: row.value for row in await waiting(TINY)}
     assert values.keys() == {f"{what}_5_forms" for what in ("rss_mb", "connections", "looks_per_s", "cores_bot")}
     assert values["looks_per_s_5_forms"] > 0
+
+
+@pytest.mark.acceptance
+async def test_long_texts_are_rendered_and_their_calls_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A form of 25 messages cannot be posted with fewer calls."""
+    monkeypatch.chdir(CHECKOUT)
+    values = {row.key: row.value for row in await long(TINY)}
+    what = ("render_ms", "calls", "posts", "updates")
+    counted = {f"long_{name}_{each}" for name in ("form", "stream") for each in what}
+    assert values.keys() == {*counted, "long_stream_draw_ms"}
+    assert values["long_form_calls"] >= values["long_form_posts"] > 20
+    assert values["long_stream_calls"] >= values["long_stream_posts"] > 10
 
 
 @pytest.mark.acceptance

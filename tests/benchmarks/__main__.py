@@ -49,6 +49,11 @@ runs that are finished within a window count. The simulators and the database ru
 limits the number is told by the cores that each kept busy. Where `cores_machine_…` comes near the number of cores, the
 machine is full, and more processes can only share it.
 
+`long`: the time to render the messages of a form below 200,000 characters of Markdown, and of a streamed text of
+100,000, in a process of its own without a bot around it. The text is also drawn 50 times while it grows, as the bot
+does: what stands far above its end is not written again. Then the calls to Slack: a run of each in a workspace that is
+taken to have Slack's published limits; the text is written within 20 s and is the run's output, too.
+
 PostgreSQL is the server at `TEST_POSTGRES_URL`, or at 127.0.0.1:5432; without one its rows are left out.
 """
 

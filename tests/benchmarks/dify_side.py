@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any, Self, TypeVar
 
 from bot.playground.dify import App, Dify, DifyServer
-from bot.playground.dify.apps import quick, ticker
+from bot.playground.dify.apps import long_form, long_report, quick, ticker
 from bot.playground.dify.forms import Form
 from bot.playground.dify.graph import End, HumanInput, Template, action, paragraph, select, text_input
 from bot.playground.dify.runs import Run, RunStatus
@@ -47,7 +47,14 @@ def ask() -> App:
     )
 
 
-APPS = (ask(), quick(), *(replace(ticker(rate, 3600), name=f"ticker{rate}") for rate in (2, 20)))
+LONG_FORM, LONG_REPORT = long_form(200_000), long_report(100_000, seconds=20.0)
+APPS = (
+    ask(),
+    quick(),
+    LONG_FORM,
+    LONG_REPORT,
+    *(replace(ticker(rate, 3600), name=f"ticker{rate}") for rate in (2, 20)),
+)
 
 
 class _Watch:

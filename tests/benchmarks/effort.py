@@ -38,6 +38,8 @@ class Effort:
     """That share one database, one measurement each."""
     lanes: int
     """People who start a run, decide on its form, wait for its result, and begin anew."""
+    rate_factor: float = 1.0
+    """How many times its published limits Slack is taken to allow, where calls are counted."""
 
 
 FULL = Effort(

@@ -15,6 +15,7 @@ from bot.playground.bot_process import free_port
 from tests.benchmarks.children import cpu_seconds
 from tests.benchmarks.effort import Effort, Row
 from tests.benchmarks.lasting import restart, throughput, waiting
+from tests.benchmarks.long import long
 from tests.benchmarks.rig import HOST, Rig, open_platforms, open_rig
 
 _WARM_UP = 10
@@ -158,5 +159,5 @@ def _percentile(sample: Sequence[float], percent: int) -> float:
 
 
 MEASURES: dict[str, Callable[[Effort], Awaitable[list[Row]]]] = {
-    measure.__name__: measure for measure in (startup, memory, latency, ack, cpu, restart, waiting, throughput)
+    measure.__name__: measure for measure in (startup, memory, latency, ack, cpu, restart, waiting, throughput, long)
 }

@@ -227,6 +227,31 @@ class SlackSide:
         calls = self._bot.calls[first_call:]
         return next((call.arrived for call in calls if text in str(call.arguments)), None)
 
+    # --- long texts --------------------------------------------------------------------------------------------------
+
+    async def long(self, app: str) -> list[str]:
+        """Start a run of an app with a long text, and return the methods called until its form or result is there.
+
+        Raises:
+            RuntimeError: the bot says that it cannot be started.
+        """
+        first_call, channel = len(self._bot.calls), _lane(0)
+        before = len(self._bot.channel(channel).roots)
+        _acked(await self._ann.command(channel, f"/dify {app} topic={self._new_topic()}"))
+
+        def is_there() -> bool:
+            roots = self._bot.channel(channel).roots[before:]
+            replies = self._bot.channel(channel).replies(roots[0].ts) if roots else []
+            if not replies:
+                return False
+            last = replies[-1]
+            goes_on = "✍️" in last.shown or "goes on below" in last.shown
+            return bool(last.buttons) or ("Done in" in roots[0].shown and not goes_on)
+
+        await self._bot.wait_for(is_there, timeout=WAIT_SECONDS)
+        await self.settled()
+        return [call.method for call in self._bot.calls[first_call:]]
+
     # --- shared ------------------------------------------------------------------------------------------------------
 
     @property
