@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.core.model import FileField, Form, FormInput, Paragraph, Select
-from bot.core.submission import complete, problems
-from tests.factories import make_form
+from bot.core.submission import complete, prefilled, problems, too_long
+from tests.factories import make_form, make_submission
 
 TONE = Select("tone", ("friendly", "formal"))
 TYPED_TONE = Select("tone", ())
@@ -82,3 +82,37 @@ class TestProblems:
         form = form_with(Paragraph("feedback"), TONE, Select("length", ()), FileField("more", many=True))
         values = complete(form, entered)
         assert {field.name for field in form.inputs} <= values.keys() | problems(form, values).keys()
+
+
+class TestTooLong:
+    """A form's window holds so much and no more, counted as JSON: Slack takes 250 KB of it in all."""
+
+    def test_what_fits_to_the_last_character_is_not(self) -> None:
+        form = form_with(Paragraph("a"), Paragraph("b"))
+        assert too_long(form, {"a": "x" * 60_000, "b": "x" * 40_000}) == {}
+
+    def test_the_texts_share_the_room_in_their_order(self) -> None:
+        form = form_with(Paragraph("a"), Paragraph("b"), Paragraph("c"))
+        assert too_long(form, {"a": "x" * 60_000, "b": "x" * 40_001, "c": "x"}) == {
+            "b": "is 40,001 characters long, and there is room for 40,000."
+        }
+
+    def test_what_is_not_ascii_counts_for_more(self) -> None:
+        assert too_long(form_with(Paragraph("a")), {"a": "茶" * 20_000}) == {
+            "a": "is 20,000 characters long, and there is room for 16,666."
+        }
+
+    def test_what_the_form_itself_says_takes_its_room_unless_it_was_changed(self) -> None:
+        form = form_with(Paragraph("a", "x" * 60_000), Paragraph("b"))
+        assert list(too_long(form, {"b": "x" * 40_001})) == ["b"]
+        assert too_long(form, {"a": None, "b": "x" * 100_000}) == {}
+
+    def test_a_default_that_does_not_fit_by_itself_takes_none(self) -> None:
+        """The window leaves it where it is: an empty field keeps it."""
+        form = form_with(Paragraph("a", "x" * 100_001), Paragraph("b"))
+        assert prefilled(form) == {"b": ""}
+        assert too_long(form, {"b": "x" * 100_000}) == {}
+
+    def test_what_dify_refused_is_what_the_form_says(self) -> None:
+        form = make_form(inputs=(Paragraph("a", "default"),), submission=make_submission(values={"a": "sent"}))
+        assert prefilled(form) == {"a": "sent"}

@@ -51,3 +51,19 @@ def test_one_pattern_finds_every_button_of_a_form() -> None:
     assert all(ids.CHOOSE_ACTION.fullmatch(ids.choose_action_id(index)) for index in (0, 9, 24, 100))
     assert not ids.CHOOSE_ACTION.fullmatch(ids.STOP_RUN)
     assert not ids.CHOOSE_ACTION.fullmatch(ids.FIELD)
+
+
+@given(own_ids, own_ids, st.integers(0, 10**6), st.sampled_from(["", "0123456789abcdef"]))
+def test_a_window_tells_of_which_form_it_is(run_id: str, form_id: str, generation: int, typed_before: str) -> None:
+    """Round trip, within Slack's 3,000 characters of a private_metadata."""
+    window = ids.WindowOf(run_id, form_id, generation, typed_before)
+    value = ids.encode_window(window)
+    assert ids.decode_window(value) == window
+    assert len(value) <= 2_000
+
+
+@pytest.mark.parametrize("value", ["", "run-1/form-1", "run-1/form-1/x/", "/form-1/0/", "run-1/form-1/0/xyz", "{}"])
+def test_a_foreign_window_is_refused(value: str) -> None:
+    """Another app's window, or an old one of ours, is never taken for a form's."""
+    with pytest.raises(UnknownHere, match="not a form's window"):
+        ids.decode_window(value)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from bot.core.model import Paragraph, Select
-from bot.slack.payloads import ButtonClick, SlashCommand
-from tests.factories import make_form
+from bot.core.model import Paragraph, Select, UserAction
+from bot.slack.ids import WindowOf
+from bot.slack.payloads import ButtonClick, SlashCommand, WindowEvent
+from tests.factories import NOW, make_form
 
 # In the shapes Slack documents (slack-platform §2.6, §4.2), with more than is read.
 COMMAND: dict[str, Any] = {
@@ -129,3 +131,79 @@ def test_an_error_does_not_hold_what_people_typed() -> None:
     with pytest.raises(ValidationError) as refused:
         SlashCommand.model_validate({**COMMAND, "text": ["my secret"]})
     assert "secret" not in str(refused.value)
+
+
+# --- windows -------------------------------------------------------------------------------------------------------
+
+SUBMITTED: dict[str, Any] = {
+    "type": "view_submission",
+    "team": {"id": "T1", "domain": "demo"},
+    "user": {"id": "U2", "username": "ben", "name": "ben", "team_id": "T1"},
+    "trigger_id": "1.2.abc",
+    "view": {
+        "id": "V1",
+        "type": "modal",
+        "callback_id": "form.window",
+        "hash": "1.abc",
+        "private_metadata": "run-1/form-1/2/0123456789abcdef",
+        "blocks": [
+            {"type": "section", "block_id": "b1", "text": {"type": "mrkdwn", "text": "…", "verbatim": True}},
+            {"type": "input", "block_id": "form.field.2.0.note"},
+        ],
+        "state": {
+            "values": {
+                **CLICK["state"]["values"],
+                "form.decision": {
+                    "form.decision": {
+                        "type": "radio_buttons",
+                        "selected_option": {"text": {"type": "plain_text", "text": "Regenerate"}, "value": "1"},
+                    }
+                },
+            }
+        },
+    },
+    "response_urls": [],
+}
+
+
+def submitted(**state: Any) -> WindowEvent:
+    """Return the submit of a window whose fields hold this."""
+    view = SUBMITTED["view"]
+    values = {**view["state"]["values"], **state}
+    return WindowEvent.model_validate({**SUBMITTED, "view": {**view, "state": {"values": values}}})
+
+
+def test_a_submit_tells_what_was_decided_about_which_form() -> None:
+    """A text that a message keeps for being too long stands in the window: left empty there it is empty."""
+    event = submitted()
+    assert event.window == WindowOf("run-1", "form-1", 2, "0123456789abcdef")
+    assert (event.user_id, event.view_id, event.first_field) == ("U2", "V1", "form.field.2.0.note")
+    assert event.delivery == "window:V1:1.abc"
+    assert event.chosen(FORM) == "regenerate"
+    assert event.entered(FORM) == {"note": "typed", "tone": "Formal", "other": None}
+    assert event.changed(FORM) == {"note": "typed", "tone": "Formal", "other": None}
+
+
+@pytest.mark.parametrize("value", ["2", "-1", "one", ""])
+def test_a_decision_that_the_form_does_not_have_is_none(value: str) -> None:
+    """Nothing is guessed from a foreign index."""
+    option = {"text": {"type": "plain_text", "text": "Approve"}, "value": value}
+    decision = {"form.decision": {"type": "radio_buttons", "selected_option": option}}
+    assert submitted(**{"form.decision": decision}).chosen(FORM) is None
+
+
+def test_the_only_action_of_a_form_needs_no_choice() -> None:
+    """The submit button stands for it."""
+    assert submitted(**{"form.decision": {}}).chosen(make_form(user_actions=(UserAction("ok", "OK"),))) == "ok"
+
+
+def test_a_change_tells_when_it_was_made() -> None:
+    """By Slack's clock: changes may arrive in any order."""
+    event = WindowEvent.model_validate({**SUBMITTED, "actions": [{"action_ts": "1772600767.890123"}]})
+    assert abs(event.at - NOW) < timedelta(milliseconds=1)
+
+
+def test_what_was_changed_in_a_message_is_told_from_what_stands_there() -> None:
+    """An untouched default and an empty field that keeps a long one are nobody's entry."""
+    form = make_form(inputs=(Paragraph("note", "typed"), Select("tone", ("Friendly", "Formal")), *FORM.inputs[2:]))
+    assert ButtonClick.model_validate(CLICK).changed(form) == {"tone": "Formal"}
