@@ -91,6 +91,8 @@ class StartInput:
     default: Any = None
     max_length: int | None = None
     options: tuple[str, ...] = ()
+    json_schema: str = ""
+    """Of a JSON object, as text; Dify checks it only inside of the run."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -424,8 +424,10 @@ class StartVariable(Wire):
     default: Any = None
     max_length: int | None = None
     options: list[str] | None = None
+    json_schema: Any = None
 
     def to_core(self) -> StartInput:
+        schema = self.json_schema or ""
         return StartInput(
             variable=self.variable,
             label=self.label,
@@ -434,6 +436,7 @@ class StartVariable(Wire):
             default=self.default,
             max_length=self.max_length,
             options=tuple(self.options or ()),
+            json_schema=schema if isinstance(schema, str) else json.dumps(schema, ensure_ascii=False),
         )
 
 

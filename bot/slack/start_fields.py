@@ -13,7 +13,7 @@ from bot.core.submission import json_size
 from bot.slack import ids
 from bot.slack.fields import Menu, menu_size, window_menu
 
-_TEXTS_SHARE, _MENUS_SHARE = 60_000, 80_000
+_TEXTS_SHARE, _MENUS_SHARE = 50_000, 60_000
 """Characters of JSON that defaults, and options, may take up in a window, which holds 250 KB (slack-platform §2.5)."""
 
 

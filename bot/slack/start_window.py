@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 
 from slack_sdk.models.blocks import (
@@ -21,6 +21,7 @@ from slack_sdk.models.views import View
 from bot.core.command import JSON_EXAMPLE, QUERY, default_text, fields, is_file, must_be_given, switch
 from bot.core.model import Select, StartInput
 from bot.core.ports import StartWindow
+from bot.core.submission import json_size
 from bot.slack import ids, mrkdwn
 from bot.slack.fields import MAX_OPTION
 from bot.slack.form import select_menu
@@ -28,10 +29,12 @@ from bot.slack.message import context, label, section
 from bot.slack.start_fields import StartShown, start_fields
 
 MAX_TITLE = 24  # slack-platform §2.3
-_MAX_LABEL, _MAX_HINT, _MAX_PROBLEM = 150, 300, 500
+_MAX_LABEL, _MAX_HINT, _MAX_PROBLEM = 150, 600, 500
+_GIVEN_SHARE, _WORDS_SHARE, _PROBLEMS_SHARE = 40_000, 35_000, 12_000
+"""Characters of JSON that what was given, labels and hints, and problems may take up, besides `start_fields`."""
 _MAX_LENGTH = 3_000  # slack-platform §2.2
 _MAX_NUMBER = 40
-_MOST_PROBLEMS = 20
+_MOST_PROBLEMS = 12  # besides 80 fields; a window holds 100 blocks (slack-platform §2.1)
 _PER_GROUP = 100  # slack-platform §2.2
 
 MESSAGE = "Your message"
@@ -40,6 +43,9 @@ NO_FIELDS = "{app} takes no values."
 NO_FILES_YET = "📎 {labels}: files cannot be given in Slack yet; it is started without them."
 AT_MOST = "At most {most:,} characters."
 JSON_HINT = "A JSON object, as in {example}"
+SCHEMA_HINT = "A JSON object of this schema: {schema}"
+MORE_PROBLEMS = "⚠️ There are {count} more problems like these."
+TOO_LONG = "What was given for {name} is too long to be taken over: {size:,} characters."
 TYPE_OPTION = "Enter one of its {count:,} options, as Dify has it."
 KEPT = "Empty keeps its default of {size:,} characters: {start}"
 DEFAULT_STAYS = "Left empty, it is “{default}”."
@@ -49,7 +55,8 @@ SILENT = "{reason} Nothing is lost: press Start again then."
 
 def start_view(window: StartWindow) -> View:
     """Render a start window."""
-    blocks = [*_problems(window.problems), *_menu_of_apps(window), *_fields(window)]
+    given, left_out = _given(window)
+    blocks = [*_problems((*window.problems, *left_out)), *_menu_of_apps(window), *_fields(window, given)]
     app = window.place.app if window.description else None
     has_input = any(isinstance(block, InputBlock) for block in blocks)
     return View(
@@ -73,9 +80,33 @@ def notice_view(problem: str) -> View:
     return View(type="modal", title="Start", close="Close", blocks=list(_problems((problem,))))
 
 
+def _given(window: StartWindow) -> tuple[Mapping[str, str], Iterable[str]]:
+    """Return the texts that there is room for, and sentences about the others."""
+    room, given, left_out = _GIVEN_SHARE, {}, []
+    for name, text in window.texts.items():
+        if (size := json_size(text)) > room:
+            left_out.append(TOO_LONG.format(name=name, size=len(text)))
+        else:
+            given[name] = text
+            room -= size
+    return given, left_out
+
+
 def _problems(problems: tuple[str, ...]) -> Iterator[Block]:
-    for problem in problems[:_MOST_PROBLEMS]:
-        yield section(f"⚠️ {mrkdwn.one_line(problem, _MAX_PROBLEM)}")
+    told = problems[:_MOST_PROBLEMS]
+    for problem in told:
+        short = _fitted(mrkdwn.clean(problem), _MAX_PROBLEM, _PROBLEMS_SHARE // len(told))
+        yield section(f"⚠️ {mrkdwn.one_line(short, _MAX_PROBLEM)}")
+    if more := len(problems) - len(told):
+        yield section(MORE_PROBLEMS.format(count=more))
+
+
+def _fitted(text: str, limit: int, room: int) -> str:
+    """Return at most `limit` characters of a text, which take at most `room` of JSON."""
+    text = mrkdwn.shorten(text, limit)
+    while json_size(text) > room:
+        text = text[: len(text) * 2 // 3].rstrip("…") + "…"
+    return text
 
 
 def _menu_of_apps(window: StartWindow) -> Iterator[Block]:
@@ -103,29 +134,30 @@ def _apps(names: tuple[str, ...], chosen: str | None) -> StaticSelectElement:
     )
 
 
-def _fields(window: StartWindow) -> Iterator[Block]:
+def _fields(window: StartWindow, given: Mapping[str, str]) -> Iterator[Block]:
     app, description = window.place.app, window.description
     if app is None or description is None:
         return
     shown = start_fields(app, description)
     for each in shown:
-        yield _field(each, window.texts.get(each.field.variable))
+        yield _field(each, given.get(each.field.variable), _WORDS_SHARE // len(shown) // 2)
     if not shown:
         yield section(NO_FIELDS.format(app=mrkdwn.bold(app)))
     if files := [mrkdwn.bold(_name(field)) for field in fields(description) if is_file(field)]:
         yield context(NO_FILES_YET.format(labels=", ".join(files)))
 
 
-def _field(shown: StartShown, given: str | None) -> InputBlock:
+def _field(shown: StartShown, given: str | None, room: int) -> InputBlock:
     field = shown.field
     element, hint = _element(shown, given)
+    name = _fitted(mrkdwn.clean(_name(field)), _MAX_LABEL, room)
     return InputBlock(
-        label=label(_name(field), _MAX_LABEL, otherwise=field.variable),
+        label=label(name, _MAX_LABEL, otherwise=field.variable),
         block_id=shown.block_id,
         element=element,
         # A box has to be ticked where its field is not optional to Slack.
         optional=field.type == "checkbox" or not must_be_given(field) or (shown.kept and not given),
-        hint=label(hint, _MAX_HINT) if hint else None,
+        hint=label(_fitted(mrkdwn.clean(hint), _MAX_HINT, room), _MAX_HINT) if hint else None,
     )
 
 
@@ -170,7 +202,8 @@ def _text_input(shown: StartShown, text: str) -> tuple[InputInteractiveElement, 
         case "select":
             return element, TYPE_OPTION.format(count=len(field.options))
         case "json_object":
-            return element, JSON_HINT.format(example=JSON_EXAMPLE)
+            schema = field.json_schema
+            return element, SCHEMA_HINT.format(schema=schema) if schema else JSON_HINT.format(example=JSON_EXAMPLE)
         case _:
             return element, None if most is None or is_bounded else AT_MOST.format(most=most)
 

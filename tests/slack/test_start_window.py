@@ -167,6 +167,41 @@ def test_a_text_that_is_too_long_already_is_shown_whole() -> None:
     assert by_variable(view_of(window()))["topic"].element["max_length"] == 80
 
 
+def test_the_schema_of_an_object_is_its_hint() -> None:
+    schema = '{"type":"object","required":["k"]}'
+    app = AppDescription("Any", AppMode.WORKFLOW, (start_input("config", "json_object", json_schema=schema),))
+    assert f"A JSON object of this schema: {schema}" in shown("", view_of(window(app))["blocks"])
+
+
+def test_the_largest_window_is_one_that_slack_takes() -> None:
+    """What does not fit is told, or cut, or typed instead of chosen."""
+    wide = "🍵" * 1_000
+    kinds = itertools.cycle(["select", "paragraph", "json_object", "text-input"])
+    fields = tuple(
+        start_input(
+            f"field_{number}",
+            next(kinds),
+            label=wide,
+            default="日本" * 2_000,
+            max_length=100_000,
+            options=tuple(f"{option}{wide}" for option in range(200)),
+            json_schema=wide,
+        )
+        for number in range(80)
+    )
+    app = AppDescription("Any", AppMode.WORKFLOW, fields)
+    given = {field.variable: wide for field in fields}
+    view = view_of(window(app, texts=given, problems=(wide,) * 30, app_names=tuple(f"app{n}" for n in range(60))))
+    assert len(by_variable(view)) == 80
+    assert "There are " in shown("", view["blocks"])
+
+
+def test_what_is_too_long_to_be_taken_over_is_told() -> None:
+    view = view_of(window(texts={"notes": "x" * 50_000, "topic": "Tea"}))
+    assert "What was given for notes is too long to be taken over: 50,000 characters." in shown("", view["blocks"])
+    assert by_variable(view)["topic"].element["initial_value"] == "Tea"
+
+
 def test_a_window_may_only_say_something() -> None:
     view = view_content(notice_view("<!here> is away.").to_dict(), lambda kind: kind)
     assert "<!here> is away." in shown("", view["blocks"])
