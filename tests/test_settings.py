@@ -85,6 +85,7 @@ def test_values_are_read_from_the_env_file(monkeypatch: pytest.MonkeyPatch, tmp_
         ("QUIET_HOURS", "night", "22:00-07:00"),
         ("QUIET_HOURS", "22:00-25:00", "22:00-07:00"),
         ("QUIET_HOURS", "7:00-07:00", "no hour"),
+        ("CHAT_REPLIES", "some", "all, or mentions"),
         ("TIME_ZONE", "Europe", "Europe/Berlin"),
         ("TIME_ZONE", "Mars/Olympus", "Europe/Berlin"),
         ("TIME_ZONE", "/etc/passwd", "Europe/Berlin"),
@@ -258,3 +259,20 @@ def test_the_readme_has_every_variable() -> None:
     rows = re.findall(r"^\| (`[A-Z_]+`(?:, `[A-Z_]+`)*) \|", readme, re.MULTILINE)
     named = {name for row in rows for name in re.findall(r"`([A-Z_]+)`", row)}
     assert named == {name.upper() for name in settings.Settings.model_fields}
+
+
+# --- chatflows -------------------------------------------------------------------------------------------------------
+
+
+def test_an_app_may_want_other_replies_than_all_apps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without a setting each reply is the next message, of any app."""
+    assert not settings.load().only_mentions("dify")
+    config = tmp_path / "apps.toml"
+    own = '[apps.faq]\napi_key = "app-faq"\nchat_replies = "all"\n\n[apps.chat]\napi_key = "app-chat"\n'
+    config.write_text(own, encoding="utf-8")
+    monkeypatch.setenv("BOT_CONFIG", str(config))
+    monkeypatch.setenv("CHAT_REPLIES", "mentions")
+    loaded = settings.load()
+    assert not loaded.only_mentions("faq")
+    assert loaded.only_mentions("chat")
+    assert loaded.only_mentions("not configured any more")

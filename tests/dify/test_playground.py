@@ -21,13 +21,13 @@ from bot.core.events import (
     StreamEvent,
     TextArrived,
 )
-from bot.core.model import AppMode, Form, Paragraph, Run, RunStatus, Select
+from bot.core.model import AppMode, Form, Paragraph, Rating, Run, RunStatus, Select
 from bot.dify.client import DifyClient
 from bot.dify.sansio import Upload
 from bot.errors import DifyNotFound, DifyUnauthorized, DifyUnavailable, FormClosed, FormRefused
 from bot.playground.dify import App, DifyServer
 from bot.playground.dify import Dify as Simulator
-from bot.playground.dify.apps import chat_review, content_review, every_field, fails_after, parallel, slow
+from bot.playground.dify.apps import chat, chat_review, content_review, every_field, fails_after, parallel, slow
 from tests.factories import make_run, make_submission
 
 SPEED = 50.0
@@ -248,3 +248,51 @@ async def test_the_version_is_known_after_the_first_answer() -> None:
     async with playing(content_review()) as (_, client):
         await client.info()
         assert client.version == "1.14.2"
+
+
+async def test_a_conversation_remembers_suggests_and_takes_thumbs() -> None:
+    async with playing(chat()) as (simulator, client):
+        first = make_run(mode=AppMode.CHATFLOW, run_inputs={}, query="Where is my order?")
+        named = await answered_message(client, first)
+        assert await client.knows_conversation(named)
+        assert await client.suggestions(named) == simulator.apps[chat().key].next_questions
+        await client.rate(named, Rating.DISLIKE)
+        await client.rate(named, Rating.LIKE)
+        assert [message.rating for message in simulator.conversations[named.conversation_id or ""].messages] == ["like"]
+
+        second = await answered_message(client, replace(first, query="Thanks", conversation_id=named.conversation_id))
+        assert second.conversation_id == named.conversation_id
+        answer = (await client.run_detail(second)).outputs["answer"]
+        assert "Before it you asked: Where is my order?" in answer
+
+
+async def test_a_conversation_that_is_gone_or_of_somebody_else_is_not_known() -> None:
+    """Dify itself would begin a new one without a word (recording 15)."""
+    async with playing(chat()) as (simulator, client):
+        named = await answered_message(client, make_run(mode=AppMode.CHATFLOW, run_inputs={}, query="Hello"))
+        assert not await client.knows_conversation(replace(named, dify_user="slack:T1:U9"))
+        simulator.conversations.clear()
+        assert not await client.knows_conversation(named)
+        with pytest.raises(DifyNotFound):
+            await client.rate(named, Rating.LIKE)
+
+
+async def test_suggestions_that_are_switched_off_are_not_asked_for() -> None:
+    async with playing(replace(chat(), suggests_questions=False)) as (simulator, client):
+        named = await answered_message(client, make_run(mode=AppMode.CHATFLOW, run_inputs={}, query="Hello"))
+        assert await client.suggestions(named) == ()
+        assert not any("suggested" in each.path for each in simulator.requests)
+
+
+async def answered_message(client: DifyClient, run: Run) -> Run:
+    """Send a message to a Chatflow, read its answer to the end, and return the run with Dify's ids."""
+    async with client.start(run) as stream:
+        events = [event async for event in stream]
+    assert isinstance(events[-1], RunFinished)
+    started = next(event for event in events if isinstance(event, RunStarted))
+    return replace(
+        run,
+        workflow_run_id=started.workflow_run_id,
+        conversation_id=started.conversation_id,
+        message_id=started.message_id,
+    )
