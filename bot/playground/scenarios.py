@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
 from bot.playground.dify import App, RecordedRequest
-from bot.playground.dify.apps import chat, content_review, pick
+from bot.playground.dify.apps import chat, content_review, long_report, pick
 from bot.playground.dify.forms import Form, FormStatus
 from bot.playground.dify.graph import End, HumanInput, Llm
 from bot.playground.dify.runs import RunStatus
@@ -28,6 +28,8 @@ HASTY_DEADLINE = 5
 """Seconds people get in the app `hasty`."""
 
 _PATIENCE = 20.0
+_HALF_OF_LONG = 8
+"""Messages of the app `long`: Slack takes one a second."""
 _REACTION_TIME = 0.5
 """Seconds, at any speed of Dify, that something takes which is to be interrupted."""
 _TOPIC, _LANGUAGE = "Team calendars", "English"
@@ -68,6 +70,7 @@ def scenario_apps() -> dict[str, App]:
         "hasty": replace(review, name="hasty_review", nodes=hurried),
         "polished": _polished_review(review),
         "pick": pick(),
+        "long": replace(long_report(150_000, seconds=15.0), name="long"),
         "chat": chat(),
     }
 
@@ -678,6 +681,28 @@ async def chat_in_thread(scene: Scene) -> None:
     await scene.reply(root, "I am asking now.", "Your money is on its way.")
     scene.expect(len({each.body["user"] for each in scene.messages}) == 1, "the conversation is one user's")
     scene.expect(len(scene.messages) == 4, "every message was sent once")
+
+
+@_scenario(
+    "long",
+    "A run writes a report of 150,000 characters while people read along.",
+    "it was read from its beginning in one message below the other, and the whole of it stands below them as a file",
+    answers=0,
+)
+async def long(scene: Scene) -> None:
+    root = await scene.start("ann", f'/dify long topic="{_TOPIC}"')
+    replies = scene.workspace.channel(scene.channel).replies
+    first = await scene.until(lambda: next(iter(replies(root.ts)), None), "the text appears in the thread")
+    await scene.reads(first, "# The long report", "goes on below")
+    scene.expect(not scene.shows(root, DONE), "people read while the run is still writing")
+    await scene.reads(root, DONE)
+    await scene.until(lambda: len(replies(root.ts)) > _HALF_OF_LONG, "half of its messages are there")
+    await scene.until(lambda: any(each.content.files for each in replies(root.ts)), "the file appears below the text")
+    *messages, shared = replies(root.ts)
+    scene.expect(not any("✍️" in each.shown for each in messages), "no message looks as if more were to come")
+    scene.expect(bool(shared.content.files), "the file is the last in the thread")
+    content = scene.workspace.files.by_id[shared.content.files[0]["id"]].content or b""
+    scene.expect(len(content.decode()) == 150_000, "the file holds every character")
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any
@@ -507,7 +507,7 @@ class SlackGateway:
         await self._board.settle((run.channel_id, answer.ts), draw=writing)
         if writing or _is_replaced(run, segment):
             return
-        last_word = _Errand(f"{run.run_id} {segment}", again=False, importance=Importance.REFRESH)
+        last_word = _Errand(text_id(answer.ts), again=False, importance=Importance.REFRESH)
         try:
             await self._finish_answer(run, answer, last_word)
         except SlackError as error:
@@ -551,6 +551,8 @@ class SlackGateway:
         """Show the text of a segment that is over whole, or let it not look as if more of it were to come."""
         followed = self._followed.get(run.run_id) or _Followed()
         answer = followed.answers.get(segment) or _Answer()
+        # Whoever leaves the run shares the same file, which is to be found by its name.
+        errand = replace(errand, post_id=text_id(ts))
         if answer.text or answer.over:
             answer.ts = ts
             await self._finish_answer(run, answer, errand)

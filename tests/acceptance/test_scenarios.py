@@ -12,7 +12,7 @@ from bot.playground.stage import EVENTS, SCOPES, Stage
 pytestmark = [pytest.mark.acceptance, pytest.mark.asyncio(loop_scope="module")]
 
 COMMANDS = {
-    *("approve", "edit", "regenerate", "race", "elsewhere", "expired", "crash", "invalid"),
+    *("approve", "edit", "regenerate", "race", "elsewhere", "expired", "crash", "invalid", "long"),
     *("chat", "start-window", "window"),
 }
 

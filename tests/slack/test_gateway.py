@@ -112,7 +112,7 @@ async def test_a_form_stands_in_the_thread_and_mentions_who_is_asked(
     replies = workspace.channel("content").replies(str(run.thread_ts))
     assert len(replies) > 2
     assert replies[-1].ts == ts
-    assert replies[-1].buttons == ["Approve", "Regenerate with feedback"]
+    assert replies[-1].buttons == ["Approve", "Regenerate with feedback", "Open in window"]
     assert replies[-1].pings == {"@ann"}
 
 
@@ -268,7 +268,7 @@ async def test_a_decided_form_is_redrawn(workspace: Workspace, gateway: SlackGat
     assert not message.buttons
     assert not message.fields
     assert "✅ *Approve*" in message.shown
-    assert [len(version.buttons) for version in message.history] == [2, 0]
+    assert [len(version.buttons) for version in message.history] == [3, 0]
 
 
 async def test_a_form_that_somebody_deleted_is_posted_anew(workspace: Workspace, gateway: SlackGateway) -> None:
@@ -761,7 +761,7 @@ async def test_a_longer_text_ends_in_a_file_of_the_whole(workspace: Workspace, g
     await gateway.carry_out(do.EndAnswer(0, str(run.answer_ts)), paused, "end", again=False)
     *messages, shared = thread(workspace, run)
     (file,) = shared.content.files
-    assert (file["name"], file["title"]) == ("review-end.md", "Text of review")
+    assert (file["name"], file["title"]) == (f"review-text-{run.answer_ts}.md", "Text of review")
     assert workspace.files.by_id[file["id"]].content == NUMBERS.encode()
     assert len(messages) == MESSAGES
     assert "The text goes on in the file below" in messages[-1].shown
@@ -770,6 +770,20 @@ async def test_a_longer_text_ends_in_a_file_of_the_whole(workspace: Workspace, g
     async with another(workspace) as other:
         await other.carry_out(do.EndAnswer(0, str(run.answer_ts)), paused, "end", again=True)
     assert methods(workspace)[before:] == ["conversations.replies"], "nothing is amiss"
+
+
+async def test_a_file_that_was_shared_when_the_run_was_left_is_found_by_others(
+    workspace: Workspace, gateway: SlackGateway
+) -> None:
+    """Whoever ends the text then finds that nothing is amiss."""
+    run = await written(gateway, workspace, NUMBERS)
+    paused = replace(run, status=RunStatus.PAUSED)
+    await gateway.leave(paused)
+    assert len(thread(workspace, run)) == MESSAGES + 1
+    before = len(workspace.calls)
+    async with another(workspace) as other:
+        await other.carry_out(do.EndAnswer(0, str(run.answer_ts)), paused, "end", again=False)
+    assert methods(workspace)[before:] == ["conversations.replies"]
 
 
 @pytest.mark.parametrize(
