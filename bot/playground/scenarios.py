@@ -609,7 +609,7 @@ async def start_window(scene: Scene) -> None:
     answers=2,
 )
 async def form_window(scene: Scene) -> None:
-    feedback = "\n".join(f"{number}. {_FEEDBACK}" for number in range(1, 301))
+    feedback = "\n".join(f"{number}. {_FEEDBACK}" for number in range(1, 91))
     root = await scene.start("ann", _REVIEW)
     first = await scene.form(root, OPEN_WINDOW, "Review draft")
     await scene.click("ben", first, OPEN_WINDOW)

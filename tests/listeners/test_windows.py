@@ -7,6 +7,7 @@ from collections.abc import MutableMapping
 from typing import Any
 
 import pytest
+from slack_bolt.app.async_app import AsyncApp
 
 from bot.core.model import FormStatus, Run, RunStatus
 from bot.playground.slack import Message
@@ -14,7 +15,9 @@ from bot.playground.slack.faults import Delay, Duplicate, Refuse
 from bot.playground.slack.people import Person
 from bot.playground.slack.state import View
 from bot.slack import window
+from tests.listeners.conftest import dispatch
 from tests.services.stage import Stage
+from tests.slack.test_payloads import SUBMITTED
 
 pytestmark = pytest.mark.usefixtures("app")
 
@@ -326,3 +329,17 @@ async def test_a_window_of_a_form_that_was_purged_says_so(bot: Stage) -> None:
             database.execute(f"DELETE FROM {table}")
     await ben.submit_view()
     assert "I do not know this run or form any more" in words(ben.view)
+
+
+async def test_a_submit_of_a_window_without_fields_that_cannot_be_saved_is_said_all_the_same(
+    bot: Stage, app: AsyncApp
+) -> None:
+    """Slack takes errors at fields only; here nothing was entered that could be lost."""
+    run, _ = await form_of(bot, "two_forms topic=tea")
+    metadata = f"{run.run_id}/{run.forms[0].form_id}/0/"
+    view = {**SUBMITTED["view"], "private_metadata": metadata, "blocks": []}
+    with bot.refusing("INSERT ON inbox"):
+        response = await dispatch(app, {**SUBMITTED, "view": view})
+    answer = json.loads(response.body)
+    assert (response.status, answer["response_action"]) == (200, "update")
+    assert "nothing was decided" in str(answer["view"]["blocks"])
