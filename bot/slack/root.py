@@ -88,7 +88,8 @@ def root_message(run: Run, progress: Progress | None = None) -> Message:
 def _reply_message(run: Run, state: str) -> Message:
     """Render how a later message to a Chatflow stands: in one line, since what was said stands above it."""
     first, *more = state.splitlines()
-    line = f"{first} · “{mrkdwn.one_line(run.query, _MAX_QUERY)}”"
+    # Who pressed a suggestion has written nothing that would stand above it.
+    line = f"{first} · {mrkdwn.mention(run.starter_id)}: “{mrkdwn.one_line(run.query, _MAX_QUERY)}”"
     shown = section("\n".join((line, *more)))
     if _can_stop(run):
         shown.accessory = _stop_element(run)
