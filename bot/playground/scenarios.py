@@ -569,7 +569,7 @@ async def invalid(scene: Scene) -> None:
 @_scenario(
     "start-window",
     "A run is started in a window, another by a few words; Dify refuses that one late, and it is tried again.",
-    "each run got what was entered, errors stood at their fields, and nothing had to be typed twice",
+    "each run got what was entered, the refusal was told with its reason, and nothing had to be typed twice",
     answers=2,
 )
 async def start_window(scene: Scene) -> None:
