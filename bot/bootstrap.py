@@ -430,7 +430,14 @@ def bolt_app(settings: Settings, client: AsyncWebClient, identity: AuthorizeResu
         raise_error_for_unhandled_request=True,
     )
     listeners.register(
-        app, settings.slack_command, parts.commands, parts.starts, parts.decisions, parts.windows, parts.conversations, _new_id
+        app,
+        settings.slack_command,
+        parts.commands,
+        parts.starts,
+        parts.decisions,
+        parts.windows,
+        parts.conversations,
+        _new_id,
     )
     return app
 

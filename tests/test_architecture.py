@@ -42,7 +42,8 @@ PERMITTED = {
     "bot.dify.client": may("core dify errors", "aiohttp httpx httpx_aiohttp httpx_sse pydantic"),
     "bot.errors": may(),
     "bot.listeners": may(
-        "core errors listeners services slack.chat slack.ids slack.message slack.notices slack.payloads slack.start_window slack.window",
+        "core errors listeners services slack.chat slack.ids slack.message slack.notices "
+        "slack.payloads slack.start_window slack.window",
         "slack_bolt slack_sdk structlog",
     ),
     "bot.logs": may("errors", "structlog"),

@@ -80,7 +80,8 @@ class MessagePosted(_Payload):
 
     def to_core(self, team_id: str, bot_user_id: str | None) -> ChatMessage:
         """Return what was said, without the mention of the bot."""
-        assert self.user is not None and self.thread_ts is not None, "a reply of a person"
+        assert self.user is not None, "a reply of a person"
+        assert self.thread_ts is not None, "in a thread"
         mention = f"<@{bot_user_id}>"
         return ChatMessage(
             text=plain(re.sub(rf"[ \t]*{mention}[ \t]*", " ", self.text)).strip(),
