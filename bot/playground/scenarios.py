@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
 from bot.playground.dify import App, RecordedRequest
-from bot.playground.dify.apps import chat, content_review, long_report, pick
+from bot.playground.dify.apps import chat, content_review, long_report, odd, parallel, pick
 from bot.playground.dify.forms import Form, FormStatus
 from bot.playground.dify.graph import End, HumanInput, Llm
 from bot.playground.dify.runs import RunStatus
@@ -32,6 +32,10 @@ _HALF_OF_LONG = 8
 """Messages of the app `long`: Slack takes one a second."""
 _REACTION_TIME = 0.5
 """Seconds, at any speed of Dify, that something takes which is to be interrupted."""
+_BUSY_TIME = 2.0
+"""Seconds, at any speed of Dify, that something takes which people are to see."""
+_EXCERPT = 80
+"""Characters of what people type that are told."""
 _TOPIC, _LANGUAGE = "Team calendars", "English"
 _REVIEW = f'/dify review topic="{_TOPIC}" language={_LANGUAGE}'
 _SOUP = "Soup of the day, with bread"
@@ -72,6 +76,8 @@ def scenario_apps() -> dict[str, App]:
         "pick": pick(),
         "long": replace(long_report(150_000, seconds=15.0), name="long"),
         "chat": chat(),
+        "parallel": parallel(),
+        "odd": odd(),
     }
 
 
@@ -172,7 +178,7 @@ class Scene:
 
     async def fill(self, name: str, surface: Surface, field: str, text: str) -> None:
         """Type into a field of a message or a window."""
-        await self._acts(name, f"types “{' '.join(text.split())}” into the field {field}")
+        await self._acts(name, f"types {_excerpt(text)} into the field {field}")
         with _possible(name):
             self.workspace.person(name).fill(surface, field, text)
 
@@ -240,6 +246,14 @@ class Scene:
             instead=lambda: self.text(message),
         )
 
+    async def read(self, message: Message, *parts: str) -> None:
+        """Wait until a message shows all these texts, or has shown them together before."""
+        await self.until(
+            lambda: any(self._in(version.shown, *parts) for version in message.history),
+            f"a message reads, or has read, {' and '.join(f'“{part}”' for part in parts)}",
+            instead=lambda: self.text(message),
+        )
+
     async def told(self, name: str, *parts: str) -> Message:
         """Wait until somebody is told all these texts in private, since this scenario began."""
 
@@ -284,14 +298,21 @@ class Scene:
 
     def text(self, message: Message) -> str:
         """What a message says, mentions by name and emphasis left out."""
-        text = message.shown.replace("*", "")
-        for person in self.workspace.people.values():
-            text = text.replace(f"<@{person.id}>", f"@{person.name}")
-        return text
+        return self._as_read(message.shown)
 
     def shows(self, message: Message, *parts: str) -> bool:
         """Whether a message shows all these texts, upper and lower case alike."""
-        return all(part.casefold() in self.text(message).casefold() for part in parts)
+        return self._in(message.shown, *parts)
+
+    def _in(self, shown: str, *parts: str) -> bool:
+        text = self._as_read(shown).casefold()
+        return all(part.casefold() in text for part in parts)
+
+    def _as_read(self, shown: str) -> str:
+        text = shown.replace("*", "")
+        for person in self.workspace.people.values():
+            text = text.replace(f"<@{person.id}>", f"@{person.name}")
+        return text
 
     @property
     def asked(self) -> Form:
@@ -705,6 +726,71 @@ async def long(scene: Scene) -> None:
     scene.expect(len(content.decode()) == 150_000, "the file holds every character")
 
 
+@_scenario(
+    "parallel",
+    "A run asks two forms at once; two people answer them at nearly the same moment.",
+    "each form was named by what it asks for, and the second answer was sent once the first had gone through",
+    answers=2,
+)
+async def two_at_once(scene: Scene) -> None:
+    root = await scene.start("ann", f'/dify parallel topic="{_TOPIC}"')
+    legal = await scene.form(root, "OK", "Legal review")
+    brand = await scene.form(root, "OK", "Brand review")
+    scene.expect(legal is not brand, "each form has a message of its own")
+    await scene.fill("ann", legal, "note", "No risk.")
+    await scene.fill("ben", brand, "note", "Our colours, please.")
+    scene.dify.delay_next("submit_form", _BUSY_TIME * scene.dify.clock.speed)
+    await scene.click("ann", legal, "OK")
+    await scene.click("ben", brand, "OK", hesitates=False)
+    await scene.read(brand, "⏳ OK", "@ben", "waits its turn")
+    await scene.reads(legal, "✅ OK", "@ann", "No risk.")
+    await scene.reads(brand, "✅ OK", "@ben", "Our colours, please.")
+    await scene.result(root, "No risk.", "Our colours, please.")
+    replies = scene.workspace.channel(scene.channel).replies(root.ts)
+    for title in ("Legal review", "Brand review"):
+        forms = [each for each in replies if scene.shows(each, f"📝 {title}")]
+        scene.expect(len(forms) == 1, f"the form {title} stands there once, though Dify names an open form again")
+
+
+@_scenario(
+    "odd",
+    "A form of everything odd that Dify allows is edited and decided in its window, and a second one has no text.",
+    "every option and button could be told from the others, and Dify got exactly what was chosen and typed",
+    answers=2,
+)
+async def everything_odd(scene: Scene) -> None:
+    root = await scene.start("ann", "/dify odd")
+    form = await scene.form(root, OPEN_WINDOW, "Odd form")
+    asked = scene.asked
+    scene.expect(len(form.buttons) == len(asked.node.actions) + 1, "each of the 20 decisions has a button")
+    scene.expect(len(set(form.buttons)) == len(form.buttons), "no two buttons read the same")
+    scene.expect(scene.shows(form, "<!channel>") and not scene.shows(form, "nobody"), "the text is harmless and whole")
+    await scene.click("ben", form, OPEN_WINDOW)
+    window = scene.window("ben")
+    default = next(item["default"]["value"] for item in asked.inputs if item["output_variable_name"] == "long")
+    scene.expect(default in _prefills(window), "the window holds the whole report to be edited")
+    edited = default.replace("The long report", "The long report, edited")
+    await scene.select("ben", window, "Many options", "244. An option")
+    await scene.fill("ben", window, "No option at all", "Something else")
+    await scene.fill("ben", window, "Lost", "Found")
+    await scene.type_into_window("ben", "Long", edited)
+    await scene.select("ben", window, "Decision", "20. Decision 19")
+    await scene.submit("ben")
+    await scene.reads(form, "✅ Decision 19", "@ben", "Something else")
+    given = _given(scene)
+    scene.expect(given["long"] == edited, "Dify got the edited report to the character")
+    scene.expect(str(given["many"]).endswith("two"), "Dify got the whole of the option that was chosen")
+    assert asked.answered
+    scene.expect(asked.answered.action["id"] == "decision_20", "of two decisions that read alike, the second counted")
+
+    blank = await scene.form(root, "OK", "No text")
+    await scene.fill("cleo", blank, "answer", "Nothing was asked, and all is well.")
+    await scene.click("cleo", blank, "OK")
+    await scene.reads(blank, "✅ OK", "@cleo")
+    await scene.reply(root, "The long report, edited", "goes on below")
+    await scene.result(root, "decision_20", "Nothing was asked, and all is well.")
+
+
 @contextmanager
 def _possible(name: str) -> Iterator[None]:
     """Raise `Unexpected` when somebody does not find what to click or fill in."""
@@ -712,6 +798,12 @@ def _possible(name: str) -> Iterator[None]:
         yield
     except LookupError as error:
         raise Unexpected(f"{name} should have been able to do that, but there is {error}.") from None
+
+
+def _excerpt(text: str) -> str:
+    """Quote a text, or the beginning of a long one."""
+    line = " ".join(text.split())
+    return f"“{line}”" if len(line) <= _EXCERPT else f"“{line[:_EXCERPT]}…” ({len(text):,} characters)"
 
 
 def _post(message: Message) -> str:

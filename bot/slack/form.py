@@ -29,6 +29,7 @@ from bot.slack.form_room import (
     MAX_HINT,
     MAX_LABEL,
     button_room,
+    button_titles,
     hint_room,
     long_titles,
     titles_fit,
@@ -206,9 +207,9 @@ def _titles(form: Form) -> Iterable[Block]:
 
 
 def _buttons(run: Run, form: Form) -> Iterator[ButtonElement]:
-    for index, action in enumerate(form.user_actions):
+    for index, (action, title) in enumerate(zip(form.user_actions, button_titles(form), strict=True)):
         yield ButtonElement(
-            text=label(action.title, button_room(form), otherwise=action.id),
+            text=label(title, button_room(form)),
             action_id=ids.choose_action_id(index),
             value=ids.encode_action(ids.ChosenAction(run.run_id, form.form_id, action.id)),
             # An accent is an emphasis, never a danger; the other styles of Dify have no counterpart.

@@ -16,6 +16,8 @@ from bot.slack.message import MAX_BLOCKS, PART
 BUTTONS_PER_BLOCK = 25  # slack-platform §2.2
 
 _MARKER = re.compile(r"\{\{#\$output\.([^#{}]+)#\}\}")
+_OPEN_MARKS = re.compile(r"^[*_~`]+(?=\S)|(?:(?<=\s)|^)[*_~`]+$")
+"""What begins markup that a marker stands in."""
 _BRIEF_SHARE, _MIN_BRIEF = 1_500, 60
 """The text beside the fields, where the whole of it stands in messages of its own."""
 
@@ -149,7 +151,7 @@ def _caption_apart(text: str, label: str) -> tuple[str, str]:
 def _last_line(text: str) -> str:
     """Return the last line with a word in it; empty where there is none, or where it is too long to be a label."""
     for line in reversed(text[-2_000:].split("\n")):
-        seen = _as_label(line)
+        seen = _as_label(_OPEN_MARKS.sub("", plain(line)))
         if re.search(r"\w", seen):
             return seen if len(seen) <= MAX_LABEL else ""
     return ""

@@ -9,7 +9,7 @@ from bot.slack import mrkdwn
 from bot.slack.fields import Menu, Shown, TextField
 from bot.slack.form_layout import Slot, layout, slots, text_alone
 from bot.slack.form_room import titles_fit
-from bot.slack.markdown import headed, packed, safe_pieces, words
+from bot.slack.markdown import headed, literal, packed, safe_pieces, words
 from bot.slack.message import BELOW_TITLE, PART
 
 PRESENT_TEXT = "{label}: the present text"
@@ -44,5 +44,5 @@ def _of_field(slot: Slot, shown: Shown | None) -> list[str]:
 def _listed(title: str, items: Sequence[str]) -> list[str]:
     if not items:
         return []
-    lines = (f"{number}. {words(mrkdwn.shorten(item, PART // 2))}" for number, item in enumerate(items, 1))
+    lines = (f"{number}. {literal(mrkdwn.shorten(item, PART // 2))}" for number, item in enumerate(items, 1))
     return headed(words(title), packed(lines, BELOW_TITLE, between="\n"))

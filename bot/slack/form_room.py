@@ -7,6 +7,7 @@ changes while a form is answered.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from bot.core.model import FileField, Form, FormInput, Select
@@ -72,10 +73,24 @@ def text_room(form: Form) -> int:
     return _MESSAGE_SHARE - _AROUND_SHARE - max(min(fields, FIELDS_SHARE), values) - labels - buttons - titles
 
 
+def button_titles(form: Form) -> list[str]:
+    """Return what the buttons read, to be cut to their room: numbered where they are cut or read like another."""
+    titles = [" ".join(mrkdwn.clean(action.title).split()) or action.id for action in form.user_actions]
+    counts, room = Counter(titles), button_room(form)
+    return [
+        f"{number}. {title}" if counts[title] > 1 or len(mrkdwn.escape(title)) > room else title
+        for number, title in enumerate(titles, 1)
+    ]
+
+
 def long_titles(form: Form) -> list[tuple[int, str]]:
     """Return the titles that are too long for their buttons, with the buttons' numbers."""
-    numbered = enumerate((action.title for action in form.user_actions), 1)
-    return [(number, title) for number, title in numbered if len(mrkdwn.escape(title)) > button_room(form)]
+    room = button_room(form)
+    return [
+        (number, action.title)
+        for number, (action, title) in enumerate(zip(form.user_actions, button_titles(form), strict=True), 1)
+        if len(mrkdwn.escape(title)) > room
+    ]
 
 
 def titles_fit(form: Form) -> bool:

@@ -32,6 +32,7 @@ _LOOKS_LIKE_ENTITY = re.compile(r"&(?=#?\w+;)")
 _LINK_OF_TEXT = re.compile(r"(?<=\])(?=[(\[:])|(?<=!)(?=\[)")
 # In code nothing is a link; but should Slack see no code where we see some, it still must not become one.
 _LINK_OF_CODE = re.compile(r"(?<=\])(?=(?:\(\s*|:\s*)<?(?:[A-Za-z][\w+.-]*:|//))")
+_BACKSLASHES = re.compile(r"\\(?=[!-/:-@\[-`{-~])")
 _MARKS = re.compile(r"(?<!\s)\*|\*(?!\s)|(?<!\w)_|_(?!\w)|~(?=~)|(?<=~)~|`")
 """What could be read as markup beside markup of our own."""
 _LINE_START = re.compile(
@@ -119,21 +120,18 @@ _SEEN = frozenset({"text", "text_special", "code_inline", "fence", "code_block",
 
 
 def _is_seen(node: SyntaxTreeNode) -> bool:
-    return node.type in (
-        "text",
-        "text_special",
-        "code_inline",
-        "fence",
-        "code_block",
-        "paragraph",
-        "softbreak",
-        "hardbreak",
-    )
+    return node.type in _SEEN
 
 
 def words(text: str) -> str:
     """Return untrusted words on one line, for use within Markdown of our own."""
     return _finished(_escaped(" ".join(clean(text).split())))
+
+
+def literal(text: str) -> str:
+    """Return an untrusted line of which no sign is markup, for use within Markdown of our own: what people may copy."""
+    line = _MARKS.sub(r"\\\g<0>", _BACKSLASHES.sub(r"\\\\", " ".join(clean(text).split())))
+    return _finished(_escaped(_LINE_START.sub(r"\g<number>\\\g<mark>", line)))
 
 
 def is_bare(text: str) -> bool:

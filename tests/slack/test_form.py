@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from bot.core.model import FileField, Form, FormStatus, Paragraph, Run, RunStatus, Select, Submission, UserAction
 from bot.core.submission import complete, problems
@@ -229,6 +230,10 @@ def form_with(content: str, *names: str) -> Form:
         ("word " * 60 + "\n{{#$output.long_one#}}", ["long_one"], [("word " * 60).strip(), "[Long one]"]),
         ("", ["a"], ["[A]"]),
         ("---\n\n{{#$output.a#}}", ["a"], ["---", "[A]"]),
+        ("In code: `{{#$output.a#}}`", ["a"], ["[In code]"]),
+        ("**Draft: {{#$output.a#}}** x", ["a"], ["[Draft]", "x"]),
+        ("*required\n\n{{#$output.a#}}", ["a"], ["*required", "[required]"]),
+        ("Name*\n\n{{#$output.a#}}", ["a"], ["[Name*]"]),
     ],
 )
 def test_fields_stand_where_the_builder_put_them(content: str, names: list[str], expected: list[str]) -> None:
@@ -397,6 +402,24 @@ def test_a_long_title_is_spelled_out() -> None:
     message = shown(make_form(user_actions=(UserAction("ok", title),)))
     assert elements(message, "button")[0]["text"]["text"].endswith("…")
     assert f"1. {title.strip()}" in texts(message)
+
+
+def test_buttons_that_would_read_alike_are_numbered() -> None:
+    """Dify tells actions apart by their ids only; a title that is cut has the number under which it is spelled out."""
+    titles = ["Same", "Other", "Same ", "x" * 100, "x" * 99 + "y", " "]
+    actions = tuple(UserAction(f"id_{number}", title) for number, title in enumerate(titles))
+    message = shown(make_form(user_actions=actions))
+    *buttons, _ = [button["text"]["text"] for button in elements(message, "button")]
+    assert buttons == ["1. Same", "Other", "3. Same", f"4. {'x' * 71}…", f"5. {'x' * 71}…", "id_5"]
+    assert f"4. {titles[3]}\n5. {titles[4]}" in texts(message)
+
+
+def test_listed_options_are_read_to_the_letter() -> None:
+    """Nothing in them is markup: somebody may have to enter one as it is listed."""
+    options = ("*a*", "`b`", "_c_", "1. d", "# e", "\\*f", "~~g~~", "h" * 100)
+    before, _ = form_messages(run_of(form := make_form(inputs=(Select("feedback", options),))), form)
+    listed = MarkdownIt("commonmark").enable("strikethrough").parse(texts(before))
+    assert [each.children[0].content for each in listed if each.type == "inline" and each.children][1:] == [*options]
 
 
 @pytest.mark.parametrize(
