@@ -335,17 +335,21 @@ class SlackGateway:
     async def _post_answer(self, run: Run, segment: int, errand: _Errand) -> str | None:
         """Post the beginning of the streamed text of a segment; the rest follows in its turn, or with `EndAnswer`.
 
-        One that is over and was not heard is only looked for: an earlier try may have posted it.
+        One that is over and was not heard, or has nothing to show, is only looked for: an earlier try may have posted
+        it.
         """
         writing = _is_writing(run, segment)
         answer = self._answer_of(run, segment)
-        if not writing and (not answer.text or _is_replaced(run, segment)):
+        shown = answer.text
+        messages: tuple[Message, ...] = ()
+        if writing or (shown and not _is_replaced(run, segment)):
+            cut = answer.cut and not writing
+            messages = await asyncio.to_thread(answer_messages, shown, writing=writing, cut=cut)
+        if not messages:
             if not errand.again:
                 return None
             return (await self._find_posted(run, errand)).chain(errand.post_id).last_ts or None
-        shown = answer.text
-        cut = answer.cut and not writing
-        first, *rest = await asyncio.to_thread(answer_messages, shown, writing=writing, cut=cut)
+        first, *rest = messages
         answer.ts = await self._post(run, Post((first,)), errand)
         if not errand.again:
             answer.chain = Chain(text_id(answer.ts), [Part(answer.ts)])

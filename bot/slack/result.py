@@ -76,15 +76,17 @@ def answer_messages(text: str, *, writing: bool = True, cut: bool = False) -> tu
     """Render the text that a run writes between two forms, from its beginning on.
 
     `writing` while more is to come: then as much as is shown in messages. `cut` where a part of one that is over was
-    not heard.
+    not heard. None at all where nothing was written that can be seen.
     """
     shown = text[: (MESSAGES + 1) * PART] if writing else text
     summary = mrkdwn.one_line(text[:_MAX_ERROR]) or WRITING
     messages = going_on(markdown_messages(summary, safe_chapters(shown, PART)))
+    if not writing and not any(message.blocks for message in messages):
+        return (Message(MAY_BE_CUT, (context(MAY_BE_CUT),)),) if cut else ()
     *first, last = (messages[:MESSAGES] if writing else messages) or (Message(WRITING, ()),)
     if writing and len(messages) > MESSAGES:
         last = Message(last.text, last.blocks[:-1]).ending(context(WRITING_FILE, ids.WRITING))
-    elif writing or not last.blocks:
+    elif writing:
         last = last.ending(context(WRITING, ids.WRITING))
     return (*first, last.ending(context(MAY_BE_CUT)) if cut else last)
 

@@ -447,6 +447,21 @@ async def test_a_text_that_is_over_before_its_message_is_posted_is_posted_whole(
     assert len(workspace.calls) == before
 
 
+@pytest.mark.parametrize("text", [" ", "\n\n"])
+async def test_a_text_that_shows_nothing_leaves_no_message(
+    workspace: Workspace, gateway: SlackGateway, text: str
+) -> None:
+    """A template may write out an answer that was left empty; it must not look for ever as if more were to come."""
+    run = await running(gateway, workspace)
+    paused = replace(run, status=RunStatus.PAUSED)
+    await gateway.show_answer(run, text)
+    assert await gateway.carry_out(do.PostAnswer(), paused, "never", again=False) is None
+    ts = await gateway.carry_out(do.PostAnswer(), run, "answer", again=False)
+    assert shows(workspace, ts, "✍️ …")
+    await gateway.carry_out(do.EndAnswer(0, str(ts)), replace(paused, answer_ts=ts), "end", again=False)
+    assert workspace.channel("content").replies(str(run.thread_ts)) == []
+
+
 async def test_a_text_nobody_here_heard_is_not_posted_once_it_is_over(
     workspace: Workspace, gateway: SlackGateway
 ) -> None:

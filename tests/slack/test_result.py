@@ -281,8 +281,10 @@ def test_a_text_that_goes_on_nowhere_says_that_it_may_be_cut() -> None:
 
 
 def test_a_text_that_has_not_begun_is_announced() -> None:
-    """A message has to say something."""
+    """A message has to say something; once it is over there is nothing to say."""
     assert texts(only(answer_messages(" "))) == "✍️ …"
+    assert answer_messages(" ", writing=False) == ()
+    assert "may not be complete" in texts(only(answer_messages(" ", writing=False, cut=True)))
 
 
 json_values = st.recursive(
