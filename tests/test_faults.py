@@ -13,7 +13,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from tests.faults.faults import Kind, draw
+from tests.faults.faults import Fault, Kind, draw
 from tests.faults.judge import COUNTS, NOTE_AGAIN, UNCONFIRMED, most_excused
 from tests.faults.plays import PLAYS
 from tests.faults.points import Point, Points
@@ -123,7 +123,9 @@ async def test_run_that_is_given_up_after_a_restart_is_not_excused() -> None:
 
 def test_excuses_have_a_ceiling() -> None:
     """What may be excused for each kind of fault is a small part of its trials; for most kinds it is nothing."""
-    assert most_excused(UNCONFIRMED, Kind.KILL, 1000) < 300
+    assert most_excused(UNCONFIRMED, Fault(Kind.KILL, Point.BEFORE_DIFY).family, 1000) < 300
+    assert most_excused(UNCONFIRMED, Fault(Kind.KILL, Point.STREAM_EVENT).family, 1000) < 50
+    assert most_excused(UNCONFIRMED, Fault(Kind.KILL, Point.DELIVERY).family, 1000) == 0
     assert most_excused(UNCONFIRMED, Kind.DATABASE_AWAY, 1000) == 0
     assert most_excused(NOTE_AGAIN, Kind.NOTHING, 1000) == 0
 

@@ -51,18 +51,19 @@ clicks_without_answer   an acknowledged click or command after which neither the
 
 Three ends are legal because a platform makes another one impossible; nothing else is excused:
 
-- A start is not confirmed where the connection to Dify, or the process that held it, died before Dify named the run:
-  Dify has no idempotency key, so it is never sent again; the root message and the thread say so. The run may go on in
-  Dify unseen. Accepted only where the bot says so, where at most one start reached Dify, where the fault was one that
-  can lose the answer of a start, and where the root never showed a state past starting and the thread holds nothing
-  but that sentence. Everything else of such a trial is judged like any other.
+- A start is not confirmed where it did not reach Dify, or where the connection to Dify, or the process that held it,
+  died before Dify named the run of a Chatflow: Dify has no idempotency key, so it is never sent again; the root message
+  and the thread say so. A Chatflow's run may go on in Dify unseen, as no log names it; a workflow's that is in Dify has
+  to be found in the log and followed to its end. Accepted only where the bot says so, where at most one start reached
+  Dify, where the fault was one that can lose a start or its answer, and where the root never showed a state past
+  starting and the thread holds nothing but that sentence. Everything else of such a trial is judged like any other.
 - A note to one person stands there twice where Slack's answer to it was lost, or the process died before reading it:
   ephemeral messages are in no history, so nothing tells whether it was posted. Accepted for these faults only.
   For any other fault nobody gets a note again who did not have to act again: because Slack said that it failed, because
   the bot said to try again, or because the fault held up the redraw that would have taken the buttons away.
 - A click or a command that nobody acknowledged is not carried out: Slack itself tells the person that it failed.
 
-The first two are printed for each kind of fault, with a ceiling (`judge.most_excused`): a bit more than the part of its
-trials in which it hits just there, reckoned from how many of the points of a play lie there, and two for short runs.
-More than that fails the run like anything that is counted.
+The first two are printed for each kind of fault, and for kills for each kind of point, with a ceiling
+(`judge.most_excused`): a bit more than the part of its trials in which it hits just there, reckoned from how many of
+the points of a play lie there, and two for short runs. More than that fails the run like anything that is counted.
 """

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.bots import CHECKOUT
-from tests.faults.faults import Kind
 from tests.faults.judge import BESIDES, COUNTS, most_excused
 from tests.faults.victim import SABOTAGE
 from tests.faults.worker import Order
@@ -173,10 +172,10 @@ class Tally:
         """Return what was excused: the faults, what, how often, and how often at most."""
         found = []
         for family, outcomes in sorted(self._families.items()):
-            trials, kind = _first(outcomes), Kind(outcomes[0]["kind"])
+            trials = _first(outcomes)
             excused = Counter(excuse for outcome in trials for excuse in outcome["excused"])
             for excuse, count in sorted(excused.items()):
-                found.append((family, excuse, count, most_excused(excuse, kind, len(trials))))
+                found.append((family, excuse, count, most_excused(excuse, family, len(trials))))
         return found
 
     def _row(self, name: str, outcomes: Sequence[dict[str, Any]]) -> tuple[Any, ...]:

@@ -198,7 +198,7 @@ def _of_calls(kind: Kind, play: Play, chance: random.Random) -> Fault:
 
 def _routes(play: Play) -> list[tuple[Route, int]]:
     """The endpoints that a play asks, and how often; the last two only where a stream has broken off before."""
-    start = Route.CHAT if play.name == "chatflow" else Route.RUN
+    start = Route.CHAT if play.is_chatflow else Route.RUN
     routes = [(start, 1), (Route.INFO, 1), (Route.PARAMETERS, 1), (Route.RUN_DETAIL, 1)]
     if play.decisions:
         answers = len(play.decisions)

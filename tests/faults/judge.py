@@ -14,7 +14,8 @@ from bot.playground.dify.forms import Form, FormStatus
 from bot.playground.dify.runs import Run
 from bot.playground.slack import Message
 from tests.faults.faults import Fault, Kind
-from tests.faults.people import NOT_SAVED, REMINDED, Asked, Click, People, buttons
+from tests.faults.people import NOT_SAVED, REMINDED, Asked, Click, People
+from tests.faults.points import Point
 
 COUNTS = (
     "decisions_lost",
@@ -31,19 +32,32 @@ BESIDES = ("bots_died",)
 UNCONFIRMED = "start not confirmed"
 NOTE_AGAIN = "private note told twice"
 
-_CEILINGS: Mapping[str, Mapping[Kind, float]] = {
+_CEILINGS: Mapping[str, Mapping[str, float]] = {
     UNCONFIRMED: {
-        Kind.KILL: 0.2,
-        Kind.KILL_TWICE: 0.3,
-        Kind.KILL_ANY_TIME: 0.2,
-        Kind.FREEZE: 0.2,
-        Kind.CUT_STREAM: 0.4,
-        Kind.DIFY_LOST: 0.25,
-        Kind.DIFY_ERROR: 0.25,
-        Kind.DIFY_AWAY: 0.25,
+        **{
+            Fault(Kind.KILL, point).family: share
+            for point, share in {
+                Point.BEFORE_SAVE: 0.06,
+                Point.AFTER_SAVE: 0.06,
+                Point.BEFORE_DIFY: 0.25,
+                Point.AFTER_DIFY: 0.15,
+                Point.BEFORE_SLACK: 0.05,
+                Point.AFTER_SLACK: 0.05,
+                Point.STREAM_EVENT: 0.03,
+                Point.BEFORE_ACK: 0.02,
+                Point.AFTER_ACK: 0.02,
+            }.items()
+        },
+        Kind.KILL_TWICE: 0.1,
+        Kind.KILL_ANY_TIME: 0.1,
+        Kind.FREEZE: 0.05,
+        Kind.CUT_STREAM: 0.05,
+        Kind.DIFY_LOST: 0.05,
+        Kind.DIFY_ERROR: 0.2,
+        Kind.DIFY_AWAY: 0.1,
     },
     NOTE_AGAIN: {
-        Kind.KILL: 0.02,
+        **{Fault(Kind.KILL, point).family: 0.02 for point in Point},
         Kind.KILL_TWICE: 0.02,
         Kind.KILL_ANY_TIME: 0.02,
         Kind.FREEZE: 0.1,
@@ -51,7 +65,10 @@ _CEILINGS: Mapping[str, Mapping[Kind, float]] = {
         Kind.SLACK_AWAY: 0.1,
     },
 }
-"""In what part of a fault's trials something may be excused, at most: a bit more than hit the moment that loses it."""
+"""In what part of the trials of a kind of fault (`Fault.family`) something may be excused, at most.
+
+A bit more than hit the moment that loses it.
+"""
 _BY_CHANCE = 2
 """So many more, as in short runs chance weighs more than parts."""
 
@@ -80,14 +97,14 @@ class Problem:
     sentence: str
 
 
-def most_excused(excuse: str, kind: Kind, trials: int) -> int:
-    """How often something may be excused in so many trials of a kind of fault."""
-    share = _CEILINGS[excuse].get(kind, 0.0)
+def most_excused(excuse: str, family: str, trials: int) -> int:
+    """How often something may be excused in so many trials of a kind of fault (`Fault.family`)."""
+    share = _CEILINGS[excuse].get(family, 0.0)
     return int(_BY_CHANCE + share * trials) if share else 0
 
 
 def may_lose_start(fault: Fault) -> bool:
-    """Whether a fault can lose the answer to a start: Dify has no idempotency key, so that is told and left alone."""
+    """Whether a fault can lose a start or its answer: Dify has no idempotency key, so that none is sent again."""
     match fault.kind:
         case Kind.CUT_STREAM:
             return fault.number == 1
@@ -199,7 +216,9 @@ class Judge:
         """Whether the answer to a start can have been lost, and nothing that is seen contradicts it."""
         named = any(mark in version.shown for version in root.history for mark in _STARTED)
         more = any("did not confirm" not in post.shown for post in self._channel.replies(root.ts))
-        return may_lose_start(self._fault) and not named and not more and len(self._starts(asked)) <= 1
+        in_log = self._run(asked) is not None and not self._people.play.is_chatflow
+        seen = named or more or in_log
+        return may_lose_start(self._fault) and not seen and len(self._starts(asked)) <= 1
 
     def _of_reminder(self, root: Message, form: Form) -> Iterator[Problem]:
         """One that is left to its deadline is reminded of once; all others are answered long before."""
@@ -288,7 +307,7 @@ class Judge:
                 yield Problem(
                     "posts_doubled", f"What was written between two forms stands there twice: {reply.shown!r}."
                 )
-            written = (is_text or written) and not buttons(reply)
+            written = (is_text or written) and not self._people.is_form(reply)
 
     def _doubled_posts(self) -> Iterator[Problem]:
         posts = [message for message in self._channel.messages if message.author.bot_id]
@@ -368,7 +387,7 @@ class Judge:
     def _posts(self, root: Message) -> list[Message]:
         """What the bot wrote into a thread, besides forms."""
         replies = self._channel.replies(root.ts)
-        return [message for message in replies if message.author.bot_id and not buttons(message)]
+        return [message for message in replies if message.author.bot_id and not self._people.is_form(message)]
 
     def _thread_says(self, root: Message, text: str) -> bool:
         return any(text in message.shown for message in self._posts(root))
@@ -376,7 +395,7 @@ class Judge:
     def _messages(self, root: Message, form: Form) -> list[Message]:
         """The messages of a form; one that was closed before it was posted never had a button to tell it by."""
         replies = self._channel.replies(root.ts)
-        known = [message for message in replies if buttons(message) and self._people.form_of(message) is form]
+        known = [message for message in replies if self._people.form_of(message) is form]
         return known or [message for message in self._posts(root) if f"📝 {form.node.title}" in _plain(message)]
 
     def _accepted(self, form: Form) -> bool:

@@ -135,7 +135,8 @@ class People:
             if message.author.bot_id
             and float(message.ts) >= since - 0.001
             and (
-                message.visible_to == user_id or (message.thread_ts and name in message.pings and not buttons(message))
+                message.visible_to == user_id
+                or (message.thread_ts and name in message.pings and not self.is_form(message))
             )
         ]
 
@@ -174,7 +175,7 @@ class People:
                 else:
                     # Its buttons may be others later.
                     self._seen.discard(message)
-            else:
+            elif self.is_form(message):
                 self._notice(message)
 
     def _notice(self, message: Message) -> None:
@@ -245,6 +246,10 @@ class People:
             self._answered_elsewhere = True
             await self.dify.answer_elsewhere(form, action, given)
 
+    def is_form(self, message: Message) -> bool:
+        """Whether it is or was a form: an answer that can be rated has buttons, too."""
+        return any(version.buttons for version in message.history) and self.form_of(message) is not None
+
     def form_of(self, message: Message) -> Form | None:
         """Dify's side of a form's message: its id stands in the buttons."""
         values = [value for version in message.history for value in _button_values(version.content.blocks)]
@@ -269,11 +274,6 @@ class People:
         """Wait until something in the workspace changes; a platform does not announce everything."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.workspace.next_change(), _LOOK_AGAIN)
-
-
-def buttons(message: Message) -> bool:
-    """Whether a message ever had buttons."""
-    return any(version.buttons for version in message.history)
 
 
 def _button_values(blocks: list[Any]) -> list[str]:

@@ -50,6 +50,11 @@ class Play:
         """What is started, by the name people type."""
         return self.command.split()[1]
 
+    @property
+    def is_chatflow(self) -> bool:
+        """Whether its runs are in no log of Dify's (dify-api §4.3)."""
+        return self.name == "chatflow"
+
 
 def _points(save: int, dify: int, slack: int, event: int, delivery: int) -> dict[Point, int]:
     return {

@@ -153,6 +153,9 @@ def hurry() -> None:
     _set(limits, "OUTAGE_PAUSE", timedelta(seconds=0.5))
     _set(reconcile, "LOOK_TIME", timedelta(seconds=3))
     _set(reconcile, "GRACE_AFTER_ANSWER", timedelta(seconds=8))
+    for module in (polling, reconcile):
+        _set(module, "SOUGHT_FOR", timedelta(seconds=3))
+    _set(polling, "_AT_ONCE", timedelta(seconds=0.1))
     _set(polling, "_SOON", timedelta(seconds=0.3))
     _set(polling, "_FOLLOWED", timedelta(seconds=1.5))
     _set(streams, "FIRST_PING", 2.0)
