@@ -201,9 +201,10 @@ class SocketTransport:
         self._connected.set()
         self.workspace.changed()
         try:
-            async for frame in socket:
-                if frame.type is aiohttp.WSMsgType.TEXT:
-                    self._acknowledge(json.loads(frame.data))
+            with suppress(ConnectionError):  # a ping may come when the connection has just been cut
+                async for frame in socket:
+                    if frame.type is aiohttp.WSMsgType.TEXT:
+                        self._acknowledge(json.loads(frame.data))
         finally:
             self._forget(socket)
             self.workspace.changed()
