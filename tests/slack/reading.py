@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from markdown_it import MarkdownIt
@@ -58,7 +59,7 @@ def _disguised(spans: list[Token]) -> list[str]:
         end = next(index for index in range(start, len(spans)) if spans[index].type == "link_close")
         label = "".join(inner.content for inner in spans[start + 1 : end])
         after = spans[end + 1].content if end + 1 < len(spans) else ""
-        host = address.partition("://")[2].partition("/")[0] or address.removeprefix("mailto:")
+        host = re.sub(r":\d+$", "", address.partition("://")[2].partition("/")[0]) or address.removeprefix("mailto:")
         if label not in (address, address.removeprefix("mailto:")) and not after.startswith(f" ({host}"):
             found.append(f"[{label}]({address}){after[:30]}")
     return found
