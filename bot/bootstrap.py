@@ -193,7 +193,7 @@ async def assemble(
         alarm=alarm,
     )
     recorder.watch(lambda transition: outbox.wake() if transition.effects else None)
-    decisions = DecisionDesk(recorder)
+    decisions = DecisionDesk(store, recorder)
     windows = WindowDesk(store, slack, recorder, reconciler.look_at)
     recorder.watch(windows.watch)
     conversations = ConversationDesk(store, recorder, clock, _new_id, settings.only_mentions, lambda: outbox.wake())

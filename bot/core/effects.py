@@ -169,6 +169,14 @@ class TellInvalid:
 
 
 @dataclass(frozen=True, slots=True)
+class TellDraftWaits:
+    """Tell the person who pressed a form's button, privately, what else they have entered; nothing was decided."""
+
+    user_id: str
+    form_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class TellCannotStop:
     """Tell somebody privately why Stop can do nothing now."""
 
@@ -259,6 +267,7 @@ DrawnEffect = (
     | TellDecided
     | TellRefused
     | TellInvalid
+    | TellDraftWaits
     | TellCannotStop
     | TellNotStartable
     | TellInputs

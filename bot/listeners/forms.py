@@ -19,7 +19,13 @@ def register(app: AsyncApp, decisions: DecisionDesk) -> None:
         click = ButtonClick.model_validate(body)
         chosen = ids.decode_action(click.value)
         await decisions.choose(
-            chosen.run_id, chosen.form_id, chosen.action_id, click.user_id, click.entered, delivery=click.delivery
+            chosen.run_id,
+            chosen.form_id,
+            chosen.action_id,
+            click.user_id,
+            click.entered,
+            typed=click.changed,
+            delivery=click.delivery,
         )
         await ack()
 

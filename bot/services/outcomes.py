@@ -37,6 +37,7 @@ _COURTESIES = (
     | do.TellDecided
     | do.TellRefused
     | do.TellInvalid
+    | do.TellDraftWaits
     | do.TellCannotStop
     | do.TellFilesLeftOut
     | do.TellRated

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +17,7 @@ from bot.core.model import Form, FormStatus, Run, Submission
 from bot.core.ports import Draft, Slack, Store, WindowFill
 from bot.core.submission import complete, problems, too_long
 from bot.errors import SlackError, StoreError, UnknownHere
-from bot.services.forms import ReadEntered
+from bot.services.forms import ReadEntered, fill_of
 from bot.services.recorder import Recorder
 
 log = structlog.get_logger(__name__)
@@ -98,7 +96,7 @@ class WindowDesk:
         if not _is_open(run, form):
             await self._recorder.change(run_id, lambda run, now: _told(run, form_id, user_id), delivery=delivery)
             return None
-        fill = _fill(await self._store.draft(form_id, user_id), typed(form))
+        fill = fill_of(await self._store.draft(form_id, user_id), typed(form))
         view_id = await self._slack.open_window(trigger_id, run, form, fill)
         self._remember(view_id, form_id, user_id)
         self._look_at(run_id)
@@ -236,18 +234,3 @@ def _told(run: Run, form_id: str, user_id: str) -> Transition:
     form = run.form(form_id)
     # Dify may have refused the answer just now; then the next click opens it.
     return Transition(run, () if _is_open(run, form) else (do.TellDecided(user_id, form_id),))
-
-
-def _fill(draft: Draft | None, typed: Mapping[str, str | None]) -> WindowFill:
-    typed_before = _digest(typed)
-    if draft is None:
-        return WindowFill(typed, typed_before=typed_before)
-    newer = {} if draft.typed_before == typed_before else typed
-    drafted_at = draft.saved_at if draft.values else None
-    return WindowFill({**draft.values, **newer}, drafted_at, typed_before, draft.generation)
-
-
-def _digest(typed: Mapping[str, str | None]) -> str:
-    if not typed:
-        return ""
-    return hashlib.sha256(json.dumps(typed, sort_keys=True).encode()).hexdigest()[:16]

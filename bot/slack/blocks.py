@@ -122,5 +122,7 @@ def render(effect: DrawnEffect, run: Run | None, now: datetime, progress: Progre
             return Tell(user_id, notices.refused(run.form(form_id), message))
         case do.TellInvalid(user_id, form_id, problems):
             return Tell(user_id, notices.invalid(run.form(form_id), problems))
+        case do.TellDraftWaits(user_id, form_id):
+            return Tell(user_id, notices.draft_waits(run.form(form_id)))
         case do.TellCannotStop(user_id):
             return Tell(user_id, notices.cannot_stop(run))

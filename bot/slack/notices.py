@@ -76,6 +76,11 @@ REFUSED = (
 )
 INVALID = "Not sent yet; {title} needs a change:"
 INVALID_END = "Nothing was decided and what you entered is still in the form: mend it and press a button again."
+DRAFT_WAITS = (
+    "Not sent yet: in the window of {title} you have entered something that its message does not show. Nothing was "
+    "decided, and both are kept. Press “Open in window” to send what stands there; or choose “Begin anew” there and "
+    "then press a button of the message, to send what that shows."
+)
 
 CANNOT_STOP_ENDED = "{app} has already ended: there is nothing to stop."
 CANNOT_STOP_PAUSED = (
@@ -238,6 +243,11 @@ def invalid(form: Form, problems: Iterable[tuple[str, str]]) -> Message:
     sentences = (f"“{names.get(name, name)}” {problem}" for name, problem in problems)
     text = _listed(INVALID.format(title=mrkdwn.bold(form.node_title)), sentences)
     return _message(text, section(INVALID_END))
+
+
+def draft_waits(form: Form) -> Message:
+    """Tell somebody who pressed a button of a form's message that their draft in its window says something else."""
+    return _message(DRAFT_WAITS.format(title=mrkdwn.bold(form.node_title)))
 
 
 def cannot_stop(run: Run) -> Message:

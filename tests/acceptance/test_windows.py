@@ -136,6 +136,39 @@ async def test_who_wins_in_the_window_is_told_to_whom_clicks_in_the_message(stag
     scene.check_answers(1)
 
 
+async def test_what_waits_in_a_window_is_not_passed_over_by_a_button_of_the_message(stage: Stage, scene: Scene) -> None:
+    """Whoever closed the window sees other values in the message; which of the two they mean only they can say."""
+    root, form = await asked(scene, "/dify review topic=Tea language=English")
+    await opened(scene, "ben", form)
+    await scene.type_into_window("ben", "edits", "Less tea.")
+    await scene.close_window("ben")
+    await scene.click("ben", form, "Apply edit")
+    await scene.told("ben", "Not sent yet", "Review draft", "Nothing was decided", "Begin anew")
+    assert not scene.submits
+
+    await scene.fill("ben", form, "edits", "More tea.")
+    await scene.click("ben", form, "Apply edit")
+    await scene.reads(form, "✅ Apply edit", "@ben")
+    assert given(scene)["edits"] == "More tea."
+    await scene.reads(root, DONE)
+    scene.check_answers(1)
+
+
+async def test_who_begins_anew_sends_what_the_message_shows(stage: Stage, scene: Scene) -> None:
+    root, form = await asked(scene, "/dify two_forms topic=tea")
+    await opened(scene, "ben", form)
+    await scene.type_into_window("ben", "note", "Almost there")
+    await scene.close_window("ben")
+    view = await opened(scene, "ben", form)
+    await stage.workspace.person("ben").click(view, "Begin anew")
+    await scene.close_window("ben")
+    await scene.click("ben", form, "No")
+    await scene.reads(form, "✅ No", "@ben")
+    assert given(scene) == {"note": ""}
+    await scene.reads(root, DONE)
+    scene.check_answers(1)
+
+
 async def test_a_form_that_expires_while_its_window_is_open(stage: Stage, scene: Scene) -> None:
     root, form = await asked(scene, "/dify review topic=Tea language=English")
     await opened(scene, "ben", form)

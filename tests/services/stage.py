@@ -183,6 +183,7 @@ class Stage:
             action_id,
             self.workspace.person(user).id,
             lambda form: values,
+            typed=lambda form: values,
             delivery=f"click:{next(iter(self._numbers))}",
         )
 

@@ -82,7 +82,7 @@ async def test_a_delivery_that_comes_twice_counts_once_and_tells_nobody_off(bot:
     ben = bot.workspace.person("ben").id
     for _ in range(2):
         await bot.parts.decisions.choose(
-            run.run_id, run.forms[0].form_id, "no", ben, lambda form: {}, delivery="click:once"
+            run.run_id, run.forms[0].form_id, "no", ben, lambda form: {}, typed=lambda form: {}, delivery="click:once"
         )
     await bot.in_status(run.run_id, RunStatus.SUCCEEDED)
     await bot.settled()

@@ -126,6 +126,7 @@ CASES: dict[str, tuple[DrawnEffect, Run | None]] = {
     "decided": (do.TellDecided("U3", "form-1"), RUNNING),
     "refused": (do.TellRefused("U2", "form-1", "Invalid value"), RUN),
     "invalid": (do.TellInvalid("U2", "form-1", (("tone", "is empty: choose one of its options."),)), RUN),
+    "draft-waits": (do.TellDraftWaits("U2", "form-1"), RUN),
     "cannot-stop": (do.TellCannotStop("U2"), RUN),
     "not-startable": (
         do.TellNotStartable("https://hooks.example/1", ("“topik” is no input of review.",), "/dify review topic=tea"),

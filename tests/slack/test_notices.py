@@ -277,6 +277,7 @@ def test_any_notice_is_taken_by_slack_and_pings_nobody(lines: list[str], text: s
         notices.inputs(text, lines, text or "/dify"),
         notices.invalid(form, [(line, line) for line in lines]),
         notices.refused(form, text),
+        notices.draft_waits(form),
         notices.stuck(make_run(app=text), NOW),
         notices.stuck(make_run(app=text, status=RunStatus.RUNNING), NOW + timedelta(days=1)),
         notices.key_refused(make_run(app=text)),
