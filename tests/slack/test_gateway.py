@@ -537,8 +537,8 @@ async def test_a_lease_that_lapses_while_a_call_waits_its_turn_keeps_it_back(wor
 
     async with SlackGateway(client, QUICK, may_send=lambda: lease[0]) as gateway:
         run = await running(gateway, workspace)
-        gateway._gate = Gate(QUICK, sleep=lapse)
-        gateway._gate.hold("chat.postMessage", 0.1)
+        gateway._web.gate = Gate(QUICK, sleep=lapse)
+        gateway._web.gate.hold("chat.postMessage", 0.1)
         before = len(workspace.calls)
         with pytest.raises(SlackUnavailable) as refusal:
             await gateway.carry_out(do.PostStuck(), run, "post", again=False)

@@ -1,0 +1,77 @@
+"""The windows of a workspace: opened for whoever pressed something, and changed while they are open."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from slack_sdk.models.views import View
+
+from bot.core.model import Form, Run
+from bot.core.ports import StartWindow, WindowFill
+from bot.errors import SlackUnavailable
+from bot.slack import mrkdwn
+from bot.slack.outcome import outcome
+from bot.slack.start_window import start_view
+from bot.slack.web_api import WebApi
+from bot.slack.window import notice_of, window
+
+_TRIGGER_LIVES = 2.0
+"""Seconds: three in all, of which Slack has used some, and the ack is to come in time too (slack-platform §4.1)."""
+
+
+class Views:
+    """Calls for views stand in no line: what somebody waits for is shown at once or not at all."""
+
+    def __init__(self, web: WebApi) -> None:
+        self._web = web
+
+    async def open_start(self, trigger_id: str, window: StartWindow) -> None:
+        """Open a start window for the person whose trigger this is, at once or not at all.
+
+        Raises:
+            SlackUnavailable: no answer while the trigger lives, of which asking Dify has used a part; 5xx or 429.
+            SlackRejected: any other refusal.
+        """
+        await self._open_view(trigger_id, await asyncio.to_thread(start_view, window), _TRIGGER_LIVES / 2)
+
+    async def change_start(self, view_id: str, seen: str, window: StartWindow) -> None:
+        """Let an open start window show this, if it still shows what has the hash `seen`.
+
+        Raises:
+            SlackUnavailable: no answer, 5xx or 429.
+            SlackRejected: it shows something else, or is closed; or any other refusal.
+        """
+        await self._web.ask(
+            "views.update", view_id=view_id, hash=seen, view=await asyncio.to_thread(start_view, window)
+        )
+
+    async def open_window(self, trigger_id: str, run: Run, form: Form, fill: WindowFill) -> str:
+        """Open a form's window for the person whose trigger this is, at once or not at all; return the view's id.
+
+        Raises:
+            SlackUnavailable: no answer while the trigger lives (slack-platform §4.1), 5xx or 429.
+            SlackRejected: any other refusal.
+        """
+        view = await asyncio.to_thread(window, run, form, fill)
+        return await self._open_view(trigger_id, view, _TRIGGER_LIVES)
+
+    async def refill_window(self, view_id: str, run: Run, form: Form, fill: WindowFill) -> None:
+        """Let an open window hold this instead of what it holds."""
+        await self._web.ask("views.update", view_id=view_id, view=await asyncio.to_thread(window, run, form, fill))
+
+    async def end_window(self, view_id: str, run: Run, form: Form, values: Mapping[str, str | None]) -> None:
+        """Say in an open window what became of its form, and give back what was entered there in vain."""
+        said = f"{mrkdwn.bold(form.node_title)}: {outcome(run, form)}"
+        await self._web.ask(
+            "views.update", view_id=view_id, view=await asyncio.to_thread(notice_of, form, said, values)
+        )
+
+    async def _open_view(self, trigger_id: str, view: View | dict[str, Any], within: float) -> str:
+        try:
+            async with asyncio.timeout(within):
+                opened = await self._web.ask("views.open", trigger_id=trigger_id, view=view)
+        except TimeoutError as exc:
+            raise SlackUnavailable("Slack did not open the window in time") from exc
+        return str(opened["view"]["id"])
