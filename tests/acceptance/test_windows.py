@@ -136,7 +136,7 @@ async def test_who_wins_in_the_window_is_told_to_whom_clicks_in_the_message(stag
     scene.check_answers(1)
 
 
-async def test_what_waits_in_a_window_is_not_passed_over_by_a_button_of_the_message(stage: Stage, scene: Scene) -> None:
+async def test_what_waits_in_a_window_is_not_passed_over_by_a_button_of_the_message(scene: Scene) -> None:
     """Whoever closed the window sees other values in the message; which of the two they mean only they can say."""
     root, form = await asked(scene, "/dify review topic=Tea language=English")
     await opened(scene, "ben", form)
