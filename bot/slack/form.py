@@ -52,10 +52,16 @@ REFUSED = (
 )
 DEADLINE = "Can be answered until {at}."
 NOT_ANSWERABLE = (
-    "This form cannot be answered here: its Human Input node has no Web app delivery. "
-    "Answer it where Dify delivered it, for example in the e-mail. The run goes on by itself then."
+    "This form cannot be answered here: its Human Input node lacks the delivery method *Web app*, or has a kind of "
+    "field that I do not know. Answer it where Dify delivered it, for example in the e-mail; the run goes on by itself then. "
+    "Whoever builds the app can change that for coming runs: add *Web app* to the delivery methods of this node in "
+    "Dify, and publish the app."
 )
-NO_ACTIONS = "This form has no buttons, so nobody can answer it. The run waits until the form's deadline passes."
+NO_ACTIONS = (
+    "This form has no buttons, so nobody can answer it. The run waits until the form's deadline passes. "
+    "Whoever builds the app can change that for coming runs: add a button to this Human Input node in Dify, and "
+    "publish the app."
+)
 ONLY_IN_WINDOW = "This form has {count} fields, more than a message can hold. Open it in its window to answer it."
 TOO_MANY_FIELDS = (
     "This form has {count} fields, more than Slack can show at once. Answer it in Dify; the run goes on by itself then."

@@ -31,7 +31,10 @@ RUN_ENDED = {
     RunStatus.LOST: "⏹️ The run of this form was lost. The thread says more.",
 }
 RUN_ENDED_OTHERWISE = "⏹️ The run ended without this form."
-GONE = "⏹️ Dify no longer offers this form."
+GONE = (
+    "⏹️ Dify no longer offers this form. If that is not as it should be: its Human Input node in Dify needs the "
+    "delivery method *Web app*, and this bot needs an API key of that very app."
+)
 
 
 def outcome(run: Run, form: Form) -> str:

@@ -425,14 +425,14 @@ def test_listed_options_are_read_to_the_letter() -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"form_token": None}, "no Web app delivery"),
-        ({"answerable": False}, "no Web app delivery"),
-        ({"user_actions": ()}, "has no buttons"),
+        ({"form_token": None}, "add *Web app* to the delivery methods of this node in Dify, and publish the app"),
+        ({"answerable": False}, "lacks the delivery method *Web app*"),
+        ({"user_actions": ()}, "add a button to this Human Input node in Dify, and publish the app"),
         ({"inputs": tuple(Paragraph(f"p{number}") for number in range(81))}, "has 81 fields"),
     ],
 )
 def test_a_form_that_cannot_be_answered_here_says_what_to_do(change: Json, sentence: str) -> None:
-    """No fields, no buttons, and the builder's text."""
+    """No fields, no buttons and no window, the builder's text, and what the builder has to change."""
     message = shown(make_form(**change))
     assert sentence in texts(message)
     assert "A draft." in texts(message)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bot.core.model import FileField, Form, Paragraph, Run, RunStatus, Select, UserAction
+from bot.core.model import FileField, Form, FormStatus, Paragraph, Run, RunStatus, Select, UserAction
 from bot.core.ports import WindowFill
 from bot.core.submission import too_long
 from bot.playground.slack import block_kit
@@ -22,6 +22,7 @@ from bot.slack import ids
 from bot.slack.fields import TextField, window_fields
 from bot.slack.form import obstacle
 from bot.slack.mrkdwn import clean
+from bot.slack.notices import decided
 from bot.slack.payloads import WindowEvent
 from bot.slack.window import notice_of, window
 from tests.factories import NOW, make_form, make_run, make_submission
@@ -293,6 +294,16 @@ def test_what_is_too_long_to_be_taken_over_from_the_message_is_named() -> None:
     assert "*a &lt; b*: what you entered is too long for a window. It still stands in the form's message." in words(
         view
     )
+
+
+def test_a_form_whose_token_dify_refuses_is_said_so_with_what_the_builder_has_to_change() -> None:
+    """Reading or submitting it answers 404 (dify-api §10.1): known only once somebody has sent the window."""
+    refused = replace(REVIEW, status=FormStatus.VOID, submission=make_submission(values={}))
+    view = notice_of(refused, decided(run_of(refused), refused, "U2", {}).text, {"edits": "my words"})
+    assert "Dify no longer offers this form" in words(view)
+    assert "needs the delivery method *Web app*" in words(view)
+    assert "my words" in words(view)
+    assert "submit" not in view
 
 
 def test_no_token_stands_in_a_window() -> None:
