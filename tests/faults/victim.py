@@ -46,6 +46,8 @@ from bot.services.commands import CommandDesk
 from bot.services.forms import DecisionDesk
 from bot.slack import message, notices
 from bot.slack.gateway import SlackGateway
+from bot.slack.posts import Poster
+from bot.slack.texts import Texts
 from bot.store import database
 from tests.faults.points import Point, Points
 
@@ -233,13 +235,13 @@ def _around(owner: type, name: str, which: Callable[..., tuple[Point, Point]], p
 
 
 def _post_twice() -> None:
-    usual = SlackGateway._post_message
+    usual = Poster._post_part
 
-    async def post(self: SlackGateway, *arguments: Any) -> str:
+    async def post(self: Poster, *arguments: Any) -> str:
         await usual(self, *arguments)
         return await usual(self, *arguments)
 
-    SlackGateway._post_message = post  # type: ignore[method-assign]
+    Poster._post_part = post  # type: ignore[method-assign]
 
 
 def _leave_out(kind: type) -> None:
@@ -314,32 +316,33 @@ def _refuse_commands() -> None:
 
 
 def _leave_texts() -> None:
-    async def end_answer(self: SlackGateway, *arguments: Any) -> None:
+    async def leave_it(self: Texts, *arguments: Any) -> None:
         return None
 
-    SlackGateway._end_answer = end_answer  # type: ignore[method-assign]
+    Texts._finish = leave_it  # type: ignore[method-assign]
+    Texts._cut = leave_it  # type: ignore[method-assign]
 
 
 def _write_texts_twice() -> None:
-    usual = SlackGateway._post_answer
+    usual = Texts.post
 
-    async def post_answer(self: SlackGateway, run: Run, errand: Any) -> str:
-        await usual(self, run, dataclasses.replace(errand, post_id=f"{errand.post_id}-too"))
-        return await usual(self, run, errand)
+    async def post(self: Texts, run: Run, segment: int, errand: Any) -> str | None:
+        await usual(self, run, segment, dataclasses.replace(errand, post_id=f"{errand.post_id}-too"))
+        return await usual(self, run, segment, errand)
 
-    SlackGateway._post_answer = post_answer  # type: ignore[method-assign]
+    Texts.post = post  # type: ignore[method-assign]
 
 
 def _remind_twice() -> None:
-    usual = SlackGateway._post_message
+    usual = Poster._post_part
 
-    async def post(self: SlackGateway, channel: Any, thread: Any, what: message.Message, *arguments: Any) -> str:
+    async def post(self: Poster, channel: Any, thread: Any, what: message.Message, *arguments: Any) -> str:
         if what.text.startswith("⏰"):
             again = message.section(f"{what.text} Again.")
             await usual(self, channel, thread, dataclasses.replace(what, blocks=(again,)), *arguments)
         return await usual(self, channel, thread, what, *arguments)
 
-    SlackGateway._post_message = post  # type: ignore[method-assign]
+    Poster._post_part = post  # type: ignore[method-assign]
 
 
 def _say_nothing_of_use() -> None:
