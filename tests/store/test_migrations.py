@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, ForeignKeyConstraint, UniqueConstraint, inspect
 
+from bot.core.effects import PostAnswer
 from bot.errors import StoreError
 from bot.store.database import connect
 from bot.store.migrations import migrate
 from bot.store.sql import open_store
 from bot.store.tables import metadata
 from tests.factories import NOW, make_run
+from tests.store.conftest import LEASE
+
+EARLIER = Path(__file__).parents[1] / "data" / "store"
+"""Databases as the bot left them whose last step was the one that a file is named after."""
 
 
 def differences(connection: Connection) -> list[object]:
@@ -51,6 +59,23 @@ async def test_steps_that_were_applied_are_not_applied_again(database_url: str) 
         await store.add_run(make_run(), [], NOW)
     async with open_store(database_url) as store:
         assert await store.run("run-1") == make_run()
+
+
+async def test_a_database_of_an_earlier_version_is_brought_up_with_what_is_in_it(tmp_path: Path) -> None:
+    """A step that an installed database has behind it is never changed: what it lacks takes a step of its own."""
+    path = tmp_path / "bot.sqlite3"
+    with closing(sqlite3.connect(path)) as earlier:
+        earlier.executescript((EARLIER / "0002.sql").read_text(encoding="utf-8"))
+    database = connect(f"sqlite:///{path}")
+    await migrate(database)
+    assert await database.read(differences) == []
+    await database.close()
+    async with open_store(f"sqlite:///{path}") as store:
+        await store.join(LEASE)
+        run = await store.run("run-1")
+        assert (run.root_ts, run.suggestions, [form.form_id for form in run.forms]) == (run.thread_ts, (), ["form-1"])
+        assert await store.conversation("C1", "1700000000.000100") == (run,)
+        assert [saved.effect for saved in await store.claim_effects(NOW, 10)] == [PostAnswer()]
 
 
 async def test_processes_that_start_at_once_apply_the_steps_once(database_url: str) -> None:

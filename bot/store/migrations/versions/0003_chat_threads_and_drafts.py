@@ -1,4 +1,4 @@
-"""Messages to a Chatflow as replies in one thread, and what people have entered into windows and not sent."""
+"""Messages to a Chatflow as replies in one thread, runs found again, a text of each segment, and drafts of windows."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ def upgrade() -> None:
     op.add_column("runs", sa.Column("suggestions", sa.JSON))
     op.execute("UPDATE runs SET suggestions = '[]'")
     op.add_column("runs", sa.Column("suggestions_ts", sa.String))
+    op.add_column("runs", sa.Column("segment", sa.Integer, nullable=False, server_default="0"))
+    op.create_index("ix_runs_workflow_run_id", "runs", ["workflow_run_id"])
     op.create_index("ix_runs_channel_id_thread_ts", "runs", ["channel_id", "thread_ts"])
     op.create_table(
         "drafts",
