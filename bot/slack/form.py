@@ -54,8 +54,8 @@ DEADLINE = "Can be answered until {at}."
 NOT_ANSWERABLE = (
     "This form cannot be answered here: its Human Input node lacks the delivery method *Web app*, or has a kind of "
     "field that I do not know. Answer it where Dify delivered it, for example in the e-mail; the run goes on by itself "
-    "then. Whoever builds the app can change that for coming runs: add *Web app* to the delivery methods of this node in "
-    "Dify, and publish the app."
+    "then. Whoever builds the app can change that for coming runs: add *Web app* to the delivery methods of this node "
+    "in Dify, and publish the app."
 )
 NO_ACTIONS = (
     "This form has no buttons, so nobody can answer it. The run waits until the form's deadline passes. "

@@ -9,7 +9,38 @@ from typing import Any
 from bot.playground.slack.text import CONTROL, pinged_ids, text_objects
 from bot.slack.message import Message
 from tests.slack.reading import Json, disguised_links, wire
-from tests.slack.strategies import INJECTIONS
+
+INJECTIONS = (
+    "<!channel>",
+    "<!here|here>",
+    "<@U999|ann>",
+    "<!subteam^S123>",
+    "<https://evil.example|https://bank.example>",
+    "&lt;!channel&gt;",
+    "&amp;lt;!everyone&amp;gt;",
+    "[https://bank.example](https://evil.example)",
+    "\\[bank\\](https://evil.example)",
+    "\\![bank](https://evil.example/a.png)",
+    "![bank](https://evil.example/a.png)",
+    "[bank][1]\n\n[1]: https://evil.example",
+    "`[bank](https://evil.example)`",
+    "```\n[bank](https://evil.example)\n```",
+    "\\```\n\n[bank](https://evil.example)",
+    "<https://evil.example>",
+    "[x](javascript:alert)",
+    "[x](https://bank.example@evil.example)",
+    "\u202egnab\u202c",
+    "*bold*\n> quote\n",
+    "| a | b |\n|---|---|\n| <!here> | {m} |",
+    "- one\n  - two {m}\n",
+    "```py\nx = 1\n{m}\ny[0](z)\n```",
+    "**Draft: {m}**",
+    "`{m}`",
+    "> said {m} so",
+    "# Title {m}",
+    "[link {m}](https://ok.example)",
+)
+"""`{m}` stands where a form may have a marker."""
 
 PEOPLE = frozenset({"U1", "U2", "U3"})
 """Whom the tests' runs are about. No hostile string names one of them."""

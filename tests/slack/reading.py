@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+import string
+from collections.abc import Iterator
 from typing import Any
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from markdown_it.tree import SyntaxTreeNode
 
 from bot.playground.slack import block_kit
 from bot.playground.slack.content import MESSAGE_CHARACTERS_MAX, UPDATE_TEXT_MAX
 from bot.playground.slack.text import pinged_ids
 from bot.slack.message import Message
+from bot.slack.mrkdwn import clean, unescape
 
 Json = dict[str, Any]
 
@@ -77,3 +81,70 @@ def _texts(value: Any) -> list[str]:
         own = [value["text"]] if isinstance(value.get("text"), str) else []
         return own + [text for item in value.values() for text in _texts(item)]
     return []
+
+
+# --- what a reader sees of Markdown -----------------------------------------------------------------------------------
+
+_PARSER = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable("reference")
+
+
+_TASK = re.compile(r"^\[[xX]\](?: |$)")
+"""A mark, too: it is shown as a box."""
+
+
+def read(text: str, *, made_safe: bool = False) -> list[tuple[str, bool]]:
+    """Return what a reader of the Markdown sees, in order, and of each text whether it stands in the head of a table.
+
+    `made_safe`: Slack shows the entities in its code as the characters they stand for (slack-platform §6.1).
+    """
+    found: list[tuple[str, bool]] = []
+    for node in SyntaxTreeNode(_PARSER.parse(clean(text))).walk():
+        if node.type in ("text", "code_inline", "fence", "code_block"):
+            content = node.content if made_safe else _TASK.sub("", node.content)
+            content = unescape(content) if made_safe and node.type != "text" else content
+            found.append((content, _in_head(node)))
+    return found
+
+
+def read_whole(text: str, *, made_safe: bool = False) -> str:
+    """Return the same as one text."""
+    return "".join(part for part, _ in read(text, made_safe=made_safe))
+
+
+def _in_head(node: SyntaxTreeNode) -> bool:
+    while node.parent is not None:
+        node = node.parent
+        if node.type == "thead":
+            return True
+    return False
+
+
+def seen(value: Any) -> str:
+    """Return the texts of rich text."""
+    if isinstance(value, list):
+        return "".join(map(seen, value))
+    if isinstance(value, dict):
+        return value["text"] if "text" in value else seen(value.get("elements", []))
+    return ""
+
+
+def lost(text: str, shown: str) -> str:
+    """Return what of a Markdown text's words is not shown in their order; empty where nothing is.
+
+    Counted is what a reader of the Markdown sees, without space and ASCII punctuation: the marks of Markdown are
+    punctuation, and unbalanced ones are read differently by every reader. `shown` may hold more, as hosts and bullets,
+    and the names of a table's columns may stand with each row, so that they are looked for each by itself.
+    """
+    parts = read(text)
+    body = words("".join(part for part, in_head in parts if not in_head))
+    names = [words(part) for part, in_head in parts if in_head]
+    return "".join(_missing(part, iter(shown)) for part in (body, *names))
+
+
+def _missing(expected: str, shown: Iterator[str]) -> str:
+    """Return the rest of a text from its first sign on that does not follow."""
+    return next((expected[at:] for at, sign in enumerate(expected) if sign not in shown), "")
+
+
+def words(text: str) -> str:
+    return "".join(sign for sign in clean(text) if not sign.isspace() and sign not in string.punctuation)

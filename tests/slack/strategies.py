@@ -2,43 +2,14 @@
 
 from __future__ import annotations
 
+import string
 from datetime import timedelta
 
 from hypothesis import strategies as st
 
 from bot.core.model import ButtonStyle, FileField, Form, FormInput, Paragraph, Select, UserAction
 from tests.factories import NOW, make_form
-
-INJECTIONS = (
-    "<!channel>",
-    "<!here|here>",
-    "<@U999|ann>",
-    "<!subteam^S123>",
-    "<https://evil.example|https://bank.example>",
-    "&lt;!channel&gt;",
-    "&amp;lt;!everyone&amp;gt;",
-    "[https://bank.example](https://evil.example)",
-    "\\[bank\\](https://evil.example)",
-    "\\![bank](https://evil.example/a.png)",
-    "![bank](https://evil.example/a.png)",
-    "[bank][1]\n\n[1]: https://evil.example",
-    "`[bank](https://evil.example)`",
-    "```\n[bank](https://evil.example)\n```",
-    "\\```\n\n[bank](https://evil.example)",
-    "<https://evil.example>",
-    "[x](javascript:alert)",
-    "[x](https://bank.example@evil.example)",
-    "\u202egnab\u202c",
-    "*bold*\n> quote\n",
-    "| a | b |\n|---|---|\n| <!here> | {m} |",
-    "- one\n  - two {m}\n",
-    "```py\nx = 1\n{m}\ny[0](z)\n```",
-    "**Draft: {m}**",
-    "`{m}`",
-    "> said {m} so",
-    "# Title {m}",
-    "[link {m}](https://ok.example)",
-)
+from tests.slack.hostile import HOSTILE, INJECTIONS
 
 odd_text = st.one_of(
     st.text(max_size=40), st.sampled_from(INJECTIONS), st.sampled_from(["", " ", "\n", "é日本🙂", "a" * 60])
@@ -54,6 +25,88 @@ titles = st.one_of(st.text(min_size=1, max_size=100), st.sampled_from([text[:100
 long_text = st.one_of(
     odd_text, _repeated(odd_text, 20), st.sampled_from(["Long line. \n" * 400, "<" * 3_100, "word " * 900])
 )
+
+
+# Letters, marks, symbols and unassigned characters of every plane; ASCII punctuation is for the marks below.
+_sign = st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"], exclude_characters=string.punctuation)
+_word = st.text(_sign, min_size=1, max_size=8)
+_marks = st.sampled_from(
+    [
+        "*",
+        "**",
+        "_",
+        "__",
+        "~~",
+        "`",
+        "``",
+        "[",
+        "]",
+        "](",
+        ")",
+        "![",
+        "<",
+        ">",
+        "|",
+        "\\",
+        "#",
+        "-",
+        "1.",
+        "&",
+        "&lt;",
+        "!",
+    ]
+)
+_controls = st.characters(categories=["Cc", "Cf", "Zl", "Zp", "Cn"])
+_loose = st.lists(st.one_of(_word, _word, _marks, _controls, st.sampled_from([" ", "\n"])), max_size=12).map(" ".join)
+
+
+_link = st.builds("{}[{}](https://{}.example/x)".format, st.sampled_from(["", "!"]), _word, st.sampled_from("ab"))
+_style = st.sampled_from(["*", "**", "_", "__", "~~", "***", "`"])
+
+
+def _styled(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """Put spans into spans, and side by side."""
+    return st.one_of(
+        st.builds("{1}{0}{1}".format, inner, _style), st.lists(inner, min_size=2, max_size=4).map(" ".join)
+    )
+
+
+_spans_of_text = st.recursive(st.one_of(_word, _loose, _link, st.sampled_from(HOSTILE)), _styled, max_leaves=8)
+_line = _spans_of_text.map(lambda text: " ".join(text.split("\n")))
+_cell = st.one_of(_word, _link, st.builds("{1}{0}{1}".format, _word, _style))
+
+
+def _indented(text: str, first: str, others: str) -> str:
+    return first + text.replace("\n", f"\n{others}")
+
+
+def _nested(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """Put blocks into blocks."""
+    bullets = st.sampled_from(["- ", "* ", "1. ", "7) ", "10. ", "0. ", "- [ ] ", "- [x] "])
+    return st.one_of(
+        st.builds(lambda text, mark: _indented(text, mark, " " * (2 if "[" in mark else len(mark))), inner, bullets),
+        inner.map(lambda text: _indented(text, "> ", "> ")),
+        st.builds(
+            lambda parts, between: between.join(parts), st.lists(inner, max_size=4), st.sampled_from(["\n", "\n\n"])
+        ),
+    )
+
+
+def _as_table(rows: list[list[str]]) -> str:
+    width = len(rows[0])
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([lines[0], "|" + "---|" * width, *lines[1:]])
+
+
+_block = st.one_of(
+    _spans_of_text,
+    st.builds("{} {}".format, st.sampled_from(["#", "##", "######"]), _line),
+    st.builds("{0}\n{1}\n{0}".format, st.sampled_from(["```", "~~~~"]), _loose),
+    _loose.map(lambda text: _indented(text, "    ", "    ")),
+    st.lists(st.lists(_cell, min_size=1, max_size=22), min_size=1, max_size=4).map(_as_table),
+    st.sampled_from(["---", "***", "<div>\n<b>x</b>\n</div>", "<!-- c -->", "[a]: https://a.example", ""]),
+)
+any_markdown = st.recursive(_block, _nested, max_leaves=10)
 
 
 @st.composite

@@ -8,8 +8,9 @@ from bot.slack import markdown
 from bot.slack.message import Message
 from bot.slack.message import markdown as block
 from bot.slack.mrkdwn import clean
+from tests.slack.hostile import INJECTIONS
 from tests.slack.reading import disguised_links, pings
-from tests.slack.strategies import INJECTIONS, long_text, odd_text
+from tests.slack.strategies import long_text, odd_text
 
 
 def message_of(text: str) -> Message:

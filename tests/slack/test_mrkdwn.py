@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bot.playground.slack.text import pinged_ids, unescape
 from bot.slack import mrkdwn
-from tests.slack.strategies import INJECTIONS
+from tests.slack.hostile import INJECTIONS
 
 
 @pytest.mark.parametrize("text", INJECTIONS)

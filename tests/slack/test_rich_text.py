@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import re
-import string
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from markdown_it import MarkdownIt
-from markdown_it.tree import SyntaxTreeNode
 
 from bot.playground.slack.block_kit import message_problems, view_problems
 from bot.slack import markdown
-from bot.slack.mrkdwn import clean, unescape
+from bot.slack.mrkdwn import clean
 from bot.slack.rich_text import MAX_CHARACTERS, rich_text_blocks
-from tests.slack.hostile import HOSTILE, harm
-from tests.slack.reading import Json
+from tests.slack.hostile import harm
+from tests.slack.reading import Json, lost, read_whole, seen
+from tests.slack.strategies import any_markdown
 
 patient = settings(max_examples=200, deadline=None)
 
@@ -155,152 +149,6 @@ def test_what_was_made_safe_for_a_message_reads_the_same_in_a_window(text: str) 
 
 
 # --- what both writers promise of any Markdown ---------------------------------------------------------------------
-
-_PARSER = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"]).disable("reference")
-
-
-_TASK = re.compile(r"^\[[xX]\](?: |$)")
-"""A mark, too: it is shown as a box."""
-
-
-def read(text: str, *, made_safe: bool = False) -> list[tuple[str, bool]]:
-    """Return what a reader of the Markdown sees, in order, and of each text whether it stands in the head of a table.
-
-    `made_safe`: Slack shows the entities in its code as the characters they stand for (slack-platform §6.1).
-    """
-    found: list[tuple[str, bool]] = []
-    for node in SyntaxTreeNode(_PARSER.parse(clean(text))).walk():
-        if node.type in ("text", "code_inline", "fence", "code_block"):
-            content = node.content if made_safe else _TASK.sub("", node.content)
-            content = unescape(content) if made_safe and node.type != "text" else content
-            found.append((content, _in_head(node)))
-    return found
-
-
-def read_whole(text: str, *, made_safe: bool = False) -> str:
-    """Return the same as one text."""
-    return "".join(part for part, _ in read(text, made_safe=made_safe))
-
-
-def _in_head(node: SyntaxTreeNode) -> bool:
-    while node.parent is not None:
-        node = node.parent
-        if node.type == "thead":
-            return True
-    return False
-
-
-def seen(value: Any) -> str:
-    """Return the texts of rich text."""
-    if isinstance(value, list):
-        return "".join(map(seen, value))
-    if isinstance(value, dict):
-        return value["text"] if "text" in value else seen(value.get("elements", []))
-    return ""
-
-
-def lost(text: str, shown: str) -> str:
-    """Return what of a Markdown text's words is not shown in their order; empty where nothing is.
-
-    Counted is what a reader of the Markdown sees, without space and ASCII punctuation: the marks of Markdown are
-    punctuation, and unbalanced ones are read differently by every reader. `shown` may hold more, as hosts and bullets,
-    and the names of a table's columns may stand with each row, so that they are looked for each by itself.
-    """
-    parts = read(text)
-    body = words("".join(part for part, in_head in parts if not in_head))
-    names = [words(part) for part, in_head in parts if in_head]
-    return "".join(_missing(part, iter(shown)) for part in (body, *names))
-
-
-def _missing(expected: str, shown: Iterator[str]) -> str:
-    """Return the rest of a text from its first sign on that does not follow."""
-    return next((expected[at:] for at, sign in enumerate(expected) if sign not in shown), "")
-
-
-def words(text: str) -> str:
-    return "".join(sign for sign in clean(text) if not sign.isspace() and sign not in string.punctuation)
-
-
-# Letters, marks, symbols and unassigned characters of every plane; ASCII punctuation is for the marks below.
-_sign = st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"], exclude_characters=string.punctuation)
-_word = st.text(_sign, min_size=1, max_size=8)
-_marks = st.sampled_from(
-    [
-        "*",
-        "**",
-        "_",
-        "__",
-        "~~",
-        "`",
-        "``",
-        "[",
-        "]",
-        "](",
-        ")",
-        "![",
-        "<",
-        ">",
-        "|",
-        "\\",
-        "#",
-        "-",
-        "1.",
-        "&",
-        "&lt;",
-        "!",
-    ]
-)
-_controls = st.characters(categories=["Cc", "Cf", "Zl", "Zp", "Cn"])
-_loose = st.lists(st.one_of(_word, _word, _marks, _controls, st.sampled_from([" ", "\n"])), max_size=12).map(" ".join)
-
-
-_link = st.builds("{}[{}](https://{}.example/x)".format, st.sampled_from(["", "!"]), _word, st.sampled_from("ab"))
-_style = st.sampled_from(["*", "**", "_", "__", "~~", "***", "`"])
-
-
-def _styled(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    """Put spans into spans, and side by side."""
-    return st.one_of(
-        st.builds("{1}{0}{1}".format, inner, _style), st.lists(inner, min_size=2, max_size=4).map(" ".join)
-    )
-
-
-_spans_of_text = st.recursive(st.one_of(_word, _loose, _link, st.sampled_from(HOSTILE)), _styled, max_leaves=8)
-_line = _spans_of_text.map(lambda text: " ".join(text.split("\n")))
-_cell = st.one_of(_word, _link, st.builds("{1}{0}{1}".format, _word, _style))
-
-
-def _indented(text: str, first: str, others: str) -> str:
-    return first + text.replace("\n", f"\n{others}")
-
-
-def _nested(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    """Put blocks into blocks."""
-    bullets = st.sampled_from(["- ", "* ", "1. ", "7) ", "10. ", "0. ", "- [ ] ", "- [x] "])
-    return st.one_of(
-        st.builds(lambda text, mark: _indented(text, mark, " " * (2 if "[" in mark else len(mark))), inner, bullets),
-        inner.map(lambda text: _indented(text, "> ", "> ")),
-        st.builds(
-            lambda parts, between: between.join(parts), st.lists(inner, max_size=4), st.sampled_from(["\n", "\n\n"])
-        ),
-    )
-
-
-def _as_table(rows: list[list[str]]) -> str:
-    width = len(rows[0])
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([lines[0], "|" + "---|" * width, *lines[1:]])
-
-
-_block = st.one_of(
-    _spans_of_text,
-    st.builds("{} {}".format, st.sampled_from(["#", "##", "######"]), _line),
-    st.builds("{0}\n{1}\n{0}".format, st.sampled_from(["```", "~~~~"]), _loose),
-    _loose.map(lambda text: _indented(text, "    ", "    ")),
-    st.lists(st.lists(_cell, min_size=1, max_size=22), min_size=1, max_size=4).map(_as_table),
-    st.sampled_from(["---", "***", "<div>\n<b>x</b>\n</div>", "<!-- c -->", "[a]: https://a.example", ""]),
-)
-any_markdown = st.recursive(_block, _nested, max_leaves=10)
 
 
 @given(any_markdown)
