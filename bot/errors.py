@@ -16,6 +16,7 @@
     └── SlackError              Slack answered no, or did not answer
         ├── SlackUnavailable    no answer, 5xx or 429: the same call may work later
         └── SlackRejected       an answer that stays the same however often one asks
+            ├── TriggerUsed         the click has opened its window already
             ├── SlackUnauthorized   token revoked, or a scope is missing: an admin can put that right
             └── ChannelUnreachable  the bot cannot write there: not a member, archived, unknown
 
@@ -120,6 +121,10 @@ class SlackUnavailable(SlackError):
 
 class SlackRejected(SlackError):
     """An answer that stays the same however often one asks."""
+
+
+class TriggerUsed(SlackRejected):
+    """A click opens one window: this one has opened it already, perhaps when it was delivered before."""
 
 
 class SlackUnauthorized(SlackRejected):

@@ -18,8 +18,6 @@ from bot.slack.window import NOT_OPENED, NOT_SAVED, NOT_SENT, notice, notice_of
 
 log = structlog.get_logger(__name__)
 
-_USED_UP = frozenset({"trigger_exchanged", "exchanged_trigger_id"})
-
 
 def register(app: AsyncApp, windows: WindowDesk) -> None:
     """Take what people do with the windows of forms."""
@@ -34,8 +32,7 @@ def register(app: AsyncApp, windows: WindowDesk) -> None:
             )
         except SlackError as exc:
             log.warning("Slack opened no window", error=str(exc))
-            # One that an earlier delivery of this click opened is open.
-            not_opened = exc.code not in _USED_UP
+            not_opened = True
         await ack()
         if not_opened:
             await respond(NOT_OPENED, response_type="ephemeral", replace_original=False)

@@ -12,7 +12,7 @@ from bot.core import command as grammar
 from bot.core import effects as do
 from bot.core.model import AppMode, Command, Run
 from bot.core.ports import AppDescription, Clock, Slack, StartPlace, StartWindow, Store
-from bot.errors import DifyError, SlackError
+from bot.errors import DifyError, SlackError, TriggerUsed
 from bot.services.descriptions import Descriptions, only_fit, why_not_described
 
 log = structlog.get_logger(__name__)
@@ -23,8 +23,6 @@ SENT_WITHIN = 2.0
 """Seconds for that when a window is sent: its ack is due in 3 s (slack-platform §4.1)."""
 CHOSEN_WITHIN = 10.0
 """Seconds for that when an app is chosen, which is acked at once."""
-
-_USED_UP = frozenset({"trigger_exchanged", "exchanged_trigger_id"})
 
 NOT_OPENED = "I could not open the window, and nothing was started: press the button again."
 GONE = "There is no app {app} any more."
@@ -81,10 +79,11 @@ class StartDesk:
     async def _opened(self, trigger_id: str, window: StartWindow) -> bool:
         try:
             await self._slack.open_start(trigger_id, window)
+        except TriggerUsed:
+            log.info("a start window is open already")
         except SlackError as exc:
             log.warning("Slack opened no start window", error=str(exc))
-            # One that an earlier delivery opened is open.
-            return exc.code in _USED_UP
+            return False
         return True
 
     async def _window(self, command: Command) -> StartWindow | None:

@@ -16,7 +16,7 @@ from bot.core.lifecycle import Transition, advance
 from bot.core.model import Form, FormStatus, Run, Submission
 from bot.core.ports import Draft, Slack, Store, WindowFill
 from bot.core.submission import complete, problems, too_long
-from bot.errors import SlackError, StoreError, UnknownHere
+from bot.errors import SlackError, StoreError, TriggerUsed, UnknownHere
 from bot.services.forms import ReadEntered, fill_of
 from bot.services.recorder import Recorder
 
@@ -97,7 +97,11 @@ class WindowDesk:
             await self._recorder.change(run_id, lambda run, now: _told(run, form_id, user_id), delivery=delivery)
             return None
         fill = fill_of(await self._store.draft(form_id, user_id), typed(form))
-        view_id = await self._slack.open_window(trigger_id, run, form, fill)
+        try:
+            view_id = await self._slack.open_window(trigger_id, run, form, fill)
+        except TriggerUsed:
+            log.info("a form's window is open already", form=form_id)
+            return form
         self._remember(view_id, form_id, user_id)
         self._look_at(run_id)
         # It may have been closed before it was known that somebody looks at it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import aiohttp
 from slack_sdk.errors import SlackApiError
 
-from bot.errors import ChannelUnreachable, SlackError, SlackRejected, SlackUnauthorized, SlackUnavailable
+from bot.errors import ChannelUnreachable, SlackError, SlackRejected, SlackUnauthorized, SlackUnavailable, TriggerUsed
 
 SlackFailure = SlackApiError | aiohttp.ClientError | TimeoutError
 
@@ -24,6 +24,7 @@ _UNAUTHORIZED = frozenset(
         "token_revoked",
     }
 )
+_TRIGGER_USED = frozenset({"trigger_exchanged", "exchanged_trigger_id"})
 _PASSING = frozenset({"internal_error", "fatal_error", "service_unavailable", "request_timeout"})
 _DEFAULT_RETRY_AFTER = 30.0  # seconds; Slack always says itself
 
@@ -72,6 +73,8 @@ def error_of(status: int, code: str, retry_after: str | None = None) -> SlackErr
         return ChannelUnreachable(text, code=code)
     if code in _UNAUTHORIZED:
         return SlackUnauthorized(text, code=code)
+    if code in _TRIGGER_USED:
+        return TriggerUsed(text, code=code)
     return SlackRejected(text, code=code)
 
 

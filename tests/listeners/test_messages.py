@@ -147,6 +147,21 @@ async def test_a_question_is_settled_once(bot: Stage, app: AsyncApp) -> None:
     assert len(bot.requests("POST", "/chat-messages")) == 2
 
 
+async def test_a_message_that_became_an_answer_is_settled_once_that_can_be_saved(bot: Stage, app: AsyncApp) -> None:
+    """The window opened with the click, which counts when it comes again although it opens no second one."""
+    run = await bot.paused(REFUND)
+    await say(bot, run, "And now?")
+    question = await bot.told("ann", "is it the answer")
+    ann = bot.workspace.person("ann")
+    with bot.refusing("INSERT ON inbox"):
+        assert not (await ann.click(question, "Use it as the answer")).acked
+    click = next(each.payload for each in reversed(bot.workspace.deliveries) if "actions" in each.payload)
+    assert (await dispatch(app, click)).status == 200
+    await bot.told("ann", "stands in the window")
+    assert len(ann.views) == 1
+    assert [each.status for each in await conversation(bot, run)] == [RunStatus.PAUSED]
+
+
 async def test_a_suggestion_is_asked_once(bot: Stage, begun: Run) -> None:
     """Two people press at the same time: one message."""
     (offered,) = [message for message in bot.thread(begun) if "Where is my order?" in message.buttons]
