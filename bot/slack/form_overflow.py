@@ -23,19 +23,23 @@ def overflowing_text(form: Form) -> list[str]:
 
 
 def overflowing_fields(form: Form, shown: Mapping[str, Shown]) -> list[str]:
-    """Return what people could not read otherwise of the fields and buttons: long values, options and titles."""
-    parts = [part for slot in slots(form) for part in _of_field(slot, shown.get(slot.field.name))]
+    """Return what people could not read otherwise of the fields and buttons: long values, options and titles.
+
+    A value that is the very text, or a part of it, that the form asks about is not repeated.
+    """
+    content = mrkdwn.clean(form.content)
+    parts = [part for slot in slots(form) for part in _of_field(slot, shown.get(slot.field.name), content)]
     if not titles_fit(form):
         parts += _listed(ALL_BUTTONS, [action.title for action in form.user_actions])
     return parts
 
 
-def _of_field(slot: Slot, shown: Shown | None) -> list[str]:
+def _of_field(slot: Slot, shown: Shown | None, content: str) -> list[str]:
     options = slot.field.options if isinstance(slot.field, Select) else ()
     match shown:
         case Menu(numbered=True) | TextField(of_options=True):
             return _listed(ALL_OPTIONS.format(label=slot.label), options)
-        case TextField(kept=kept) if kept:
+        case TextField(kept=kept) if kept and mrkdwn.clean(kept).strip() not in content:
             return headed(words(PRESENT_TEXT.format(label=slot.label)), safe_pieces(kept, BELOW_TITLE))
         case _:
             return []

@@ -79,15 +79,15 @@ def safe(text: str) -> str:
 def safe_pieces(text: str, limit: int) -> list[str]:
     """Return untrusted Markdown, made safe, in pieces of at most `limit` characters.
 
-    A list keeps its numbers and a table its head in every piece.
+    A list keeps its numbers and a table its head in every piece, and a heading stays with what it is of.
     """
     text = clean(text)
     tree = parsed(text)
     if tree is None:
         return _written_pieces(text, safe, limit)
     lines = text.split("\n")
-    parts = [part for node in tree.children for part in _parts(node, lines, limit)]
-    return [_flush_left(piece) for piece in packed((part for part in parts if part.strip()), limit)]
+    parts = [(node.type == "heading", part) for node in tree.children for part in _parts(node, lines, limit)]
+    return [_flush_left(piece) for piece in packed(_below_headings(parts, limit), limit)]
 
 
 def safe_chapters(text: str, limit: int) -> list[str]:
@@ -515,12 +515,13 @@ def _ticks(fence: str) -> str:
 def _chapters(text: str, size: int) -> Iterator[str]:
     """Cut a text where surely no list, table, quote or code goes on, into chapters of at least so many characters."""
     start = end = 0
-    fence, is_after_empty = "", False
+    fence, above, is_after_empty = "", "", False
     for line in text.split("\n"):
-        if end - start >= size and is_after_empty and not fence and _BEGINNING.match(line):
+        is_below_heading = above.startswith("#")
+        if end - start >= size and is_after_empty and not (fence or is_below_heading) and _BEGINNING.match(line):
             yield text[start:end]
             start = end
-        fence, is_after_empty = _fence_after(line, fence), not line.strip()
+        fence, above, is_after_empty = _fence_after(line, fence), line.strip() or above, not line.strip()
         end += len(line) + 1
     yield text[start:]
 
@@ -529,6 +530,23 @@ def headed(title: str, pieces_below: Iterable[str], between: str = "\n\n") -> li
     """Put a title, in safe Markdown, above the first of some pieces, so that no cut parts them; – stands for none."""
     first, *rest = [*pieces_below] or ["–"]
     return [f"**{title}**{between}{first}", *rest]
+
+
+def _below_headings(parts: Iterable[tuple[bool, str]], limit: int) -> Iterator[str]:
+    """Make one part of each heading and the part below it, where they fit; each part says if it is a heading."""
+    heading = ""
+    for is_heading, part in parts:
+        if not part.strip():
+            continue
+        if heading and len(heading) + 2 + len(part) > limit:
+            yield heading
+        elif heading:
+            part = f"{heading}\n\n{part}"
+        heading = part if is_heading else ""
+        if not is_heading:
+            yield part
+    if heading:
+        yield heading
 
 
 def packed(parts: Iterable[str], limit: int, between: str = "\n\n") -> list[str]:

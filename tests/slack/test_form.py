@@ -299,6 +299,18 @@ def test_endless_text_ends_with_a_word_about_the_rest() -> None:
     assert "more characters are left out here" in texts(before[-1])
 
 
+def test_a_default_that_the_form_asks_about_is_posted_once() -> None:
+    """A draft that is shown to be edited does not follow again as the field's present text."""
+    draft = "".join(f"{number}. word\n" for number in range(2_000))
+    asked = make_form(content=f"Read this.\n\n{draft}\n\nNote\n\n{{{{#$output.a#}}}}", inputs=(Paragraph("a", draft),))
+    assert "\n".join(map(texts, form_messages(run_of(asked), asked))).count("1234. word") == 1
+
+    other = replace(asked, inputs=(Paragraph("a", f"{draft}the end"),))
+    posted = "\n".join(map(texts, form_messages(run_of(other), other)))
+    assert "Note: the present text" in posted
+    assert posted.count("1234. word") == 2
+
+
 def test_a_default_too_long_for_a_field_is_kept_by_leaving_it_empty() -> None:
     """Its hint says so, and the thread shows it whole (slack-platform §2.5: prefills hold 3,000 characters)."""
     draft = "Dear all, " * 400

@@ -1,5 +1,7 @@
 """Markdown of others in Slack's markdown block."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -246,3 +248,13 @@ def test_words_are_no_markup() -> None:
 def test_parts_are_packed_in_order() -> None:
     """As few messages as possible."""
     assert markdown.packed(["a" * 4, "b" * 4, "c" * 4], 10) == ["aaaa\n\nbbbb", "cccc"]
+
+
+@pytest.mark.parametrize("cut", [markdown.safe_pieces, markdown.safe_chapters])
+def test_no_cut_parts_a_heading_from_what_it_is_of(cut: Callable[[str, int], list[str]]) -> None:
+    """Neither where a text is cut into messages, nor where one is that still grows."""
+    text = "".join(f"## Section {number}\n\n### Part\n\n{'word ' * 40}\n\n" for number in range(200))
+    pieces = cut(text, 1_000)
+    assert "\n\n".join(pieces).split() == text.split()
+    assert len(pieces) > 10
+    assert all(len(piece) <= 1_000 and piece.startswith("## Section") and piece.endswith("word") for piece in pieces)
