@@ -46,6 +46,9 @@ NAMED = ("⚙️", "⏸️", "✅", "❌", "⏹️", "⌛", "⚠️", "Answered"
 TITLES = ("First review", "Second review", "Legal review", "Brand review", "Review draft", "Review revision")
 """What the forms are called of those apps that people start here."""
 
+WINDOW = "Open in window"
+"""The button of a form that decides nothing."""
+
 PATIENCE = 120.0
 """Seconds; a start that was interrupted is looked for for a minute."""
 
@@ -111,7 +114,8 @@ class Crowd:
         """Press one of a form's buttons; return whether that was acknowledged."""
         if not form.buttons:
             return True
-        result = await self.scene.workspace.person(person).click(form, self.chance.choice(form.buttons))
+        decision = self.chance.choice([button for button in form.buttons if button != WINDOW])
+        result = await self.scene.workspace.person(person).click(form, decision)
         if result.acked:
             self.clicks.append((person, form))
         return result.acked
