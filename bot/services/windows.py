@@ -189,8 +189,10 @@ class WindowDesk:
 
     def watch(self, transition: Transition) -> None:
         """End the windows of a form that is closed: nothing in them can be sent any more."""
+        looked_at = {form_id for form_id, _ in self._open.values()}
         for form in transition.run.forms:
-            if form.status.closed and (views := self._looking_at(form.form_id)):
+            if form.status.closed and form.form_id in looked_at:
+                views = self._looking_at(form.form_id)
                 self._spawn(self._end_if_closed(transition.run.run_id, form.form_id, views))
 
     async def close(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from slack_sdk.models.views import View
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.core.model import Form, Run
 from bot.core.ports import StartWindow, WindowFill
@@ -58,8 +59,14 @@ class Views:
         return await self._open_view(trigger_id, view, _TRIGGER_LIVES)
 
     async def refill_window(self, view_id: str, run: Run, form: Form, fill: WindowFill) -> None:
-        """Let an open window hold this instead of what it holds."""
-        await self._web.ask("views.update", view_id=view_id, view=await asyncio.to_thread(window, run, form, fill))
+        """Let an open window hold this instead of what it holds, at once or not at all.
+
+        Raises:
+            SlackUnavailable: no answer while the ack of the click is due (slack-platform §4.1), 5xx or 429.
+            SlackRejected: any other refusal.
+        """
+        view = await asyncio.to_thread(window, run, form, fill)
+        await self._at_once("views.update", _TRIGGER_LIVES, view_id=view_id, view=view)
 
     async def end_window(self, view_id: str, run: Run, form: Form, values: Mapping[str, str | None]) -> None:
         """Say in an open window what became of its form, and give back what was entered there in vain."""
@@ -69,9 +76,12 @@ class Views:
         )
 
     async def _open_view(self, trigger_id: str, view: View | dict[str, Any], within: float) -> str:
+        opened = await self._at_once("views.open", within, trigger_id=trigger_id, view=view)
+        return str(opened["view"]["id"])
+
+    async def _at_once(self, method: str, within: float, **arguments: Any) -> AsyncSlackResponse:
         try:
             async with asyncio.timeout(within):
-                opened = await self._web.ask("views.open", trigger_id=trigger_id, view=view)
+                return await self._web.ask(method, **arguments)
         except TimeoutError as exc:
-            raise SlackUnavailable("Slack did not open the window in time") from exc
-        return str(opened["view"]["id"])
+            raise SlackUnavailable("Slack did not show the window in time") from exc

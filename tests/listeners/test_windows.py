@@ -156,6 +156,21 @@ async def test_a_draft_can_be_begun_anew(bot: Stage) -> None:
     assert "Your draft of" not in words(ben.view)
 
 
+async def test_a_slack_that_hangs_keeps_no_ack_waiting(bot: Stage, logged: list[MutableMapping[str, Any]]) -> None:
+    """It is not waited for as long as it hangs: the draft is dropped, and the button is there to be pressed again."""
+    _, form = await form_of(bot)
+    ben = bot.workspace.person("ben")
+    await opened(ben, form)
+    await type_into(bot, ben, REMARKS, "Less garlic")
+    await ben.close_view()
+    view = await opened(ben, form)
+    bot.workspace.faults.add("views.update", Delay(60))
+    assert (await ben.click(view, window.BEGIN_ANEW)).acked
+    assert ["in time" in entry["error"] for entry in logged if "begun anew" in entry["event"]] == [True]
+    assert drafts(bot) == {ben.id: {}}
+    assert held(ben, REMARKS) == "Less garlic"
+
+
 async def test_what_is_wrong_is_said_at_its_field_and_nothing_is_lost(bot: Stage) -> None:
     """The same window is then sent with what was mended."""
     run, form = await form_of(bot, "two_forms topic=tea")
