@@ -37,7 +37,7 @@ _MARKS = re.compile(r"(?<!\s)\*|\*(?!\s)|(?<!\w)_|_(?!\w)|~(?=~)|(?<=~)~|`")
 """What could be read as markup beside markup of our own."""
 _LINE_START = re.compile(
     r"^(?P<number>0*1)?"
-    r"(?P<mark>(?(number)[.)](?=\s)|(?:#{1,6}(?=\s|$)|[-+*](?=\s|$)|=+\s*$|-+\s*$|~~~)))"
+    r"(?P<mark>(?(number)[.)](?=\s)|(?:#{1,6}(?=\s|$)|[-+*](?=\s|$)|=+\s*$|-+\s*$|~~~|[-:|](?=[:|\s]*-[-:|\s]*$))))"
 )
 """What would end a paragraph: the parser takes it for text only where it is indented or where a cut begins."""
 _AT_LINE_START = frozenset("#+-=")

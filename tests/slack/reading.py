@@ -138,10 +138,10 @@ def lost(text: str, shown: str) -> str:
     parts = read(text)
     body = words("".join(part for part, in_head in parts if not in_head))
     names = [words(part) for part, in_head in parts if in_head]
-    return "".join(_missing(part, iter(shown)) for part in (body, *names))
+    return "".join(missing(part, iter(shown)) for part in (body, *names))
 
 
-def _missing(expected: str, shown: Iterator[str]) -> str:
+def missing(expected: str, shown: Iterator[str]) -> str:
     """Return the rest of a text from its first sign on that does not follow."""
     return next((expected[at:] for at, sign in enumerate(expected) if sign not in shown), "")
 

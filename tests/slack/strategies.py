@@ -11,8 +11,26 @@ from bot.core.model import ButtonStyle, FileField, Form, FormInput, Paragraph, S
 from tests.factories import NOW, make_form
 from tests.slack.hostile import HOSTILE, INJECTIONS
 
+EVERY_PLANE = "".join(chr(plane * 0x10000 + 0x0123) for plane in range(17))
+CONTROLS = "".join(map(chr, (*range(32), *range(0x7F, 0xA0), 0x200B, 0x200E, 0x202E, 0x2028, 0x2066, 0xFDD0, 0xFEFF)))
+_UNBALANCED = (
+    "**a",
+    "a_",
+    "~~ a `b",
+    "```\na",
+    "[a](https://a.example",
+    "![a",
+    "> > a",
+    "| a |\n|---|\n| b",
+    "\\",
+    "- [",
+    "<a",
+)
+
 odd_text = st.one_of(
-    st.text(max_size=40), st.sampled_from(INJECTIONS), st.sampled_from(["", " ", "\n", "é日本🙂", "a" * 60])
+    st.text(max_size=40),
+    st.sampled_from(INJECTIONS),
+    st.sampled_from(["", " ", "\n", "é日本🙂", "a" * 60, EVERY_PLANE, f"a{CONTROLS}b", *_UNBALANCED]),
 )
 
 
@@ -21,7 +39,11 @@ def _repeated(texts: st.SearchStrategy[str], most: int) -> st.SearchStrategy[str
 
 
 names = st.from_regex(r"[a-z_][a-z0-9_]{0,29}", fullmatch=True)
-titles = st.one_of(st.text(min_size=1, max_size=100), st.sampled_from([text[:100] for text in INJECTIONS]))
+titles = st.one_of(
+    st.text(min_size=1, max_size=100),
+    st.text(min_size=100, max_size=100),
+    st.sampled_from([*(text[:100] for text in INJECTIONS), "x" * 100, "x" * 99 + "y", "<" * 100]),
+)
 long_text = st.one_of(
     odd_text, _repeated(odd_text, 20), st.sampled_from(["Long line. \n" * 400, "<" * 3_100, "word " * 900])
 )
@@ -122,12 +144,19 @@ def inputs(draw: st.DrawFn) -> tuple[FormInput, ...]:
         if kind == "paragraph":
             found.append(Paragraph(name, draw(long_text)))
         elif kind == "select":
-            options = draw(st.lists(odd_text, max_size=5))
-            times = draw(st.sampled_from([1, 1, 50, 250]))
-            found.append(Select(name, tuple(f"{option}{index}" for index in range(times) for option in options)))
+            found.append(Select(name, draw(options())))
         else:
             found.append(FileField(name, many=kind == "files"))
     return tuple(found)
+
+
+@st.composite
+def options(draw: st.DrawFn) -> tuple[str, ...]:
+    """Draw up to 1,250 options, some of them alike."""
+    found = draw(st.lists(odd_text, max_size=5))
+    times = draw(st.sampled_from([1, 1, 50, 250]))
+    alike = draw(st.booleans())
+    return tuple(option if alike else f"{option}{index}" for index in range(times) for option in found)
 
 
 @st.composite
@@ -135,14 +164,29 @@ def forms(draw: st.DrawFn) -> Form:
     """Draw a form that Dify would ask for."""
     fields = draw(inputs())
     markers = [f"{{{{#$output.{field.name}#}}}}" for field in fields] + ["{{#$output.nobody#}}"]
-    pieces = [text.replace("{m}", draw(st.sampled_from(markers))) for text in draw(st.lists(long_text, max_size=5))]
+    texts = draw(st.lists(st.one_of(long_text, any_markdown), max_size=4))
+    pieces = [text.replace("{m}", draw(st.sampled_from(markers))) for text in texts]
     placed = draw(st.lists(st.sampled_from(markers), max_size=8))
-    styles = draw(st.lists(st.tuples(titles, st.sampled_from(ButtonStyle)), max_size=20))
+    content = draw(st.sampled_from(["\n\n", " ", "\n"])).join(draw(st.permutations(pieces + placed)))
+    if draw(st.integers(0, 39)) == 20:  # not at an end of the range, which is drawn more often
+        content += "\n\n" + "A line of 200,000 characters. \n" * ((200_000 - len(content)) // 31)
+    count = draw(st.one_of(st.integers(0, 4), st.sampled_from([19, 20])))
+    actions = draw(st.lists(st.tuples(titles, st.sampled_from(ButtonStyle)), min_size=count, max_size=count))
     return make_form(
         node_title=draw(titles),
-        content=draw(st.sampled_from(["\n\n", " ", "\n"])).join(draw(st.permutations(pieces + placed))),
+        content=content,
         inputs=fields,
-        user_actions=tuple(UserAction(f"action_{number}", *action) for number, action in enumerate(styles)),
+        user_actions=tuple(UserAction(f"action_{number}", *action) for number, action in enumerate(actions)),
         expires_at=draw(st.one_of(st.none(), st.just(NOW + timedelta(days=3)))),
         form_token=draw(st.sampled_from(["form-token-demo", "form-token-demo", None])),
     )
+
+
+_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | long_text,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(long_text, inner, max_size=3),
+    max_leaves=6,
+)
+_texts = st.one_of(any_markdown, long_text)
+outputs = st.dictionaries(long_text, st.one_of(_texts, _values), max_size=4)
+"""What a workflow may put out."""

@@ -15,6 +15,7 @@ from bot.slack.blocks import Post, render
 from bot.slack.message import MESSAGES, PART, Message, shortened
 from bot.slack.result import answer_file, answer_messages, cut_answer, result_file, result_messages
 from tests.factories import NOW, make_form, make_run
+from tests.slack import strategies
 from tests.slack.reading import disguised_links, faults, pings, texts, wire
 from tests.slack.strategies import long_text
 
@@ -287,15 +288,8 @@ def test_a_text_that_has_not_begun_is_announced() -> None:
     assert "may not be complete" in texts(only(answer_messages(" ", writing=False, cut=True)))
 
 
-json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | long_text,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(long_text, inner, max_size=3),
-    max_leaves=6,
-)
-
-
 @given(
-    st.dictionaries(long_text, json_values, max_size=4),
+    strategies.outputs,
     st.sampled_from([status for status in RunStatus if status.ended]),
 )
 @settings(max_examples=60, deadline=None)

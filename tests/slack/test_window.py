@@ -143,22 +143,6 @@ def test_every_field_and_action_is_within_reach(form: Form) -> None:
 
 @given(answerable, st.data())
 @patient
-def test_the_answer_is_exactly_what_was_entered(form: Form, data: st.DataObject) -> None:
-    """A field left empty that keeps a text too long for a window means that text, as its hint says."""
-    values, view = values_for(form, data), view_of(form)
-    entered = sent(view, entered_into(view, form, values)).entered(form)
-    hints = {ids.decode_field(block["block_id"]): block.get("hint") for block in inputs_of(view)}
-    for index, field in enumerate(form.inputs):
-        if isinstance(field, FileField):
-            continue
-        if isinstance(field, Paragraph) and not values[field.name] and hints[index]:
-            assert entered[field.name] == field.default
-        else:
-            assert (entered[field.name] or "") == values[field.name]
-
-
-@given(answerable, st.data())
-@patient
 def test_a_draft_stands_in_the_window_again(form: Form, data: st.DataObject) -> None:
     """What was changed and fits is what the window then holds; control characters Slack does not take."""
     view = view_of(form)
