@@ -27,6 +27,7 @@ def sample_apps() -> dict[str, App]:
     """The sample apps, and some whose texts are longer than what messages hold."""
     return apps() | {
         "long_report": long_report(seconds=2 * SPEED),
+        "slow_report": long_report(seconds=6 * SPEED),
         "longer_report": long_report(250_000, seconds=2 * SPEED),
         "long_form": long_form(),
         "told_then_asked": told_then_asked(),
@@ -61,7 +62,7 @@ def sections(messages: list[Message]) -> list[int]:
 
 async def test_a_streamed_text_of_100_000_characters_stands_there_once_and_whole(scene: Scene) -> None:
     """It is read from its beginning while it is written; the same text as output adds nothing."""
-    root = await scene.start("ann", "/dify long_report topic=tea")
+    root = await scene.start("ann", "/dify slow_report topic=tea")
     first = await scene.until(lambda: next(iter(replies(scene, root)), None), "the text appears")
     await scene.reads(first, "The long report", BELOW)
     scene.expect(not scene.shows(root, DONE), "the run is still writing when the first message is full")
