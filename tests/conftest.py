@@ -1,0 +1,7 @@
+"""What holds for all tests."""
+
+from hypothesis import settings
+
+# The same code is checked with the same examples; `--hypothesis-profile=default` looks for others. How long one takes depends on the machine.
+settings.register_profile("check", derandomize=True, deadline=None)
+settings.load_profile("check")
