@@ -183,9 +183,15 @@ class Trial:
         if fault.point is not None:
             self._points.arm(fault.point, fault.number)
         self._armed = fault.kind is Kind.KILL
-        helpers = [asyncio.create_task(self._strike()), *map(asyncio.create_task, map(self._nurse, self._fleet.bots))]
+        strike = asyncio.create_task(self._strike())
+        helpers = [strike, *map(asyncio.create_task, map(self._nurse, self._fleet.bots))]
+
+        def is_over() -> bool:
+            # Whoever is frozen has not had its last word.
+            return (strike.done() or fault.kind is not Kind.FREEZE) and not self.judge.unfinished()
+
         try:
-            await self.people.act(lambda: not self.judge.unfinished(), self._patience)
+            await self.people.act(is_over, self._patience)
         finally:
             for helper in helpers:
                 helper.cancel()
@@ -234,6 +240,8 @@ class Trial:
                 bot.signal(signal.SIGSTOP)
                 await asyncio.sleep(2.5 * LEASE)
                 bot.signal(signal.SIGCONT)
+                # It may carry out now what people have done again meanwhile.
+                await asyncio.sleep(LEASE)
             case Kind.JOIN:
                 await self._join(bot)
             case Kind.DIFY_AWAY:
