@@ -38,7 +38,7 @@ _CEILINGS: Mapping[str, Mapping[str, float]] = {
             Fault(Kind.KILL, point).family: share
             for point, share in {
                 Point.BEFORE_SAVE: 0.06,
-                Point.AFTER_SAVE: 0.06,
+                Point.AFTER_SAVE: 0.1,
                 Point.BEFORE_DIFY: 0.25,
                 Point.AFTER_DIFY: 0.15,
                 Point.BEFORE_SLACK: 0.05,
@@ -61,7 +61,7 @@ _CEILINGS: Mapping[str, Mapping[str, float]] = {
         Kind.KILL_TWICE: 0.02,
         Kind.KILL_ANY_TIME: 0.02,
         Kind.FREEZE: 0.1,
-        Kind.SLACK_LOST: 0.1,
+        Kind.SLACK_LOST: 0.2,
         Kind.SLACK_AWAY: 0.1,
     },
 }
