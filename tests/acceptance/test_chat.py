@@ -16,7 +16,7 @@ from tests.acceptance.conftest import SPEED
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.asyncio(loop_scope="module")]
 
-SLOWLY = 1.0
+SLOWLY = 4.0
 """Seconds that Dify takes to begin an answer, in which more is written."""
 
 REFUND = "money back, please"
