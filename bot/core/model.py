@@ -122,6 +122,9 @@ class ChatMessage:
     has_files: bool = False
     names_bot: bool = False
     """It mentions the bot."""
+    said_at: datetime | None = None
+    """By Slack's clock, which messages are put in order by: they may overtake one another on their way (slack-platform
+    §4.3). None for what was said by pressing a button."""
 
 
 class Rating(StrEnum):

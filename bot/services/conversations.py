@@ -155,7 +155,7 @@ class ConversationDesk:
             dify_user=first.dify_user,
             run_inputs=first.run_inputs,
             query=message.text,
-            created_at=now,
+            created_at=message.said_at or now,
             thread_ts=message.thread_ts,
         )
         asked = [

@@ -91,6 +91,7 @@ class MessagePosted(_Payload):
             user_id=self.user,
             has_files=bool(self.files),
             names_bot=mention in self.text,
+            said_at=datetime.fromtimestamp(float(self.ts), UTC),
         )
 
 

@@ -186,15 +186,15 @@ async def test_resume_lost_after_the_answer(stage: Stage, scene: Scene) -> None:
     await scene.until(lambda: notices(scene, root, NOT_MOVING), "the thread says that nothing moves")
     await scene.reads(root, NOT_MOVING)
     for _ in range(2):
-        let_time_pass(stage, A_WHILE)
-        await looked_at_again(scene)
+        await looked_at_again(stage, scene)
     assert len(notices(scene, root, NOT_MOVING)) == 1
     assert len(scene.submits) == 1
 
 
-async def looked_at_again(scene: Scene) -> None:
-    """Wait until the bot has asked Dify once more how the scene's run stands."""
+async def looked_at_again(stage: Stage, scene: Scene) -> None:
+    """Let time pass until the bot has asked Dify once more how the scene's run stands."""
     path, before = f"/v1/workflows/run/{run_id(scene)}", len(scene.dify.requests)
+    let_time_pass(stage, A_WHILE)
     await scene.dify.wait_for(lambda: path in [each.path for each in scene.dify.requests[before:]])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from bot.core.model import Paragraph, Select, UserAction
 from bot.slack.ids import WindowOf
-from bot.slack.payloads import ButtonClick, SlashCommand, WindowEvent
+from bot.slack.payloads import ButtonClick, MessagePosted, SlashCommand, WindowEvent
 from tests.factories import NOW, make_form
 
 # In the shapes Slack documents (slack-platform §2.6, §4.2), with more than is read.
@@ -207,3 +207,10 @@ def test_what_was_changed_in_a_message_is_told_from_what_stands_there() -> None:
     """An untouched default and an empty field that keeps a long one are nobody's entry."""
     form = make_form(inputs=(Paragraph("note", "typed"), Select("tone", ("Friendly", "Formal")), *FORM.inputs[2:]))
     assert ButtonClick.model_validate(CLICK).changed(form) == {"tone": "Formal"}
+
+
+def test_a_reply_is_as_old_as_slack_says() -> None:
+    """Messages may overtake one another on their way, and are answered in the order in which they were written."""
+    event = {"channel": "C1", "ts": "1795248995.500000", "thread_ts": "1795248990.000100", "user": "U1", "text": "Hi"}
+    said = MessagePosted.model_validate(event).to_core("T1", "U0BOT")
+    assert said.said_at == datetime(2026, 11, 21, 8, 16, 35, 500_000, tzinfo=UTC)
