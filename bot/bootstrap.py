@@ -37,8 +37,12 @@ from bot.services.commands import CommandDesk
 from bot.services.conversations import ConversationDesk
 from bot.services.descriptions import Descriptions
 from bot.services.due import DueWork
+from bot.services.file_carrier import FileCarrier
+from bot.services.form_files import FormFileDesk
 from bot.services.forms import DecisionDesk
+from bot.services.homes import HomeDesk
 from bot.services.limits import ServerLimits
+from bot.services.message_files import MessageFiles
 from bot.services.outbox import Outbox
 from bot.services.reconcile import Reconciler
 from bot.services.recorder import Recorder, arm_alarm
@@ -46,7 +50,7 @@ from bot.services.starts import StartDesk
 from bot.services.streams import StreamSupervisor
 from bot.services.windows import WindowDesk
 from bot.settings import HOW_TO, Settings, Transport
-from bot.slack.failures import slack_error
+from bot.slack.delivery.failures import slack_error
 from bot.slack.gateway import SlackGateway
 from bot.store.sql import open_store
 from bot.timers import AlarmClock
@@ -157,6 +161,8 @@ class Parts:
     decisions: DecisionDesk
     windows: WindowDesk
     conversations: ConversationDesk
+    files: FormFileDesk
+    homes: HomeDesk
     clock: Clock
     alarm: Alarm
     lease: timedelta
@@ -189,14 +195,28 @@ async def assemble(
         recorder=recorder,
         streams=streams,
         commands=commands,
+        files=FileCarrier(slack, dify_of, descriptions),
         clock=clock,
         alarm=alarm,
     )
     recorder.watch(lambda transition: outbox.wake() if transition.effects else None)
     decisions = DecisionDesk(store, recorder)
-    windows = WindowDesk(store, slack, recorder, reconciler.look_at)
+    windows = WindowDesk(store, slack, recorder, reconciler.look_at, descriptions.file_limits, _new_id)
     recorder.watch(windows.watch)
-    conversations = ConversationDesk(store, recorder, clock, _new_id, settings.only_mentions, lambda: outbox.wake())
+    message_files = MessageFiles(slack, descriptions)
+    conversations = ConversationDesk(
+        store,
+        recorder,
+        message_files,
+        clock,
+        _new_id,
+        settings.only_mentions,
+        lambda: outbox.wake(),
+    )
+    files = FormFileDesk(store, slack, recorder, descriptions, message_files, _new_id, settings.only_mentions)
+    homes = HomeDesk(store, slack, starts, clock, settings.slack_command, descriptions.app_names)
+    stack.push_async_callback(homes.close)
+    recorder.watch(homes.watch)
     due = DueWork(store, reconciler, recorder, clock, timedelta(days=settings.retention_days))
     lease = timedelta(seconds=settings.lease_seconds)
     return Parts(
@@ -213,6 +233,8 @@ async def assemble(
         decisions,
         windows,
         conversations,
+        files,
+        homes,
         clock,
         alarm,
         lease,
@@ -229,7 +251,13 @@ async def _dify_clients(settings: Settings, stack: AsyncExitStack) -> Callable[[
     thread = await stack.enter_async_context(StreamThread())
     clients: dict[str, Dify] = {}
     for name, app in settings.apps.items():
-        client = DifyClient(str(app.base_url), app.api_key.get_secret_value(), ssl_context=tls, carry=thread.carry)
+        client = DifyClient(
+            str(app.base_url),
+            app.api_key.get_secret_value(),
+            files_url=None if app.files_url is None else str(app.files_url),
+            ssl_context=tls,
+            carry=thread.carry,
+        )
         clients[name] = await stack.enter_async_context(client)
 
     def dify_of(app: str) -> Dify:
@@ -437,6 +465,8 @@ def bolt_app(settings: Settings, client: AsyncWebClient, identity: AuthorizeResu
         parts.decisions,
         parts.windows,
         parts.conversations,
+        parts.files,
+        parts.homes,
         _new_id,
     )
     return app

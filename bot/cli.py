@@ -19,7 +19,7 @@ CONFIG_ERROR = 2
 """Exit code where a setting is missing or wrong."""
 
 WATCHING_PACE, PLAYING_PACE = 3.0, 0.5
-"""Seconds that the people of the demo take before everything they do."""
+"""Seconds that the people of a scenario take before everything they do."""
 
 app = typer.Typer(
     help="Run Dify workflows from Slack and answer their Human Input forms where you talk.",
@@ -96,7 +96,7 @@ def manifest(
 def preview(
     form: Annotated[str, typer.Argument(metavar="FORM.json", help="A file, or - for standard input.")],
 ) -> None:
-    """Print a Dify form as the messages Slack would get, each with a link to Slack's Block Kit Builder."""
+    """Print a Dify form as the messages and the window Slack would get, with links to Slack's Block Kit Builder."""
     from bot.preview import preview
 
     typer.echo(preview(form))
@@ -105,10 +105,13 @@ def preview(
 @app.command()
 def demo(
     play: Annotated[str | None, typer.Option(metavar="NAME", help="Play this scenario and judge its outcome.")] = None,
+    page: Annotated[bool, typer.Option("--page", help="Show the scenario on the page, then leave it up.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where the page is served; 0: any free port.")] = 8000,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
     transport: Annotated[Transport, typer.Option(help="How Slack reaches the bot.")] = Transport.SOCKET,
     list_: Annotated[bool, typer.Option("--list", help="List the scenarios.")] = False,
 ) -> None:
-    """Watch the bot at work between a simulated Slack and a simulated Dify; no account is needed."""
+    """Try the bot between a simulated Slack and a simulated Dify, on a page in the browser; no account is needed."""
     from bot.playground import demo as playground
     from bot.playground.scenarios import SCENARIOS
 
@@ -119,8 +122,11 @@ def demo(
         raise typer.BadParameter(
             f"there is no scenario {play!r}; there are: {', '.join(SCENARIOS)}", param_hint="--play"
         )
+    served = playground.Page(port, in_browser=browser and sys.stdout.isatty())
     if play is None:
-        went_well = asyncio.run(playground.demo(transport.value, sys.stdout, WATCHING_PACE))
+        went_well = asyncio.run(playground.demo(transport.value, sys.stdout, served))
+    elif page:
+        went_well = asyncio.run(playground.play(play, transport.value, sys.stdout, WATCHING_PACE, served))
     else:
         went_well = asyncio.run(playground.play(play, transport.value, sys.stdout, PLAYING_PACE))
     if not went_well:

@@ -15,9 +15,12 @@
     │       └── FormClosed          the form can no longer be answered (412)
     └── SlackError              Slack answered no, or did not answer
         ├── SlackUnavailable    no answer, 5xx or 429: the same call may work later
+        │   ├── FileNotReady        Slack still processes a file
+        │   └── ImagesRefused       Slack shows no image of a message, and takes it without
         └── SlackRejected       an answer that stays the same however often one asks
             ├── TriggerUsed         the click has opened its window already
             ├── SlackUnauthorized   token revoked, or a scope is missing: an admin can put that right
+            ├── FileUnavailable     a file that Slack lists and does not give
             └── ChannelUnreachable  the bot cannot write there: not a member, archived, unknown
 
 An error's class says whether to try again; nothing branches on the text of a message.
@@ -119,6 +122,14 @@ class SlackUnavailable(SlackError):
         self.sent = sent
 
 
+class FileNotReady(SlackUnavailable):
+    """Slack still processes a file, and tells neither its size nor its type (slack-platform §5.2)."""
+
+
+class ImagesRefused(SlackUnavailable):
+    """Slack does not take a message because of the images in it: without them it may."""
+
+
 class SlackRejected(SlackError):
     """An answer that stays the same however often one asks."""
 
@@ -129,6 +140,10 @@ class TriggerUsed(SlackRejected):
 
 class SlackUnauthorized(SlackRejected):
     """Slack does not take the bot's token, or the app lacks a scope."""
+
+
+class FileUnavailable(SlackRejected):
+    """Slack lists a file and does not give it. The message is a sentence about it for people, without its name."""
 
 
 class ChannelUnreachable(SlackRejected):

@@ -14,7 +14,9 @@ from structlog.typing import Processor
 _SECRET = re.compile(
     r"""xox[a-z]-[\w-]+ | xapp-[\w-]+ | \bapp-[A-Za-z0-9]{8,}   # Slack's tokens, Dify's keys
       | (?<=form/human_input/)[A-Za-z0-9]+                      # the form token in a path of Dify
-      | (?<=hooks\.slack\.com/)\S+                              # a response_url""",
+      | (?<=hooks\.slack\.com/)\S+                              # a response_url
+      | (?<=[?&]sign=)[^&\s"']+                                 # the signature of an address of Dify's files
+      | (?<=/upload/v1/)[\w-]+                                  # the key in an address for an upload to Slack""",
     re.VERBOSE,
 )
 

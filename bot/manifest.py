@@ -15,18 +15,23 @@ REQUEST_URL = "https://YOUR-HOST/slack/events"
 """Stands in the HTTP manifest where Slack wants to know the bot's own address."""
 
 BOT_SCOPES: dict[str, str] = {
-    "channels:history": "replies in threads; conversations.replies and .history: own posts, in public channels",
-    "chat:write": "chat.postMessage, chat.update, chat.postEphemeral",
-    "commands": "the slash command",
-    "files:write": "files.getUploadURLExternal, files.completeUploadExternal: the whole of a text that is too long",
+    "channels:history": "what is said in threads and to the bot; conversations.replies, .history: in public channels",
+    "chat:write": "chat.postMessage, chat.update, chat.delete, chat.postEphemeral, and the calls that stream a text",
+    "commands": "the slash command, and the shortcut on messages",
+    "files:read": "files.info and private addresses: files that people share for a form or a start",
+    "files:write": "files.getUploadURLExternal, files.completeUploadExternal: what a run gives out, and long texts",
     "groups:history": "the same as channels:history, in private channels",
     "im:history": "the same, in the direct messages of a person and the bot",
     "mpim:history": "the same, in direct messages of several people",
 }
 """Every scope the bot asks for, and the calls that need it."""
 
-EVENTS: tuple[str, ...] = ("message.channels", "message.groups", "message.im", "message.mpim")
-"""Every event the bot listens to: what people say in threads, of which a conversation with a Chatflow is made."""
+SHORTCUT_ID, SHORTCUT = "start.message", "Run a Dify app"
+"""The shortcut in the menu of every message: how Slack names it to the bot, and to people."""
+
+EVENTS: tuple[str, ...] = ("app_home_opened", "message.channels", "message.groups", "message.im", "message.mpim")
+"""Every event the bot listens to: what people say in threads, of which a conversation with a Chatflow is made, and to
+the bot elsewhere; and that somebody looks at the app's Home, which is told of without any scope."""
 
 
 def manifest(mode: Mode, command: str = "/dify") -> dict[str, Any]:
@@ -60,7 +65,21 @@ def manifest(mode: Mode, command: str = "/dify") -> dict[str, Any]:
             "background_color": "#1c3fa8",
         },
         "features": {
+            # People write in the threads of the Messages tab, so it is not read-only.
+            "app_home": {
+                "home_tab_enabled": True,
+                "messages_tab_enabled": True,
+                "messages_tab_read_only_enabled": False,
+            },
             "bot_user": {"display_name": "dify", "always_online": True},
+            "shortcuts": [
+                {
+                    "name": SHORTCUT,
+                    "type": "message",
+                    "callback_id": SHORTCUT_ID,
+                    "description": "Start a Dify app with this message and its files",
+                }
+            ],
             "slash_commands": [slash_command],
         },
         "oauth_config": {"scopes": {"bot": sorted(BOT_SCOPES)}},

@@ -1,4 +1,4 @@
-"""A Dify form as the messages that Slack would get, for who builds it; nothing is sent anywhere."""
+"""A Dify form as the messages and the window that Slack would get, for who builds it; nothing is sent anywhere."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from urllib.parse import quote
 from pydantic import ValidationError
 
 from bot.core.model import AppMode, Form, FormStatus, Run
+from bot.core.ports import WindowFill
 from bot.dify.schema import AnnouncedForm, FormDefinition
 from bot.errors import ConfigError
-from bot.slack.form import form_messages
-from bot.slack.message import Message
+from bot.slack.forms.form import form_messages, obstacle
+from bot.slack.forms.window import window
+from bot.slack.messages.message import Message
 
 BUILDER = "https://app.slack.com/block-kit-builder/#"
 
@@ -28,7 +30,9 @@ NO_FORM = (
 
 
 def preview(source: str) -> str:
-    """Return the messages of the form in a file (`-` for standard input): their JSON, each with a link that shows it.
+    """Return the messages of the form in a file (`-` for standard input), and its window where it can be answered.
+
+    Each is its JSON, and below it a link that shows it.
 
     Raises:
         ConfigError: the file cannot be read, is no JSON, or no form (dify-api §10.2, §7.3).
@@ -46,7 +50,11 @@ def preview(source: str) -> str:
         created_at=datetime.now(UTC),
         forms=(form,),
     )
-    return "\n\n".join(_shown(message) for message in form_messages(run, form))
+    shown = [_message(message) for message in form_messages(run, form)]
+    if obstacle(form) is None:
+        view = window(run, form, WindowFill())
+        shown.append(_linked(view, view))
+    return "\n\n".join(shown)
 
 
 def read_form(source: str) -> Form:
@@ -98,14 +106,14 @@ def _reason(exc: Exception) -> str:
     return " ".join(str(exc).split())
 
 
-def _shown(message: Message) -> str:
+def _message(message: Message) -> str:
     blocks = [block.to_dict() for block in message.blocks]
-    return f"{_json({'text': message.text, 'blocks': blocks}, indent=2)}\n{builder_link(blocks)}"
+    return _linked({"text": message.text, "blocks": blocks}, {"blocks": blocks})
 
 
-def builder_link(blocks: list[dict[str, Any]]) -> str:
-    """Return the address at which Slack's Block Kit Builder shows these blocks."""
-    return BUILDER + quote(_json({"blocks": blocks}), safe="")
+def _linked(payload: dict[str, Any], in_builder: dict[str, Any]) -> str:
+    """Write what Slack gets, and the address at which its Block Kit Builder shows as much of it as it takes."""
+    return f"{_json(payload, indent=2)}\n{BUILDER}{quote(_json(in_builder), safe='')}"
 
 
 def _json(value: Any, indent: int | None = None) -> str:

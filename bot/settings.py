@@ -139,6 +139,8 @@ class AppSettings(BaseModel):
 
     api_key: SecretStr
     base_url: AnyHttpUrl
+    files_url: AnyHttpUrl | None = None
+    """Where its Dify has its files, if that is elsewhere than its API."""
     reminders: Reminders | None = None
     """What is not given here holds as for all apps."""
     quiet_hours: Quiet = None
@@ -166,6 +168,8 @@ class Settings(DatabaseSettings):
     dify_base_url: AnyHttpUrl = AnyHttpUrl(DIFY_CLOUD)
     dify_api_key: SecretStr | None = None
     dify_app_name: AppName = "dify"
+    dify_files_url: AnyHttpUrl | None = None
+    """Where Dify has its files, if that is elsewhere than its API: its `FILES_URL` (dify-api §2.1)."""
     dify_max_streams: Annotated[int, Field(ge=1)] = 8
     """Open streams per Dify server: it has ten connections per API worker by default (recording 22)."""
     dify_max_execution_minutes: Annotated[float, Field(gt=0, le=10_080)] = 20.0
@@ -242,6 +246,7 @@ HOW_TO: dict[str, str] = {
     "slack_command": "give a slash and up to 31 lower-case letters, digits, - or _, such as /dify",
     "dify_base_url": "copy it from the app's page “API Access” in Dify, such as https://api.dify.ai/v1",
     "dify_api_key": "create a key (app-…) on the app's page “API Access” in Dify",
+    "dify_files_url": "give what FILES_URL is in Dify, such as https://files.example.com, or leave it out",
     "dify_app_name": "give up to 40 letters, digits, - or _, such as review",
     "dify_max_streams": "give a whole number from 1; the server has ten connections per API worker by default",
     "dify_max_execution_minutes": (
@@ -274,9 +279,11 @@ def load(**overrides: Any) -> Settings:
         ConfigError: a value is missing or wrong; the message is one sentence for the admin.
     """
     settings = _validated(Settings, overrides)
-    apps = _apps_of_file(settings.bot_config, settings.dify_base_url) if settings.bot_config else {}
+    apps = _apps_of_file(settings.bot_config, settings) if settings.bot_config else {}
     if settings.dify_api_key:
-        apps[settings.dify_app_name] = AppSettings(api_key=settings.dify_api_key, base_url=settings.dify_base_url)
+        apps[settings.dify_app_name] = AppSettings(
+            api_key=settings.dify_api_key, base_url=settings.dify_base_url, files_url=settings.dify_files_url
+        )
     settings = settings.with_apps(apps)
     _check_together(settings)
     return settings
@@ -311,8 +318,8 @@ def _in_our_words(message: str) -> str:
     return message.removeprefix("Value error, ")
 
 
-def _apps_of_file(path: Path, base_url: AnyHttpUrl) -> dict[str, AppSettings]:
-    """Read the apps; one that does not say where its Dify is has it at `base_url`."""
+def _apps_of_file(path: Path, settings: Settings) -> dict[str, AppSettings]:
+    """Read the apps; one that does not say where its Dify is has it, and its files, where the settings say."""
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as exc:
@@ -323,8 +330,10 @@ def _apps_of_file(path: Path, base_url: AnyHttpUrl) -> dict[str, AppSettings]:
         raise ConfigError(f"BOT_CONFIG names {path}, which is no TOML ({exc}): {HOW_TO['bot_config']}.") from None
     apps = tables.get("apps")
     for app in apps.values() if isinstance(apps, dict) else ():
-        if isinstance(app, dict):
-            app.setdefault("base_url", str(base_url))
+        if isinstance(app, dict) and "base_url" not in app:
+            app["base_url"] = str(settings.dify_base_url)
+            if settings.dify_files_url is not None:
+                app.setdefault("files_url", str(settings.dify_files_url))
     try:
         return _AppsFile.model_validate(tables).apps
     except ValidationError as exc:

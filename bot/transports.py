@@ -17,7 +17,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.errors import ConfigError, SlackUnavailable
 from bot.settings import HOW_TO
-from bot.slack.failures import slack_error
+from bot.slack.delivery.failures import slack_error
 
 log = structlog.get_logger(__name__)
 

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from bot.core.model import AppMode, ButtonStyle, Command, Form, FormStatus, Paragraph, Run, Submission, UserAction
+from bot.core.model import (
+    AppMode,
+    Attachment,
+    AttachmentStatus,
+    ButtonStyle,
+    Command,
+    FileKind,
+    Form,
+    FormStatus,
+    Paragraph,
+    Run,
+    Submission,
+    UserAction,
+)
+from bot.core.ports import FileContent
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890123, tzinfo=UTC)
 
@@ -49,6 +64,20 @@ _COMMAND = Command(
     response_url="https://hooks.example/commands/T1/1",
 )
 
+_ATTACHMENT = Attachment(
+    attachment_id="attachment-1",
+    name="shot.png",
+    user_id="U1",
+    form_id="form-1",
+    field="proof",
+    status=AttachmentStatus.READY,
+    slack_file_id="F1",
+    mime_type="image/png",
+    size=73,
+    kind=FileKind.IMAGE,
+    upload_file_id="upload-1",
+)
+
 
 def make_submission(**changes: Any) -> Submission:
     """Return the answer “approve” of the person U2."""
@@ -68,3 +97,18 @@ def make_run(**changes: Any) -> Run:
 def make_command(**changes: Any) -> Command:
     """Return the slash command that asks for the run of `make_run`."""
     return replace(_COMMAND, **changes)
+
+
+def make_attachment(**changes: Any) -> Attachment:
+    """Return a picture that U1 gave to the field `proof` of the form of `make_form`, and that Dify has."""
+    return replace(_ATTACHMENT, **changes)
+
+
+def file_of(*pieces: bytes, mime_type: str = "text/plain", size: int | None = None) -> FileContent:
+    """Return a file that is read in these pieces; `size` is what its source says, where that is not their length."""
+
+    async def arriving() -> AsyncIterator[bytes]:
+        for piece in pieces:
+            yield piece
+
+    return FileContent(arriving(), sum(map(len, pieces)) if size is None else size, mime_type)

@@ -37,19 +37,26 @@ PERMITTED = {
     "bot.core.model": may("errors"),
     "bot.core.events": may("core.model"),
     "bot.core.effects": may("core.model"),
-    "bot.core.lifecycle": may("core.model core.events core.effects errors"),
+    "bot.core.files": may("core.model"),
+    "bot.core.out_files": may("core.model core.files"),
+    "bot.core.attaching": may("core.model core.files core.effects errors"),
+    "bot.core.giving_out": may("core.model core.events core.effects core.out_files errors"),
+    "bot.core.lifecycle": may(
+        "core.model core.events core.effects core.attaching core.giving_out core.out_files errors"
+    ),
     "bot.dify": may("core dify errors", "pydantic"),
     "bot.dify.client": may("core dify errors", "aiohttp httpx httpx_aiohttp httpx_sse pydantic"),
     "bot.errors": may(),
     "bot.listeners": may(
-        "core errors listeners services slack.chat slack.ids slack.message slack.notices "
-        "slack.payloads slack.start_window slack.window",
+        "core errors listeners services slack.messages.chat slack.ids slack.messages.message slack.messages.notices "
+        "slack.payloads slack.starts.window slack.forms.window",
         "slack_bolt slack_sdk structlog",
     ),
     "bot.logs": may("errors", "structlog"),
     "bot.manifest": may("errors", "yaml"),
     # Both simulated platforms stand alone, so that they cannot share a mistake with the bot.
     "bot.playground": may("playground", "aiohttp pydantic rich"),
+    "bot.playground.page.own_forms": may("playground", "pydantic yaml"),
     "bot.preview": may("core dify errors slack", "pydantic"),
     "bot.services": may("core errors services", "structlog"),
     "bot.services.outcomes": may("core errors"),
@@ -57,7 +64,7 @@ PERMITTED = {
     "bot.slack": may("core errors slack", "aiohttp markdown_it pydantic slack_sdk structlog"),
     "bot.store": may("core errors store", "alembic pydantic sqlalchemy structlog"),
     "bot.timers": may("core errors", "apscheduler"),
-    "bot.transports": may("errors settings slack.failures", "aiohttp slack_bolt slack_sdk structlog"),
+    "bot.transports": may("errors settings slack.delivery.failures", "aiohttp slack_bolt slack_sdk structlog"),
 }
 
 LAZY = {"bot.bootstrap", "bot.playground"}

@@ -13,6 +13,7 @@ from tests.benchmarks.effort import Effort
 from tests.benchmarks.lasting import restart, throughput, waiting
 from tests.benchmarks.long import long
 from tests.benchmarks.rig import open_postgres
+from tests.benchmarks.transfers import transfers
 from tests.benchmarks.waiting import copied_run_id, copied_token, number_of
 
 CHECKOUT = Path(__file__).parents[1]
@@ -28,6 +29,8 @@ TINY = Effort(
     polling=1.0,
     processes=(2,),
     lanes=2,
+    large_file=1_000_000,
+    file=100_000,
     rate_factor=100.0,
 )
 """Too little to tell anything by."""
@@ -74,11 +77,27 @@ async def test_long_texts_are_rendered_and_their_calls_counted(monkeypatch: pyte
     """A form of 25 messages cannot be posted with fewer calls."""
     monkeypatch.chdir(CHECKOUT)
     values = {row.key: row.value for row in await long(TINY)}
-    what = ("render_ms", "calls", "posts", "updates")
-    counted = {f"long_{name}_{each}" for name in ("form", "stream") for each in what}
-    assert values.keys() == {*counted, "long_stream_draw_ms"}
+    what = ("render_ms", "calls", "posts", "updates", "streams", "appends")
+    # The text is the same, whichever way it is shown.
+    counted = {f"long_{name}_{each}" for name in ("form", "stream", "drawn") for each in what} - {
+        "long_drawn_render_ms"
+    }
+    assert values.keys() == {*counted, "long_stream_draw_ms", "long_drawn_draw_ms"}
     assert values["long_form_calls"] >= values["long_form_posts"] > 20
-    assert values["long_stream_calls"] >= values["long_stream_posts"] > 10
+    assert values["long_stream_calls"] >= values["long_stream_streams"] > 0
+    assert values["long_drawn_calls"] >= values["long_drawn_posts"] > 10
+
+
+@pytest.mark.acceptance
+async def test_files_are_carried_without_being_written_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The measure itself refuses a file that does not arrive as it was shared."""
+    monkeypatch.chdir(CHECKOUT)
+    values = {row.key: row.value for row in await transfers(TINY)}
+    situations = ("1_in", "1_out", "10_in", "10_both_ways", "10_together")
+    assert values.keys() == {
+        f"files_{each}_{what}" for each in situations for what in ("peak_mb", "written_bytes", "s")
+    }
+    assert {values[f"files_{each}_written_bytes"] for each in situations} == {0}
 
 
 @pytest.mark.acceptance

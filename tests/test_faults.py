@@ -6,18 +6,21 @@ import asyncio
 import itertools
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
+from tests.faults.bots import Zygote
 from tests.faults.faults import Fault, Kind, draw
 from tests.faults.judge import COUNTS, NOTE_AGAIN, UNCONFIRMED, most_excused
 from tests.faults.plays import PLAYS
 from tests.faults.points import Point, Points
-from tests.faults.worker import Order, play
+from tests.faults.worker import Order, open_zygote, play
 from tests.store.conftest import TEST_POSTGRES_URL
 
 CHECKOUT = Path(__file__).parents[1]
@@ -27,11 +30,19 @@ MISSED = 2
 """Trials of a short run whose fault may find nothing to strike."""
 
 pytestmark = pytest.mark.acceptance
+with_zygote = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def zygote() -> AsyncIterator[Zygote]:
+    """What forks the bots of all tests, so that the bot is imported once."""
+    async with open_zygote() as zygote:
+        yield zygote
 
 
 async def run_shortly(*options: str) -> dict[str, Any]:
     """Play a few trials, and return what was printed."""
-    command = (sys.executable, "-m", "tests.faults", "--json", "--trials", str(FEW), "--workers", "3", *options)
+    command = (sys.executable, "-m", "tests.faults", "--json", "--trials", str(FEW), "--workers", "2", *options)
     child = await asyncio.create_subprocess_exec(
         *command, cwd=CHECKOUT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
@@ -66,9 +77,9 @@ async def test_nothing_is_lost_or_doubled_with_three_processes() -> None:
     assert counts_of(counted) == dict.fromkeys(COUNTS, 0)
 
 
-async def counted_of(order: Order) -> set[str]:
+async def counted_of(zygote: Zygote, order: Order) -> set[str]:
     """Play an order's trials and return what was counted in them."""
-    return {problem.count async for outcome in play(order) for problem in outcome.problems}
+    return {problem.count async for outcome in play(order, zygote) for problem in outcome.problems}
 
 
 def calm(*names: str) -> Sequence[int]:
@@ -76,11 +87,14 @@ def calm(*names: str) -> Sequence[int]:
     return [number for number, each in enumerate(PLAYS) if each.name in names]
 
 
+@with_zygote
 @pytest.mark.parametrize(
     ("sabotage", "played", "found"),
     [
         ("post twice", "failing", "posts_doubled"),
         ("lose results", "failing", "posts_lost"),
+        ("lose files", "report", "posts_lost"),
+        ("share files twice", "report", "posts_doubled"),
         ("leave forms", "failing", "forms_without_outcome"),
         ("leave forms", "failing", "clicks_without_answer"),
         ("ignore clicks", "failing", "decisions_lost"),
@@ -88,37 +102,43 @@ def calm(*names: str) -> Sequence[int]:
         ("change answers", "failing", "decisions_lost"),
         ("refuse commands", "quick", "clicks_without_answer"),
         ("never stop", "stop", "decisions_lost"),
-        ("leave texts", "stop", "posts_lost"),
+        ("leave texts", "failing", "posts_lost"),
         ("write texts twice", "approve", "posts_doubled"),
         ("never remind", "expiring", "posts_lost"),
         ("remind twice", "expiring", "posts_doubled"),
     ],
 )
-async def test_bad_bot_is_found_out(sabotage: str, played: str, found: str) -> None:
+async def test_bad_bot_is_found_out(zygote: Zygote, sabotage: str, played: str, found: str) -> None:
     """Whatever it does wrong is counted as that, even where no fault strikes."""
-    patience = 14.0 if played == "expiring" else 4.0
-    assert found in await counted_of(Order(calm(played), sabotage=sabotage, calm=True, patience=patience))
+    # What is doubled ends all the same; what is lost is waited for in vain.
+    ends = found in ("posts_doubled", "decisions_sent_twice")
+    patience = 14.0 if ends or played == "expiring" else 4.0
+    assert found in await counted_of(zygote, Order(calm(played), sabotage=sabotage, calm=True, patience=patience))
 
 
+@with_zygote
 @pytest.mark.parametrize("sabotage", ["tell nobody", "say nothing of use"])
-async def test_loser_of_a_race_who_is_not_told_is_found_out(sabotage: str) -> None:
+async def test_loser_of_a_race_who_is_not_told_is_found_out(zygote: Zygote, sabotage: str) -> None:
     """Of two who click at once, one decides; the other one has to learn it, and not just anything."""
     seed = next(seed for seed in itertools.count() if draw(seed, 1)[1].kind is Kind.TWO_CLICKERS)
-    assert "clicks_without_answer" in await counted_of(Order([seed], sabotage=sabotage, patience=4.0))
+    assert "clicks_without_answer" in await counted_of(zygote, Order([seed], sabotage=sabotage, patience=4.0))
 
 
-async def test_run_that_is_given_up_after_a_restart_is_not_excused() -> None:
+@with_zygote
+async def test_run_that_is_given_up_after_a_restart_is_not_excused(zygote: Zygote) -> None:
     """A kill may lose the answer to a start; but not to one of a run whose form has been answered."""
 
-    def strikes_after_the_first_click(seed: int) -> bool:
-        _, fault, _ = draw(seed, 1)
-        return fault.kind is Kind.KILL and fault.point is Point.AFTER_ACK and fault.number == 2
+    def strikes_at(number: int, seed: int) -> bool:
+        played, fault, _ = draw(seed, 1)
+        at_save = fault.kind is Kind.KILL and fault.point is Point.BEFORE_SAVE and fault.number == number
+        return at_save and played.name == "sequence"
 
-    seed = next(filter(strikes_after_the_first_click, itertools.count()))
-    outcomes = [outcome async for outcome in play(Order([seed], sabotage="lose named", patience=4.0))]
-    assert outcomes[0].struck
-    assert outcomes[0].excused == []
-    assert "forms_without_outcome" in {problem.count for problem in outcomes[0].problems}
+    # Which saves lie between the first form's answer and the second one's depends on how much each of them holds.
+    numbers = (37, 40, 43)
+    seeds = [next(filter(partial(strikes_at, number), itertools.count())) for number in numbers]
+    outcomes = [outcome async for outcome in play(Order(seeds, sabotage="lose named", patience=4.0), zygote)]
+    assert [(outcome.struck, outcome.excused) for outcome in outcomes] == [(True, [])] * len(numbers)
+    assert "forms_without_outcome" in {problem.count for outcome in outcomes for problem in outcome.problems}
 
 
 def test_excuses_have_a_ceiling() -> None:
@@ -130,10 +150,11 @@ def test_excuses_have_a_ceiling() -> None:
     assert most_excused(NOTE_AGAIN, Kind.NOTHING, 1000) == 0
 
 
-async def test_good_bot_is_not_accused() -> None:
+@with_zygote
+async def test_good_bot_is_not_accused(zygote: Zygote) -> None:
     """Without a fault nothing is counted."""
     calm_plays = calm("fields", "chatflow", "quick", "approve", "stop", "expiring")
-    assert await counted_of(Order(calm_plays, calm=True)) == set()
+    assert await counted_of(zygote, Order(calm_plays, calm=True)) == set()
 
 
 def test_trial_follows_from_its_seed_alone() -> None:

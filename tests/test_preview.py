@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import pytest
 
 from bot.cli import main
-from bot.playground.slack.block_kit import message_problems
+from bot.playground.slack.block_kit import message_problems, view_problems
 from bot.preview import BUILDER
 from tests.dify.recordings import Exchange, exchanges
 from tests.slack.reading import Json
@@ -53,8 +53,8 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
     return ended.value.code
 
 
-def printed_messages(printed: str) -> list[tuple[Json, Json]]:
-    """Return each message and the blocks its link shows."""
+def printed_payloads(printed: str) -> list[tuple[Json, Json]]:
+    """Return each message, and the window last, with what its link shows."""
     found: list[tuple[Json, Json]] = []
     while printed.strip():
         message, end = json.JSONDecoder().raw_decode(printed := printed.lstrip())
@@ -76,17 +76,20 @@ def printed_messages(printed: str) -> list[tuple[Json, Json]]:
 def test_a_form_is_printed_as_slack_gets_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, given: Json, title: str
 ) -> None:
-    """Each message as JSON, and a link that shows the same blocks; a form's token is not in it."""
+    """Each message and the window as JSON, and a link that shows the same blocks; a form's token is not in it."""
     (tmp_path / "form.json").write_text(json.dumps(given), encoding="utf-8")
     assert run(monkeypatch, str(tmp_path / "form.json")) == 0
     printed = capsys.readouterr().out
-    ((message, in_builder),) = printed_messages(printed)
+    (message, in_builder), (view, view_in_builder) = printed_payloads(printed)
     assert title in message["text"]
     assert message["blocks"] == in_builder["blocks"]
     assert not message_problems(message["blocks"])
     note, level = (block for block in message["blocks"] if block["type"] == "input")
     assert note["element"]["initial_value"] == "Draft answer 日本"
     assert [option["text"]["text"] for option in level["element"]["options"]] == ["low", "high"]
+    assert (view["type"], view["title"]["text"]) == ("modal", title)
+    assert view == view_in_builder
+    assert not view_problems(view)
     assert "secret-token" not in printed
 
 
@@ -99,8 +102,17 @@ def test_every_recorded_form_can_be_looked_at(
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(answer.body))
     assert run(monkeypatch, "-") == 0
-    for message, _ in printed_messages(capsys.readouterr().out):
-        assert not message_problems(message["blocks"])
+    for payload, _ in printed_payloads(capsys.readouterr().out):
+        assert not (view_problems(payload) if "type" in payload else message_problems(payload["blocks"]))
+
+
+def test_a_form_that_cannot_be_answered_in_slack_has_no_window(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(json.dumps(FORM | {"user_actions": []})))
+    assert run(monkeypatch, "-") == 0
+    ((message, _),) = printed_payloads(capsys.readouterr().out)
+    assert "no buttons" in json.dumps(message)
 
 
 def test_there_are_recorded_forms() -> None:
@@ -113,7 +125,7 @@ def test_a_form_may_come_from_standard_input_and_take_several_messages(
     given = json.dumps(FORM | {"form_content": "Long line. \n" * 3_000 + "{{#$output.note#}}"})
     monkeypatch.setattr(sys, "stdin", io.StringIO(given))
     assert run(monkeypatch, "-") == 0
-    found = printed_messages(capsys.readouterr().out)
+    *found, _ = printed_payloads(capsys.readouterr().out)
     assert len(found) > 2
     for message, in_builder in found:
         assert message["blocks"] == in_builder["blocks"]

@@ -9,6 +9,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from pydantic import AnyHttpUrl
 
 from bot import settings
 from bot.core.reminding import QuietHours, ReminderPolicy
@@ -58,6 +59,7 @@ def test_values_are_read_from_the_env_file(monkeypatch: pytest.MonkeyPatch, tmp_
         ("SLACK_APP_TOKEN", "xoxb-demo", "connections:write"),
         ("SLACK_APP_TOKEN", None, "SLACK_SIGNING_SECRET"),
         ("SLACK_API_URL", "slack", "http://127.0.0.1:9000/api/"),
+        ("DIFY_FILES_URL", "files", "FILES_URL"),
         ("SLACK_COMMAND", "dify", "/dify"),
         ("DIFY_BASE_URL", "dify", "https://api.dify.ai/v1"),
         ("DIFY_API_KEY", None, "BOT_CONFIG"),
@@ -128,6 +130,27 @@ def test_several_apps_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert {name: str(app.base_url) for name, app in apps.items()} == {
         "review": "https://api.dify.ai/v1",
         "chat": "http://dify.local/v1",
+    }
+
+
+def test_the_files_of_dify_may_be_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """An app with a Dify of its own does not take over where another one has its files."""
+    config = tmp_path / "apps.toml"
+    config.write_text(
+        '[apps.same]\napi_key = "app-a"\n\n'
+        '[apps.own]\napi_key = "app-b"\nbase_url = "http://dify.local/v1"\n\n'
+        '[apps.both]\napi_key = "app-c"\nbase_url = "http://dify.local/v1"\nfiles_url = "http://files.local"\n',
+        encoding="utf-8",
+    )
+    monkeypatch.setenv("BOT_CONFIG", str(config))
+    assert {app.files_url for app in settings.load().apps.values()} == {None, AnyHttpUrl("http://files.local")}
+    monkeypatch.setenv("DIFY_FILES_URL", "https://files.example")
+    files = {name: str(app.files_url) for name, app in settings.load().apps.items()}
+    assert files == {
+        "dify": "https://files.example/",
+        "same": "https://files.example/",
+        "own": "None",
+        "both": "http://files.local/",
     }
 
 

@@ -150,6 +150,7 @@ async def test_what_people_do_arrives_over_socket_mode(stage: Stage, app: AsyncA
     await stage.workspace.wait_for(lambda: not stage.slack.sockets.connections)
 
 
+@pytest.mark.provokes("invalid_auth")
 async def test_an_app_token_that_slack_refuses_is_a_wrong_setting(stage: Stage, app: AsyncApp) -> None:
     with pytest.raises(
         ConfigError, match=r"^SLACK_APP_TOKEN is refused by Slack \(invalid_auth\): .*connections:write"

@@ -16,8 +16,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bot.core.model import AppMode, StartInput
+from bot.core.files import GivenFile, how_many, what_fits, why_not_all
+from bot.core.model import Accepts, AppMode, FileLimits, SharedFile, StartInput
 from bot.core.ports import AppDescription
+from bot.core.start_files import accepts_of, message_files, takes_files
 
 PLACEHOLDER = "…"
 """Stands in a corrected command where only the person knows the value; not accepted for a required one."""
@@ -53,13 +55,13 @@ _SWITCH = {
     "off": False,
     "0": False,
 }
-_FILE_TYPES = frozenset({"file", "file-list"})
 _TEXT_TYPES = frozenset({"text-input", "paragraph"})
 QUERY = StartInput(variable="query", label="the message to the app", type="paragraph", required=True)
 """The first message to a Chatflow, which is none of its start inputs."""
 JSON_EXAMPLE = '{"key": "value"}'
 _MOST_LISTED = 10
-_MOST_FIELDS = 80  # a window holds 100 blocks (slack-platform §2.1)
+_MOST_BLOCKS = 80  # of the 100 that a window holds (slack-platform §2.1)
+_BLOCKS_OF_FILES = 3  # what is given already, a place for more, and one for links
 _MOST_CITED = 60
 
 
@@ -100,8 +102,11 @@ class ParsedCommand:
     @property
     def free_text(self) -> str:
         """The words that stand alone, as they were typed where there is nothing else."""
-        if self.pairs or len(self.stray) < 2:
-            return " ".join(self.stray)
+        return " ".join(self.stray) if self.pairs or len(self.stray) < 2 else self.words
+
+    @property
+    def words(self) -> str:
+        """All that was typed after the name of the app, as it was typed."""
         first = None if self.app is None else _WORD.search(self.typed)
         return self.typed[first.end() if first else 0 :].strip()
 
@@ -136,7 +141,10 @@ class CheckedStart:
     """What to start the app with, as Dify wants it."""
 
     run_inputs: Mapping[str, Any]
+    """But for the files."""
     query: str = ""
+    files: Mapping[str, tuple[GivenFile, ...]] = field(default_factory=dict)
+    """Files and links by what takes them (`core.start_files`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +165,7 @@ class Draft:
     texts: Mapping[str, str]
     """By start input: what was typed for it, or seems to have been meant for it."""
     problems: tuple[str, ...]
-    """All that is wrong with it but for what is missing, a sentence each."""
+    """All that is wrong with it but for what is missing, a sentence each, with what was made of it here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +184,16 @@ class _Unfit:
     problem: str
     text: str | None
     """What to write instead, where that can be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Slip:
+    """What is wrong with the way something was written."""
+
+    in_command: str
+    """What to write instead."""
+    in_window: str
+    """What a window made of it."""
 
 
 # --- reading -------------------------------------------------------------------------------------------------------
@@ -278,7 +296,7 @@ def check(
     A Chatflow takes its first message as the value of `query`; a start input of that name gets the same text.
     """
     texts, slips = _gather(parsed, app, app_name)
-    problems = (*known, *slips)
+    problems = (*known, *(slip.in_command for slip in slips))
     outcome = _outcome(app, texts)
     unfit = _unfit(outcome)
     if not problems and not unfit:
@@ -288,9 +306,11 @@ def check(
     return NotStartable((*problems, *unfit.values()), corrected)
 
 
-def check_texts(texts: Mapping[str, str], app: AppDescription) -> CheckedStart | Mapping[str, str]:
-    """Check the texts given for the fields of an app; where any does not fit, return what is wrong by field."""
-    outcome = _outcome(app, texts)
+def check_texts(
+    texts: Mapping[str, str], app: AppDescription, files: Mapping[str, tuple[SharedFile, ...]] | None = None
+) -> CheckedStart | Mapping[str, str]:
+    """Check what is given for the fields of an app; where any of it does not fit, return what is wrong by field."""
+    outcome = _outcome(app, texts, files or {})
     return _unfit(outcome) or _checked(app, outcome)
 
 
@@ -299,18 +319,34 @@ def draft(parsed: ParsedCommand, app: AppDescription, app_name: str, known: Sequ
     texts, slips = _gather(parsed, app, app_name)
     unfit = _unfit(_outcome(app, texts))
     wrong = (problem for name, problem in unfit.items() if texts.get(name, "").strip() not in ("", PLACEHOLDER))
-    return Draft(texts, (*known, *slips, *wrong))
+    return Draft(texts, (*known, *(slip.in_window for slip in slips), *wrong))
 
 
 def texts_of(start: CheckedStart, app: AppDescription) -> Mapping[str, str]:
     """Return what was given to start an app as the texts that it is read from."""
     texts = {name: _text(value) for name, value in start.run_inputs.items()}
+    for name, given in start.files.items():
+        if links := [each for each in given if isinstance(each, str)]:
+            texts[name] = "\n".join(links)
     return texts | {QUERY.variable: start.query} if app.mode is AppMode.CHATFLOW else texts
+
+
+def moved_text(texts: Mapping[str, str], before: AppDescription | None, app: AppDescription) -> Mapping[str, str]:
+    """Return what the fields of an app take of texts that were given for those of another, or before one was chosen.
+
+    The first text goes where the app takes one, whatever each of them calls it.
+    """
+    source = QUERY.variable if before is None else first_text(before)
+    target = first_text(app)
+    taken = {name: text for name, text in texts.items() if name in _expected(app)}
+    if source is not None and target is not None and source in texts and source not in taken:
+        taken.setdefault(target, texts[source])
+    return taken
 
 
 def default_text(field: StartInput) -> str:
     """Return the text that stands for the default of a field; empty where it has none that can be sent."""
-    text = "" if field.default is None else _text(field.default)
+    text = "" if field.default is None or takes_files(field) else _text(field.default)
     return text if isinstance(_read(field, text), _Fit) else ""
 
 
@@ -338,27 +374,39 @@ def fields(app: AppDescription) -> tuple[StartInput, ...]:
 def obstacle(app: str, description: AppDescription) -> str | None:
     """Return why no window can start an app, as a sentence; None where one can."""
     taken = fields(description)
-    if len(taken) > _MOST_FIELDS:
-        return f"{app} takes {len(taken)} values, more than a window can hold: give them in the command."
-    if not is_hopeless(description):
-        return None
-    if any(is_file(each) and must_be_given(each) for each in taken):
-        return f"{app} needs a file, which cannot be given in Slack yet: start it in Dify."
-    return f"{app} needs a choice from a list that has no options: ask whoever builds it in Dify to add some."
+    if sum(_BLOCKS_OF_FILES if takes_files(field) else 1 for field in taken) > _MOST_BLOCKS:
+        return f"{app} takes {len(taken)} values, which need more room than a window has: give them in the command."
+    if any(_has_no_options(field) for field in taken):
+        return f"{app} needs a choice from a list that has no options: ask whoever builds it in Dify to add some."
+    return None
 
 
-def is_file(field: StartInput) -> bool:
-    """Tell whether a field takes files."""
-    return field.type in _FILE_TYPES
+def _has_no_options(field: StartInput) -> bool:
+    return must_be_given(field) and field.type == "select" and not field.options
+
+
+def first_text(app: AppDescription) -> str | None:
+    """Return the field that a text goes into that somebody wants to start an app with; None where it takes none."""
+    if app.mode is AppMode.CHATFLOW:
+        return QUERY.variable
+    return next((field.variable for field in app.start_inputs if field.type in _TEXT_TYPES), None)
 
 
 def _expected(app: AppDescription) -> dict[str, StartInput]:
-    taken = app.start_inputs if app.mode is AppMode.WORKFLOW else (*app.start_inputs, QUERY)
+    beside = message_files(app)
+    taken = [*app.start_inputs, *((QUERY,) if app.mode is AppMode.CHATFLOW else ()), *((beside,) if beside else ())]
     return {field.variable: field for field in taken}
 
 
-def _outcome(app: AppDescription, texts: Mapping[str, str]) -> dict[str, _Fit | _Unfit | None]:
-    return {name: _read(field, texts.get(name)) for name, field in _expected(app).items()}
+def _outcome(
+    app: AppDescription, texts: Mapping[str, str], files: Mapping[str, tuple[SharedFile, ...]] | None = None
+) -> dict[str, _Fit | _Unfit | None]:
+    return {
+        name: _read_files(field, texts.get(name, ""), (files or {}).get(name, ()), app.file_limits)
+        if takes_files(field)
+        else _read(field, texts.get(name))
+        for name, field in _expected(app).items()
+    }
 
 
 def _unfit(outcome: Mapping[str, _Fit | _Unfit | None]) -> dict[str, str]:
@@ -368,8 +416,9 @@ def _unfit(outcome: Mapping[str, _Fit | _Unfit | None]) -> dict[str, str]:
 def _checked(app: AppDescription, outcome: Mapping[str, _Fit | _Unfit | None]) -> CheckedStart:
     values = {name: each.value for name, each in outcome.items() if isinstance(each, _Fit)}
     query = values[QUERY.variable] if app.mode is AppMode.CHATFLOW else ""
-    declared = {field.variable for field in app.start_inputs}
-    return CheckedStart({name: value for name, value in values.items() if name in declared}, query)
+    files = {name: values[name] for name, field in _expected(app).items() if takes_files(field) and name in values}
+    declared = {field.variable for field in app.start_inputs if not takes_files(field)}
+    return CheckedStart({name: value for name, value in values.items() if name in declared}, query, files)
 
 
 def _free(app: AppDescription) -> str | None:
@@ -390,48 +439,82 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _gather(parsed: ParsedCommand, app: AppDescription, app_name: str) -> tuple[dict[str, str], list[str]]:
+def _gather(parsed: ParsedCommand, app: AppDescription, app_name: str) -> tuple[dict[str, str], list[_Slip]]:
     """Return the text meant for each start input, and what is wrong with the way it was written."""
     expected = _expected(app)
-    problems: list[str] = []
+    slips: list[_Slip] = []
     texts: dict[str, str] = {}
+    meant_for = _free(app)
+    if meant_for is not None and parsed.pairs and not any(_nearest(pair.key, expected) for pair in parsed.pairs):
+        return {meant_for: parsed.words}, [_sentence(parsed.pairs[0].key, meant_for, expected, app_name)]
     if words := parsed.free_text:
-        meant_for = _free(app)
         if meant_for is not None:
             texts[meant_for] = words
         if meant_for is None or parsed.pairs:
-            problems.append(f"{_cited(words)} stands alone: write every value as key=value.")
+            is_lost = meant_for is None or any(pair.key == meant_for for pair in parsed.pairs)
+            slips.append(_alone(words, None if is_lost else meant_for))
     free = [name for name in expected if all(pair.key != name for pair in parsed.pairs)]
     seen: set[str] = set()
     for pair in parsed.pairs:
-        problems += _slips(pair)
+        slips += _slips(pair)
         if pair.key in seen:
-            problems.append(f"{pair.key} is given more than once.")
+            slips.append(
+                _Slip(
+                    f"{pair.key} is given more than once.",
+                    f"{pair.key} is given more than once: the last stands there now.",
+                )
+            )
         seen.add(pair.key)
         name: str | None = pair.key
         if pair.key not in expected:
             name = _nearest(pair.key, free)
-            problems.append(_unknown(pair.key, name, expected, app_name))
+            slips.append(_unknown(pair.key, name, expected, app_name))
         if name is not None:
             texts[name] = pair.meant
-    return texts, problems
+    return texts, slips
 
 
-def _slips(pair: Pair) -> Iterator[str]:
+def _alone(words: str, meant_for: str | None) -> _Slip:
+    return _Slip(
+        f"{_cited(words)} stands alone: write every value as key=value.",
+        f"{_cited(words)} fits no field here; nothing of it was filled in."
+        if meant_for is None
+        else f"{_cited(words)} stands in {meant_for} now: look it over.",
+    )
+
+
+def _sentence(key: str, meant_for: str, expected: Collection[str], app_name: str) -> _Slip:
+    """Return what is wrong with words that have an equals sign in them, none of which names anything of the app."""
+    problem = f"{_cited(key)} is no input of {app_name}:"
+    return _Slip(
+        f"{problem} it takes {_listed(expected, 'and')}.",
+        f"{problem} all of your words stand in {meant_for} now. Look them over.",
+    )
+
+
+def _slips(pair: Pair) -> Iterator[_Slip]:
     as_meant = f"{pair.key}={_quoted(_short(pair.meant))}"
     if not pair.closed:
-        yield f"The quotation mark that begins {pair.key} is not closed: did you mean {as_meant}?"
+        yield _Slip(
+            f"The quotation mark that begins {pair.key} is not closed: did you mean {as_meant}?",
+            f"The quotation mark that begins {pair.key} is not closed: look over where the value ends.",
+        )
     elif pair.stray:
         words = _cited(" ".join(pair.stray))
-        yield f"{words} stands alone: a value with spaces needs quotation marks, as in {as_meant}."
+        yield _Slip(
+            f"{words} stands alone: a value with spaces needs quotation marks, as in {as_meant}.",
+            f"{words} was taken for a part of {pair.key}: look it over.",
+        )
 
 
-def _unknown(key: str, near: str | None, expected: Collection[str], app_name: str) -> str:
+def _unknown(key: str, near: str | None, expected: Collection[str], app_name: str) -> _Slip:
     if near:
-        hint = f"did you mean {near}?"
+        hint, filled_in = f"did you mean {near}?", f"its value stands in {near} now."
     else:
         hint = f"it takes {_listed(expected, 'and')}." if expected else "it takes none."
-    return f"{_cited(key)} is no input of {app_name}: {hint}"
+        filled_in = "its value was not filled in."
+    problem = f"{_cited(key)} is no input of {app_name}:"
+    return _Slip(f"{problem} {hint}", f"{problem} {filled_in}")
 
 
 def must_be_given(field: StartInput) -> bool:
@@ -447,14 +530,34 @@ def must_be_given(field: StartInput) -> bool:
 def is_hopeless(app: AppDescription) -> bool:
     """Whether the app needs what no command can give it."""
     needed = [field for field in _expected(app).values() if must_be_given(field)]
-    return any(field.type in _FILE_TYPES or (field.type == "select" and not field.options) for field in needed)
+    return any(_has_no_options(field) or (takes_files(field) and not accepts_of(field).takes_links) for field in needed)
+
+
+def _read_files(
+    field: StartInput, text: str, chosen: tuple[SharedFile, ...], limits: FileLimits
+) -> _Fit | _Unfit | None:
+    """Read what is given for an input for files: those that are chosen, and the links in a text."""
+    accepts = accepts_of(field)
+    example = PLACEHOLDER if must_be_given(field) and accepts.takes_links else None
+    links = text.replace(PLACEHOLDER, "").split()
+    given: tuple[GivenFile, ...] = (*chosen, *links)
+    if not given:
+        return _Unfit(f"{_named(field)} is missing: {_how_to_give(field)}.", example) if must_be_given(field) else None
+    if (reason := why_not_all(given, accepts, limits)) is not None:
+        return _Unfit(f"{_named(field)} {reason}", example)
+    return _Fit(given, " ".join(links))
+
+
+def _how_to_give(field: StartInput) -> str:
+    accepts = accepts_of(field)
+    what = what_fits(accepts)
+    if not accepts.takes_links:
+        return f"choose {what} in the start window"
+    return f"choose {what} in the start window, or give a link" if accepts.takes_uploads else f"give a link to {what}"
 
 
 def _read(field: StartInput, text: str | None) -> _Fit | _Unfit | None:
     """Read the text given for a start input; None where nothing is to be sent for it."""
-    if field.type in _FILE_TYPES:
-        given = text is not None or must_be_given(field)
-        return _Unfit(f"{_named(field)} takes a file, which cannot be given in a command yet.", None) if given else None
     if field.type == "select" and text in field.options:
         # Also a blank one.
         return _Fit(text, text)
@@ -557,18 +660,24 @@ def _kind(field: StartInput) -> str:
             return "true or false"
         case StartInput(type="json_object"):
             return f"a JSON object, as in {JSON_EXAMPLE}"
-        case StartInput(type="file" | "file-list"):
-            return "a file, which cannot be given in a command yet"
+        case StartInput(accepts=Accepts() as accepts):
+            return f"{how_many(accepts)}, {_given_by(accepts)}"
         case StartInput(max_length=int(most)) if most:
             return f"a text of at most {most} characters"
         case _:
             return "a text"
 
 
+def _given_by(accepts: Accepts) -> str:
+    if not accepts.takes_links:
+        return "chosen in the start window"
+    return "by a link, or chosen in the start window" if accepts.takes_uploads else "by a link"
+
+
 def _need(field: StartInput) -> str:
     if must_be_given(field):
         return "required"
-    if field.default in (None, ""):
+    if field.default in (None, "") or takes_files(field):
         return "optional"
     default = field.default if isinstance(field.default, str) else json.dumps(field.default, ensure_ascii=False)
     return f"optional, {_cited(default)} where it is left out"

@@ -1,7 +1,8 @@
 """What to do about it: intentions that are saved together with the state that asked for them.
 
 Effects of the Slack lane are carried out one after the other per run, and so are those of the Dify lane; the two
-lanes do not wait for each other.
+lanes do not wait for each other. Each file has a lane of its own. Only the end of a text waits for nothing that has not
+begun, and may be carried out beside it: the result, which does not repeat what stands above, waits for it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.core.model import Command, Rating
+from bot.core.model import Addressed, Command, FileProblem, Rating, Run
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class PostResultNotShown:
 
 @dataclass(frozen=True, slots=True)
 class AskAboutMessage:
-    """Ask whoever wrote a message while a form was open, privately, whether it is the answer or a new message."""
+    """Ask the thread whether a message written while a form was open is the answer or a new message."""
 
     titles: tuple[str, ...]
     """Of the forms that are open in the conversation."""
@@ -89,12 +90,34 @@ class AskAboutConversation:
 
 
 @dataclass(frozen=True, slots=True)
+class RefreshQuestion:
+    """Let the question about a message that was held say what became of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TellSettled:
+    """Tell somebody privately that what became of a message that was held had been said before."""
+
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class TellFilesLeftOut:
     """Tell somebody privately that the files of their message are not passed on."""
 
     user_id: str
     alone: bool = False
     """There was no text with them, so that nothing is sent at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class TellFilesUnfit:
+    """Tell somebody privately which files of their message to a Chatflow are not passed on, and why."""
+
+    user_id: str
+    problems: tuple[FileProblem, ...]
+    alone: bool = False
+    """There was nothing else with them, so that nothing is sent at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +128,16 @@ class PostSuggestions:
 @dataclass(frozen=True, slots=True)
 class CloseSuggestions:
     """Take away the buttons of the suggestions: somebody has asked something."""
+
+
+@dataclass(frozen=True, slots=True)
+class TellAskedBefore:
+    """Tell somebody who pressed a suggestion, privately, what was asked before, so that theirs is not."""
+
+    user_id: str
+    asker_id: str | None = None
+    """Whose message it is; None where that is not known any more."""
+    query: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,10 +236,98 @@ class TellInputs:
 
 
 @dataclass(frozen=True, slots=True)
+class OfferStart:
+    """Answer whoever addressed the bot: how an app is started, with a button that starts one with their message."""
+
+    message: Addressed
+    command: str
+    """The slash command."""
+
+
+@dataclass(frozen=True, slots=True)
+class TellUsage:
+    """Answer whoever asked the bot for help in a message: how the slash command is used, and which apps there are."""
+
+    message: Addressed
+    command: str
+    app_names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CheckCommand:
     """Check a command against the app's parameters, then save the run it asks for or the answer to it."""
 
     command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class PostCard:
+    """Post the card of a form: the message that lists what is attached to it."""
+
+    form_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshCard:
+    """Redraw the card of a form as its attachments now stand."""
+
+    form_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TellNotAttached:
+    """Tell somebody privately which of the files that they gave are not attached, and why."""
+
+    user_id: str
+    form_id: str
+    problems: tuple[FileProblem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TellNothingAsks:
+    """Tell somebody privately that nothing in a Workflow's thread asks for the files that they shared there."""
+
+    user_id: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TellFilesTooLate:
+    """Tell somebody privately what became of the form whose files they wanted to change, so that they cannot."""
+
+    user_id: str
+    form_id: str
+    names: tuple[str, ...] = ()
+    """Of the files that they gave in vain; none where they wanted to move or take back one."""
+
+
+@dataclass(frozen=True, slots=True)
+class TellFileStands:
+    """Tell somebody privately how a file stands that they wanted to move or take back: another click came first."""
+
+    user_id: str
+    attachment_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShareFiles:
+    """Share in the thread what was fetched of the files in the text of a form, or that the run ended with (None)."""
+
+    form_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PullFile:
+    """Pull a file from Slack and upload it to Dify."""
+
+    attachment_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class FetchFile:
+    """Fetch a file from Dify, whose address is valid for minutes, and give it to Slack."""
+
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,9 +377,13 @@ DrawnEffect = (
     | PostResultNotShown
     | AskAboutMessage
     | AskAboutConversation
+    | RefreshQuestion
+    | TellSettled
     | TellFilesLeftOut
+    | TellFilesUnfit
     | PostSuggestions
     | CloseSuggestions
+    | TellAskedBefore
     | TellRated
     | PostStuck
     | PostKeyRefused
@@ -271,9 +396,27 @@ DrawnEffect = (
     | TellCannotStop
     | TellNotStartable
     | TellInputs
+    | OfferStart
+    | TellUsage
+    | PostCard
+    | RefreshCard
+    | TellNotAttached
+    | TellNothingAsks
+    | TellFilesTooLate
+    | TellFileStands
 )
 TextEffect = PostAnswer | EndAnswer
 """What the streamed text is, only the process knows that hears it."""
-SlackEffect = DrawnEffect | TextEffect
+SlackEffect = DrawnEffect | TextEffect | ShareFiles
+FileEffect = PullFile | FetchFile
+"""What is carried from one platform to the other: each in a lane of its own, since a large one takes its time."""
 DifyEffect = CheckCommand | StartRun | StopRun | SubmitForm | SettleForm | ReadSuggestions | RateAnswer
-Effect = SlackEffect | DifyEffect
+Effect = SlackEffect | DifyEffect | FileEffect
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """What follows from an event: the run as it is to be saved, and what is to be done, in this order."""
+
+    run: Run
+    effects: tuple[Effect, ...] = ()

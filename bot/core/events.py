@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from bot.core.model import Form, Rating, RunStatus, Submission
+from bot.core.model import Attachment, FileKind, FileProblem, Form, Place, Rating, RunStatus, SegmentText, Submission
 
 # --- the run -------------------------------------------------------------------------------------------------------
 
@@ -53,9 +53,19 @@ class ConversationGone:
 
 
 @dataclass(frozen=True, slots=True)
+class QuestionPosted:
+    """The message that asks what is to be done with the one that is held is in the thread."""
+
+    ts: str
+
+
+@dataclass(frozen=True, slots=True)
 class MessageReleased:
     """The message that was held is to be sent after all."""
 
+    user_id: str
+    at: datetime
+    """By Slack's clock: it is sent as if it were said then."""
     waits: bool = False
     """There will be an answer before it."""
 
@@ -65,6 +75,19 @@ class MessageForgotten:
     """The message that was held is not to be sent."""
 
     user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageUsed:
+    """The message that was held is to be the answer to a form, and stands in its window."""
+
+    user_id: str
+    form_title: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageLapsed:
+    """Nobody said what is to be done with the message that was held, for as long as runs are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +107,11 @@ class SuggestionsPosted:
 @dataclass(frozen=True, slots=True)
 class AskedNext:
     """Somebody asked something after the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskedMeanwhile:
+    """Somebody asked something before the answer was there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +161,8 @@ class RunPaused:
     open_form_ids: frozenset[str]
     steps: int | None = None
     """How many steps Dify has counted by now; None where it did not say."""
+    text: SegmentText | None = None
+    """What the run wrote since it went on; None where that was not heard whole, or is nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +205,13 @@ class AnswerPosted:
 
     segment: int
     ts: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextShown:
+    """The streamed text of a segment that is over stands whole in the thread."""
+
+    segment: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,17 +347,141 @@ class FormTimedOut:
     node_id: str
 
 
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FilesGiven:
+    """Somebody gave files, or links, to a form; `problems` are of those that do not fit."""
+
+    form_id: str
+    user_id: str
+    attachments: tuple[Attachment, ...]
+    problems: tuple[FileProblem, ...] = ()
+    taken_back: tuple[str, ...] = ()
+    """The ids of the attachments that are not wanted any more: in their place are these, or nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilePlaced:
+    """Somebody chose the field that a file is for; `kind` is what it is sent as there.
+
+    It is None where the field does not take the file any more, and `problems` say why.
+    """
+
+    attachment_id: str
+    user_id: str
+    place: Place
+    kind: FileKind | None
+    problems: tuple[FileProblem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileRemoved:
+    """Somebody took a file back."""
+
+    attachment_id: str
+    user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileUploaded:
+    """Dify has a file that somebody gave."""
+
+    attachment_id: str
+    upload_file_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class FileRefused:
+    """A file that somebody gave cannot be had from Slack, or Dify does not take it; `reason` is a sentence."""
+
+    attachment_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CardPosted:
+    """The message that lists what is attached to a form is in the thread."""
+
+    form_id: str
+    ts: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerWritten:
+    """The text of a segment is over, and was heard from its beginning."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutFileFetched:
+    """Slack has the bytes of a file that the run gives out."""
+
+    key: str
+    slack_file_id: str
+    inline: bool = False
+    """It is kept to stand in the texts of forms, and cannot be shared."""
+    is_image: bool = False
+    """Messages can show it as an image."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutFileDelayed:
+    """A file that the run gives out is not to be had at once; it is tried on."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutFileMissed:
+    """A file that the run gives out cannot be had any more; `reason` is a sentence."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImagesRefused:
+    """Slack does not show the images in the text of a form, whose message it would not take because of them."""
+
+    form_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class FilesShared:
+    """These files stand in the thread, or in the text of their form."""
+
+    keys: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    """Those which the thread was told to be missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilesNotShared:
+    """Slack does not share what was fetched of the files of a form, or of the run itself (None)."""
+
+    form_id: str | None
+    reason: str
+    """A sentence."""
+
+
 RunEvent = (
     RootPosted
     | RootRefused
     | RunStarted
     | StartRefused
     | ConversationGone
+    | QuestionPosted
     | MessageReleased
     | MessageForgotten
+    | MessageUsed
+    | MessageLapsed
     | SuggestionsRead
     | SuggestionsPosted
     | AskedNext
+    | AskedMeanwhile
     | AnswerRated
     | RatingTaken
     | StartUnconfirmed
@@ -334,6 +495,7 @@ RunEvent = (
     | StopRefused
     | AnswerBegan
     | AnswerPosted
+    | TextShown
     | ResultNotShown
     | StillNotMoving
     | LookFailed
@@ -355,7 +517,22 @@ FormEvent = (
     | FormFilled
     | FormTimedOut
 )
-LifecycleEvent = RunEvent | FormEvent
+FileEvent = (
+    FilesGiven
+    | FilePlaced
+    | FileRemoved
+    | FileUploaded
+    | FileRefused
+    | CardPosted
+    | AnswerWritten
+    | OutFileFetched
+    | OutFileDelayed
+    | OutFileMissed
+    | ImagesRefused
+    | FilesShared
+    | FilesNotShared
+)
+LifecycleEvent = RunEvent | FormEvent | FileEvent
 
 # --- progress: lossy by design ---------------------------------------------------------------------------------------
 

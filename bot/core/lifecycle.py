@@ -1,9 +1,10 @@
 """Everything that decides how a run and its forms move lives in this file.
 
-Two tables name every legal move. `advance` turns what happened into moves, looks them up, and says what has to be
-done about it. Streams repeat themselves, lose events and overtake one another: a report of Dify that tells nothing new,
-and anything that reaches a state that is terminal, changes nothing. A move that no table knows is refused with
-`IllegalTransition`: then one of our own parts claims what cannot have happened.
+Two tables name every legal move, and those of files stand in `core.attaching` and, with their rules, in
+`core.giving_out`. `advance` turns what happened into moves, looks them up, and says what has to be done about it.
+Streams repeat themselves, lose events and overtake one another: a report of Dify that tells nothing new, and anything
+that reaches a state that is terminal, changes nothing. A move that no table knows is refused with `IllegalTransition`:
+then one of our own parts claims what cannot have happened.
 
 A person's request that comes too late is neither: it is answered (`TellDecided`, `TellCannotStop`).
 
@@ -16,17 +17,48 @@ answers 50-120 ms apart leave a real server's run paused for good (recording 33)
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from bot.core import effects as do
 from bot.core import events as saw
-from bot.core.effects import Effect
+from bot.core.attaching import (
+    AttachmentMove,
+    attachment_of,
+    card,
+    is_asked_for,
+    is_under_way,
+    move_attachment,
+    pulls,
+    refusal_of,
+    shown_in,
+    used_in,
+    with_attachment,
+)
+from bot.core.effects import Effect, Transition
 from bot.core.events import LifecycleEvent
-from bot.core.model import AppMode, FileField, Form, FormStatus, Run, RunStatus, Submission
-from bot.errors import IllegalTransition
+from bot.core.giving_out import OUT_FILE_RULES, give_with_form, give_with_outputs
+from bot.core.model import (
+    AppMode,
+    Attachment,
+    AttachmentStatus,
+    FileField,
+    FileProblem,
+    Form,
+    FormInput,
+    FormStatus,
+    HeldOutcome,
+    Paragraph,
+    Run,
+    RunStatus,
+    Settlement,
+    Submission,
+    moment_of,
+)
+from bot.core.out_files import without_addresses
+from bot.errors import IllegalTransition, UnknownHere
 
 
 class RunMove(StrEnum):
@@ -56,6 +88,7 @@ class FormMove(StrEnum):
     SHOWN = "message posted"
     CHOSEN = "a button pressed"
     SENT = "its turn to be sent"
+    FILE_REFUSED = "a file of the answer not taken"
     ACCEPTED = "Dify took it"
     REFUSED = "Dify refused the values"
     RESPONSE_LOST = "response lost"
@@ -142,6 +175,7 @@ FORM_MOVES: dict[FormStatus, dict[FormMove, FormStatus]] = {
     FormStatus.CLAIMED: {
         FormMove.SHOWN: FormStatus.CLAIMED,
         FormMove.SENT: FormStatus.SUBMITTING,
+        FormMove.FILE_REFUSED: FormStatus.OPEN,
         FormMove.FOUND_OPEN: FormStatus.CLAIMED,
         **_CLOSED_OUTSIDE,
     },
@@ -177,14 +211,6 @@ _LEAVES_FORMS = frozenset({RunStatus.FAILED, RunStatus.STOPPED, RunStatus.LOST})
 """A run succeeds only past all of its forms; one that ended like this may have left some unanswered."""
 
 _MOVE_OF_ENDING: dict[RunStatus, RunMove] = {status: move for move, status in _ENDINGS.items()}
-
-
-@dataclass(frozen=True, slots=True)
-class Transition:
-    """What `advance` decided: the run as it is to be saved, and what is to be done, in this order."""
-
-    run: Run
-    effects: tuple[Effect, ...] = ()
 
 
 def move_run(run: Run, move: RunMove, now: datetime) -> Run:
@@ -233,8 +259,18 @@ def advance(run: Run, event: LifecycleEvent, now: datetime) -> Transition:
 def _root_posted(run: Run, event: saw.RootPosted, now: datetime) -> Transition:
     if run.status is not RunStatus.REQUESTED:
         return Transition(run)
-    shown = replace(move_run(run, RunMove.ROOT_POSTED, now), root_ts=event.ts, thread_ts=run.thread_ts or event.ts)
-    return Transition(shown, (do.StartRun(),))
+    shown = replace(
+        move_run(run, RunMove.ROOT_POSTED, now),
+        root_ts=event.ts,
+        thread_ts=run.thread_ts or event.ts,
+        said_at=run.said_at or moment_of(event.ts),
+    )
+    return Transition(shown, (*pulls(run.start_attachments), *_start(shown)))
+
+
+def _start(run: Run) -> tuple[Effect, ...]:
+    """Start a run whose root message is there, once the files are there that it starts with."""
+    return () if is_under_way(run.start_attachments) else (do.StartRun(),)
 
 
 def _root_refused(run: Run, event: saw.RootRefused, now: datetime) -> Transition:
@@ -261,31 +297,54 @@ def _run_started(run: Run, event: saw.RunStarted, now: datetime) -> Transition:
 def _start_refused(run: Run, event: saw.StartRefused, now: datetime) -> Transition:
     if run.status.ended:
         return Transition(run)
-    refused = replace(move_run(run, RunMove.REFUSED, now), error=event.message)
+    refused = replace(move_run(run, RunMove.REFUSED, now), error=without_addresses(event.message))
     return Transition(refused, (do.RefreshRoot(), do.PostResult()))
 
 
 def _conversation_gone(run: Run, event: saw.ConversationGone, now: datetime) -> Transition:
     if run.status is not RunStatus.STARTING:
         return Transition(run)
-    held = replace(move_run(run, RunMove.HELD_BACK, now), conversation_id="")
+    held = replace(move_run(run, RunMove.HELD_BACK, now), conversation_id="", question_ts=None, settlement=None)
     return Transition(held, (do.RefreshRoot(), do.AskAboutConversation()))
+
+
+def _question_posted(run: Run, event: saw.QuestionPosted, now: datetime) -> Transition:
+    return Transition(replace(run, question_ts=event.ts))
 
 
 def _message_released(run: Run, event: saw.MessageReleased, now: datetime) -> Transition:
     if run.status is not RunStatus.HELD:
         return Transition(run)
-    released = move_run(run, RunMove.RELEASED, now)
+    released = replace(
+        move_run(run, RunMove.RELEASED, now),
+        said_at=event.at,
+        crowded=event.waits,
+        settlement=Settlement(HeldOutcome.SENT, event.user_id),
+    )
     if run.root_ts is None:
-        return Transition(released, (do.PostRoot(event.waits),))
-    return Transition(move_run(released, RunMove.ROOT_POSTED, now), (do.RefreshRoot(), do.StartRun()))
+        return Transition(released, (do.RefreshQuestion(), do.PostRoot(event.waits)))
+    started = move_run(released, RunMove.ROOT_POSTED, now)
+    return Transition(started, (do.RefreshQuestion(), do.RefreshRoot(), *_start(started)))
 
 
 def _message_forgotten(run: Run, event: saw.MessageForgotten, now: datetime) -> Transition:
+    return _not_sent(run, Settlement(HeldOutcome.DROPPED, event.user_id), now)
+
+
+def _message_used(run: Run, event: saw.MessageUsed, now: datetime) -> Transition:
+    return _not_sent(run, Settlement(HeldOutcome.ANSWER, event.user_id, event.form_title), now)
+
+
+def _message_lapsed(run: Run, event: saw.MessageLapsed, now: datetime) -> Transition:
+    return _not_sent(run, Settlement(HeldOutcome.LAPSED), now)
+
+
+def _not_sent(run: Run, settlement: Settlement, now: datetime) -> Transition:
     if run.status is not RunStatus.HELD:
         return Transition(run)
-    forgotten = replace(move_run(run, RunMove.FORGOTTEN, now), stop_requested_by=event.user_id)
-    return Transition(forgotten, (do.RefreshRoot(),) if run.root_ts is not None else ())
+    ended = replace(move_run(run, RunMove.FORGOTTEN, now), settlement=settlement, stop_requested_by=settlement.user_id)
+    refresh = (do.RefreshRoot(),) if run.root_ts is not None else ()
+    return Transition(ended, (do.RefreshQuestion(), *refresh))
 
 
 def _suggestions_read(run: Run, event: saw.SuggestionsRead, now: datetime) -> Transition:
@@ -300,6 +359,10 @@ def _suggestions_posted(run: Run, event: saw.SuggestionsPosted, now: datetime) -
 
 def _asked_next(run: Run, event: saw.AskedNext, now: datetime) -> Transition:
     return Transition(run, (do.CloseSuggestions(),) if run.suggestions else ())
+
+
+def _asked_meanwhile(run: Run, event: saw.AskedMeanwhile, now: datetime) -> Transition:
+    return Transition(run if run.status.ended else replace(run, crowded=True))
 
 
 def _answer_rated(run: Run, event: saw.AnswerRated, now: datetime) -> Transition:
@@ -351,6 +414,8 @@ def _run_resumed(run: Run, event: saw.RunResumed, now: datetime) -> Transition:
 def _run_paused(run: Run, event: saw.RunPaused, now: datetime) -> Transition:
     if run.status not in _NAMED:
         return Transition(run)
+    if event.text is not None and event.text.segment not in {text.segment for text in run.texts}:
+        run = replace(run, texts=(*run.texts, event.text))
     # Dify lists an expired form until its sweep, up to a minute later, but says so to whoever reads it (recording 14).
     closed = tuple(
         do.SettleForm(form.form_id)
@@ -392,7 +457,7 @@ def _run_finished(run: Run, event: saw.RunFinished, now: datetime) -> Transition
         _MOVE_OF_ENDING[event.status],
         now,
         outputs=event.outputs,
-        error=event.error,
+        error=event.error and without_addresses(event.error),
         failed_step=event.failed_step or run.failed_step,
     )
 
@@ -408,16 +473,16 @@ def _end(run: Run, move: RunMove, now: datetime, **outcome: Any) -> Transition:
     # What is still open is read once more, so that its message can say what became of it; a form that Dify then
     # still offers belongs to a dead run (recording 44) and is closed by us.
     left = tuple(
-        do.SettleForm(form.form_id)
-        for form in run.open_forms
-        if form.status in (FormStatus.REQUIRED, FormStatus.OPEN, FormStatus.CLAIMED)
+        do.SettleForm(form.form_id) for form in run.open_forms if form.status.asks or form.status is FormStatus.CLAIMED
     )
     # It ended by itself before Dify got the stop, or heeded it.
     unheeded = run.stop_requested_by if ended.status is not RunStatus.STOPPED else None
     told = (do.TellCannotStop(unheeded),) if unheeded is not None else ()
     written = _text_over(run) if run.status is RunStatus.RUNNING and not ended.replaces_answer else ()
     asked_next = (do.ReadSuggestions(),) if ended.status is RunStatus.SUCCEEDED and run.message_id is not None else ()
-    return Transition(ended, (do.RefreshRoot(), *written, do.PostResult(), *told, *left, *asked_next))
+    given = give_with_outputs(ended)
+    effects = (do.RefreshRoot(), *written, do.PostResult(), *given.effects, *told, *left, *asked_next)
+    return Transition(given.run, effects)
 
 
 def _stop_requested(run: Run, event: saw.StopRequested, now: datetime) -> Transition:
@@ -448,6 +513,11 @@ def _answer_posted(run: Run, event: saw.AnswerPosted, now: datetime) -> Transiti
         return Transition(run, over)
     is_written = run.status is RunStatus.RUNNING or run.replaces_answer
     return Transition(replace(run, answer_ts=event.ts), () if is_written else over)
+
+
+def _text_shown(run: Run, event: saw.TextShown, now: datetime) -> Transition:
+    texts = tuple(replace(text, shown=True) if text.segment == event.segment else text for text in run.texts)
+    return Transition(replace(run, texts=texts))
 
 
 def _result_not_shown(run: Run, event: saw.ResultNotShown, now: datetime) -> Transition:
@@ -496,8 +566,9 @@ def _form_required(run: Run, event: saw.FormRequired, now: datetime) -> Transiti
     if run.status not in _NAMED or any(form.form_id == event.form.form_id for form in run.forms):
         # After the answer to one of several forms, Dify announces those still open again (recording 07).
         return Transition(run)
-    asked = replace(event.form, asked_at=now)
-    return Transition(replace(run, forms=(*run.forms, asked)), (do.PostForm(asked.form_id),))
+    given = give_with_form(run, event.form)
+    asked = replace(event.form, asked_at=now, inputs=tuple(map(_without_addresses, event.form.inputs)))
+    return Transition(replace(given.run, forms=(*run.forms, asked)), given.effects)
 
 
 def _form_posted(run: Run, event: saw.FormPosted, now: datetime) -> Transition:
@@ -518,13 +589,14 @@ def _form_not_shown(run: Run, event: saw.FormNotShown, now: datetime) -> Transit
 
 def _action_chosen(run: Run, event: saw.ActionChosen, now: datetime) -> Transition:
     form = run.form(event.form_id)
-    if run.status.ended or form.status not in (FormStatus.REQUIRED, FormStatus.OPEN):
+    if not run.asks_for(form):
         late = event.submission
         return Transition(run, (do.TellDecided(late.user_id, form.form_id, late.values),) if late.user_id else ())
     claimed = move_form(
         form, FormMove.CHOSEN, submission=event.submission, refusal=None, lost_responses=0, delayed=False
     )
-    return _send_next(Transition(_with_form(run, claimed), (do.RefreshForm(form.form_id), do.RefreshRoot())))
+    effects = (do.RefreshForm(form.form_id), *_card_again(run, form), do.RefreshRoot())
+    return _send_next(Transition(_with_form(run, claimed), effects))
 
 
 def _submit_accepted(run: Run, event: saw.SubmitAccepted, now: datetime) -> Transition:
@@ -535,14 +607,20 @@ def _submit_refused(run: Run, event: saw.SubmitRefused, now: datetime) -> Transi
     form = run.form(event.form_id)
     if run.status.ended:
         return _close(run, form, FormMove.VOIDED, now)
+    return _refused(run, form, FormMove.REFUSED, event.message)
+
+
+def _refused(run: Run, form: Form, move: FormMove, message: str) -> Transition:
+    """Open a form again whose answer was not taken."""
+    message = without_addresses(message)
     # Fresh fields, filled with what was sent: nothing typed is lost, and Slack forgets the old drafts.
-    refused = move_form(form, FormMove.REFUSED, refusal=event.message, revision=form.revision + 1)
+    refused = move_form(form, move, refusal=message, revision=form.revision + 1)
     if refused is form:
         return Transition(run)
     told: tuple[Effect, ...] = ()
     if form.submission is not None and form.submission.user_id is not None:
-        told = (do.TellRefused(form.submission.user_id, form.form_id, event.message),)
-    effects: tuple[Effect, ...] = (do.RefreshForm(form.form_id), do.RefreshRoot(), *told)
+        told = (do.TellRefused(form.submission.user_id, form.form_id, message),)
+    effects: tuple[Effect, ...] = (do.RefreshForm(form.form_id), *_card_again(run, form), do.RefreshRoot(), *told)
     return _send_next(Transition(_with_form(run, refused), effects))
 
 
@@ -568,7 +646,7 @@ def _reminder_due(run: Run, event: saw.ReminderDue, now: datetime) -> Transition
         return Transition(run)
     reminded = _with_form(run, replace(form, remind_at=None))
     passed = form.expires_at is not None and form.expires_at <= now
-    if passed or run.status.ended or form.status not in (FormStatus.REQUIRED, FormStatus.OPEN):
+    if passed or not run.asks_for(form):
         return Transition(reminded)
     return Transition(reminded, (do.PostReminder(form.form_id),))
 
@@ -619,6 +697,117 @@ def _form_timed_out(run: Run, event: saw.FormTimedOut, now: datetime) -> Transit
     return Transition(run) if form is None else _close(run, form, FormMove.EXPIRED, now)
 
 
+# --- rules of files that people give -------------------------------------------------------------------------------
+
+
+def _files_given(run: Run, event: saw.FilesGiven, now: datetime) -> Transition:
+    form = run.form(event.form_id)
+    told: tuple[Effect, ...] = ()
+    if event.problems:
+        told = (do.TellNotAttached(event.user_id, form.form_id, event.problems),)
+    if not event.attachments and not event.taken_back:
+        return Transition(run, told)
+    if not run.asks_for(form):
+        names = tuple(each.name for each in event.attachments)
+        return Transition(run, (do.TellFilesTooLate(event.user_id, form.form_id, names),) if names else ())
+    before = run
+    for attachment_id in event.taken_back:
+        removed = move_attachment(attachment_of(run, attachment_id), AttachmentMove.REMOVED)
+        run = with_attachment(run, removed)
+    given = replace(run, attachments=(*run.attachments, *event.attachments))
+    drawn = card(form) if shown_in(given, form) != shown_in(before, form) else ()
+    return Transition(given, (*drawn, *told, *pulls(event.attachments)))
+
+
+def _file_placed(run: Run, event: saw.FilePlaced, now: datetime) -> Transition:
+    attachment = attachment_of(run, event.attachment_id)
+    before, form = _form_with(run, attachment), run.form(event.place.form_id)
+    if attachment.status is not AttachmentStatus.PLACING and run.asks_for(before):
+        return Transition(run, (*card(before), do.TellFileStands(event.user_id, attachment.attachment_id)))
+    if not run.asks_for(form):
+        return Transition(run, (do.TellFilesTooLate(event.user_id, form.form_id),))
+    if event.kind is None:
+        return Transition(run, (do.TellNotAttached(event.user_id, form.form_id, event.problems),))
+    move = AttachmentMove.PLACED if attachment.url is None else AttachmentMove.LINK_PLACED
+    placed = move_attachment(attachment, move, form_id=form.form_id, field=event.place.field, kind=event.kind)
+    drawn = card(form) if form is before else (*card(before), *card(form))
+    return Transition(with_attachment(run, placed), (*pulls((placed,)), *drawn))
+
+
+def _file_removed(run: Run, event: saw.FileRemoved, now: datetime) -> Transition:
+    attachment = attachment_of(run, event.attachment_id)
+    form = _form_with(run, attachment)
+    if not is_asked_for(run, attachment):
+        return Transition(run, (do.TellFilesTooLate(event.user_id, form.form_id),))
+    removed = move_attachment(attachment, AttachmentMove.REMOVED)
+    if removed is attachment:
+        return Transition(run, (*card(form), do.TellFileStands(event.user_id, attachment.attachment_id)))
+    return Transition(with_attachment(run, removed), card(form))
+
+
+def _form_with(run: Run, attachment: Attachment) -> Form:
+    """Return the form that an attachment is for.
+
+    Raises:
+        UnknownHere: it is for the start of the run.
+    """
+    if attachment.form_id is None:
+        raise UnknownHere(f"attachment {attachment.attachment_id} is not one of a form")
+    return run.form(attachment.form_id)
+
+
+def _file_uploaded(run: Run, event: saw.FileUploaded, now: datetime) -> Transition:
+    return _settled(run, event.attachment_id, AttachmentMove.UPLOADED, now, upload_file_id=event.upload_file_id)
+
+
+def _file_refused(run: Run, event: saw.FileRefused, now: datetime) -> Transition:
+    return _settled(run, event.attachment_id, AttachmentMove.REFUSED, now, reason=event.reason)
+
+
+def _settled(run: Run, attachment_id: str, move: AttachmentMove, now: datetime, **changes: Any) -> Transition:
+    """Return what follows once it is known whether Dify has a file; one that was taken back meanwhile is over."""
+    attachment = attachment_of(run, attachment_id)
+    if attachment.status is not AttachmentStatus.PULLING:
+        return Transition(run)
+    settled = move_attachment(attachment, move, **changes)
+    return _with_settled(with_attachment(run, settled), settled, now)
+
+
+def _with_settled(run: Run, attachment: Attachment, now: datetime) -> Transition:
+    """Return what follows for the answer, or the start, that the file is for."""
+    if attachment.form_id is None:
+        return _start_settled(run, now)
+    form, reason = run.form(attachment.form_id), refusal_of((attachment,))
+    if reason is not None and form.status is FormStatus.CLAIMED and attachment in used_in(run, form):
+        return _refused(run, form, FormMove.FILE_REFUSED, reason)
+    told: tuple[Effect, ...] = ()
+    if reason is not None:
+        problem = FileProblem(attachment.name, attachment.reason or "")
+        told = (do.TellNotAttached(attachment.user_id, form.form_id, (problem,)),)
+    return _send_next(Transition(run, (*card(form), *told)))
+
+
+def _start_settled(run: Run, now: datetime) -> Transition:
+    with_files = run.start_attachments
+    if run.status is not RunStatus.STARTING or is_under_way(with_files):
+        return Transition(run)
+    if (reason := refusal_of(with_files)) is not None:
+        return _start_refused(run, saw.StartRefused(reason), now)
+    return Transition(run, _start(run))
+
+
+def _card_posted(run: Run, event: saw.CardPosted, now: datetime) -> Transition:
+    form = run.form(event.form_id)
+    posted = _with_form(run, replace(form, card_ts=event.ts))
+    # More may have been attached, or the form decided, before Slack's answer to the post.
+    return Transition(posted, (do.RefreshCard(form.form_id),))
+
+
+def _without_addresses(field: FormInput) -> FormInput:
+    """Let a text be edited without the addresses in it, which are good for whoever reads them, and not for long."""
+    return replace(field, default=without_addresses(field.default)) if isinstance(field, Paragraph) else field
+
+
 # --- shared steps --------------------------------------------------------------------------------------------------
 
 
@@ -630,6 +819,9 @@ def _close(run: Run, form: Form, move: FormMove, now: datetime, **changes: Any) 
     closed = move_form(form, move, **changes)
     if closed is form:
         return Transition(run)
+    if closed.status is FormStatus.TIMED_OUT and closed.expires_at is not None:
+        # Its deadline may have been brought forward in Dify, and is not to be told as one to come.
+        closed = replace(closed, expires_at=min(closed.expires_at, now))
     moved = _with_form(run, closed)
     if closed.status is not FormStatus.VOID:
         # Whoever answered, and however late we learn of it: the run now has something to act upon, so no other
@@ -638,7 +830,7 @@ def _close(run: Run, form: Form, move: FormMove, now: datetime, **changes: Any) 
     if closed.status is FormStatus.SUBMITTED and run.status is RunStatus.RESUMING:
         # Sent because nothing moved: this answer lets the run go on, and has the same time to do so.
         moved = replace(moved, since=now, told_stuck=False)
-    effects: tuple[Effect, ...] = (do.RefreshForm(form.form_id), do.RefreshRoot())
+    effects: tuple[Effect, ...] = (do.RefreshForm(form.form_id), *_card_again(run, form), do.RefreshRoot())
     decided_here = form.status in (FormStatus.CLAIMED, *IN_FLIGHT, FormStatus.SUBMITTED)
     if decided_here and closed.status is not FormStatus.SUBMITTED and form.submission and form.submission.user_id:
         told = do.TellDecided(form.submission.user_id, form.form_id, form.submission.values)
@@ -657,12 +849,17 @@ def _is_the_answer(form: Form, submission: Submission, filled: saw.FormFilled) -
     return submission.action_id == filled.action_id and same_values
 
 
+def _card_again(run: Run, form: Form) -> tuple[Effect, ...]:
+    """Redraw the card of a form that is decided, or open again: nothing can be attached to a decided one."""
+    return card(form) if form.card_ts is not None or shown_in(run, form) else ()
+
+
 def _text_over(run: Run) -> tuple[Effect, ...]:
     return (do.EndAnswer(run.segment, run.answer_ts),) if run.answer_ts is not None else ()
 
 
 def _undecided(run: Run) -> tuple[Form, ...]:
-    return tuple(form for form in run.forms if form.status in (FormStatus.REQUIRED, FormStatus.OPEN))
+    return tuple(form for form in run.forms if form.status.asks)
 
 
 def _form_of_node(run: Run, node_id: str) -> Form | None:
@@ -677,7 +874,8 @@ def _send_next(transition: Transition) -> Transition:
     takes_one = run.status is RunStatus.PAUSED or (run.status is RunStatus.RESUMING and run.told_stuck)
     if not takes_one or any(form.status in IN_FLIGHT for form in run.forms):
         return transition
-    claimed = [form for form in run.forms if form.status is FormStatus.CLAIMED]
+    # One whose files are on their way to Dify lets others go first.
+    claimed = [form for form in run.forms if form.status is FormStatus.CLAIMED and not is_under_way(used_in(run, form))]
     if not claimed:
         return transition
     form = min(claimed, key=_given_at)
@@ -696,11 +894,15 @@ _RULES: dict[type, Callable[[Run, Any, datetime], Transition]] = {
     saw.RunStarted: _run_started,
     saw.StartRefused: _start_refused,
     saw.ConversationGone: _conversation_gone,
+    saw.QuestionPosted: _question_posted,
     saw.MessageReleased: _message_released,
     saw.MessageForgotten: _message_forgotten,
+    saw.MessageUsed: _message_used,
+    saw.MessageLapsed: _message_lapsed,
     saw.SuggestionsRead: _suggestions_read,
     saw.SuggestionsPosted: _suggestions_posted,
     saw.AskedNext: _asked_next,
+    saw.AskedMeanwhile: _asked_meanwhile,
     saw.AnswerRated: _answer_rated,
     saw.RatingTaken: _rating_taken,
     saw.StartUnconfirmed: _start_unconfirmed,
@@ -714,6 +916,7 @@ _RULES: dict[type, Callable[[Run, Any, datetime], Transition]] = {
     saw.StopRefused: _stop_refused,
     saw.AnswerBegan: _answer_began,
     saw.AnswerPosted: _answer_posted,
+    saw.TextShown: _text_shown,
     saw.ResultNotShown: _result_not_shown,
     saw.StillNotMoving: _still_not_moving,
     saw.LookFailed: _look_failed,
@@ -732,4 +935,11 @@ _RULES: dict[type, Callable[[Run, Any, datetime], Transition]] = {
     saw.FormUnreachable: _form_unreachable,
     saw.FormFilled: _form_filled,
     saw.FormTimedOut: _form_timed_out,
+    saw.FilesGiven: _files_given,
+    saw.FilePlaced: _file_placed,
+    saw.FileRemoved: _file_removed,
+    saw.FileUploaded: _file_uploaded,
+    saw.FileRefused: _file_refused,
+    saw.CardPosted: _card_posted,
+    **OUT_FILE_RULES,
 }

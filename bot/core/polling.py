@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from enum import IntEnum
 
-from bot.core.model import FormStatus, Run, RunStatus
+from bot.core.model import Run, RunStatus
 
 GRACE_AFTER_ANSWER = timedelta(minutes=2)
 """A run that has not moved this long after Dify took an answer will hardly move by itself (recording 33)."""
@@ -66,7 +66,7 @@ def must_compare_forms(run: Run, steps: int | None, now: datetime) -> bool:
     """
     if run.status is not RunStatus.PAUSED or run.compared_at is None:
         return True
-    undecided = all(form.status in (FormStatus.REQUIRED, FormStatus.OPEN) for form in run.open_forms)
+    undecided = all(form.status.asks for form in run.open_forms)
     if not run.open_forms or not undecided or _past_deadline(run, now):
         return True
     if steps is None or steps != run.compared_steps:

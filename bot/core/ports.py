@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from bot.core.effects import Effect, SlackEffect
+from bot.core.effects import Effect, SlackEffect, Transition
 from bot.core.events import FormFilled, StreamEvent
-from bot.core.lifecycle import Transition
-from bot.core.model import AppMode, Command, Form, Progress, Rating, Run, RunStatus, StartInput, Submission
+from bot.core.model import (
+    Accepts,
+    AppMode,
+    FileLimits,
+    Form,
+    PickedMessage,
+    Progress,
+    Rating,
+    Run,
+    RunStatus,
+    SharedFile,
+    StartInput,
+    Submission,
+)
+from bot.errors import BotError
 
 
 class Clock(Protocol):
@@ -35,6 +48,19 @@ class AppDescription:
     title: str
     mode: AppMode
     start_inputs: tuple[StartInput, ...]
+    message_files: Accepts | None = None
+    """What a message to a Chatflow, or the start of a Workflow, takes besides; None where that is switched off."""
+    file_limits: FileLimits = field(default_factory=FileLimits)
+    """How large a file may be on this server."""
+
+
+@dataclass(frozen=True, slots=True)
+class CarriedFile:
+    """A file of Slack's that a start window was given: of the message that it was opened upon, or chosen before."""
+
+    file_id: str
+    field: str | None = None
+    """The input that it is put into (`core.start_files`); None where it fits none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +73,7 @@ class StartPlace:
     channel_id: str
     app: str | None = None
     """The app whose fields it shows; None before one is chosen."""
+    files: tuple[CarriedFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +86,31 @@ class StartWindow:
     description: AppDescription | None = None
     """None where there are no fields to show."""
     texts: Mapping[str, str] = field(default_factory=dict)
-    """What was given already, by field."""
+    """What was given already, by field; where no app is chosen yet, a text for whichever that will be."""
+    files: Mapping[str, tuple[SharedFile, ...]] = field(default_factory=dict)
+    """The same of files; those without a field yet are under an empty name."""
     problems: tuple[str, ...] = ()
     """What is to be told first, a sentence each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What the Home tab of the app is to show to one person: what they have started themselves, and nothing else."""
+
+    user_id: str
+    channel_id: str
+    """Of their direct messages with the bot, where what they start from here is run."""
+    runs: tuple[Run, ...]
+    """As `Store.started_by` gives them."""
+    is_cut: bool
+    """More of theirs may go on than stands in `runs`."""
+    command: str
+    """The slash command that starts apps, and those that it can start."""
+    app_names: tuple[str, ...]
+    at: datetime
+    """When it was so."""
+    problem: str = ""
+    """What is to be told first, a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +130,28 @@ class LoggedRun:
 
     workflow_run_id: str
     started_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class FileContent:
+    """A file while it is read: its bytes come once, in pieces, and are never all in memory."""
+
+    chunks: AsyncIterator[bytes]
+    size: int | None
+    """Bytes, as its source says; None where it does not say."""
+    mime_type: str = ""
+
+    async def exactly(self, otherwise: BotError) -> AsyncGenerator[bytes, None]:
+        """Read the pieces; raise `otherwise` as soon as they are more bytes than `size`, or at the end of fewer."""
+        left = self.size
+        assert left is not None, "known to whoever asks for exactly so many"
+        async for piece in self.chunks:
+            left -= len(piece)
+            if left < 0:
+                raise otherwise
+            yield piece
+        if left:
+            raise otherwise
 
 
 class Dify(Protocol):
@@ -142,15 +213,74 @@ class Dify(Protocol):
     async def stop(self, run: Run) -> None:
         """Ask to stop the task. Dify answers success whatever happens (dify-api §13)."""
 
+    async def upload(self, run: Run, name: str, content: FileContent) -> str:
+        """Upload a file as the user of the run, piece by piece, and return Dify's id of it (dify-api §12.1, §12.4).
+
+        `content.size` has to be known and right.
+
+        Raises:
+            DifyUnavailable: also where there were more or fewer bytes than `content.size`; Dify then has no file.
+            DifyRejected: Dify takes no such file; its `status` says why: 413 too large, 415 or 400 not of this kind.
+            SlackError: whatever `content` raises while it is read.
+        """
+
+    def download(self, run: Run, url: str) -> AbstractAsyncContextManager[FileContent]:
+        """Read a file by an address that Dify signed, which is valid for 300 s (dify-api §12.6); no key is sent.
+
+        Raises:
+            DifyNotFound: the address has expired, and Dify signs no other one.
+            DifyRejected: the address is none of this Dify server's.
+        """
+
 
 class Slack(Protocol):
     """The workspace. Every method may raise `bot.errors.SlackError`."""
 
-    async def carry_out(self, effect: SlackEffect, run: Run | None, post_id: str, *, again: bool) -> str | None:
+    async def carry_out(
+        self, effect: SlackEffect, run: Run | None, post_id: str, *, again: bool, writes_alone: bool = True
+    ) -> str | None:
         """Carry out an effect and return the `ts` of the message it posted, if any.
 
-        `run` is None only for the answers to commands. `post_id` stands in the metadata of what is posted; `again` says
-        that an earlier try may have posted already: then the thread is searched for it first.
+        Of a text that is over it is that of its message, if the text stands there whole.
+        `run` is None only for the answers to commands and to messages that address the bot. `post_id` stands in the
+        metadata of what is posted; `again` says that an earlier try may have posted already: then the thread is
+        searched for it first. `writes_alone` is what `Store.writes_alone` says of the run.
+        """
+
+    async def picked(self, channel_id: str, ts: str, *, team_id: str, bot_user_id: str | None) -> PickedMessage | None:
+        """Read a message of somebody's, without the mention of the bot; None where it is not there any more."""
+
+    async def shared_file(self, file_id: str) -> SharedFile:
+        """Read what Slack knows of a file now (slack-platform §5.1, §5.2).
+
+        Raises:
+            FileUnavailable: it cannot be had from Slack; its message says why, and what to do.
+            SlackUnavailable: Slack has not looked at it yet, or does not answer.
+        """
+
+    def download(self, file_id: str, max_size: int) -> AbstractAsyncContextManager[FileContent]:
+        """Read a file from Slack, piece by piece, and no more than `max_size` bytes of it (slack-platform §5.3).
+
+        Raises:
+            FileUnavailable: it cannot be had from Slack, also where it turns out larger only while it is read.
+            SlackUnauthorized: the app lacks the scope for it.
+            SlackUnavailable: Slack does not answer, has not looked at the file yet, or broke off.
+        """
+
+    async def upload(self, name: str, content: FileContent, alt_text: str = "") -> str:
+        """Give Slack a file, piece by piece, and return its id there; nobody sees it yet (slack-platform §5.4).
+
+        `content.size` has to be known and right.
+
+        Raises:
+            SlackUnavailable: also where there were more or fewer bytes than `content.size`; Slack then has no file.
+            DifyError: whatever `content` raises while it is read.
+        """
+
+    async def keep(self, file_id: str, title: str) -> None:
+        """Let messages and windows show a file that was uploaded, as an image in them and nowhere else.
+
+        It cannot be shared below a message any more (slack-platform §5.4).
         """
 
     async def open_start(self, trigger_id: str, window: StartWindow) -> None:
@@ -158,6 +288,9 @@ class Slack(Protocol):
 
     async def change_start(self, view_id: str, seen: str, window: StartWindow) -> None:
         """Let an open start window show this; `seen` is the hash of what it shows, as far as is known."""
+
+    async def publish_home(self, home: Home) -> None:
+        """Let somebody's Home tab show this from now on."""
 
     async def open_window(self, trigger_id: str, run: Run, form: Form, fill: WindowFill) -> str:
         """Open a form's window for the person whose trigger this is, at once or not at all; return the view's id."""
@@ -234,9 +367,6 @@ class Store(Protocol):
     shared: bool
     """Other processes may work on the same database."""
 
-    async def save_command(self, command: Command, delivery: str, now: datetime) -> bool:
-        """Save a command to be checked; False, and nothing saved, where this delivery was seen before."""
-
     async def add_run(
         self,
         run: Run,
@@ -252,15 +382,40 @@ class Store(Protocol):
         """
 
     async def add_effect(
-        self, effect: Effect, now: datetime, *, done: int | None = None, reason: str | None = None
-    ) -> None:
-        """Save an effect that belongs to no run; finish the outbox row `done` along with it, or give it up."""
+        self,
+        effect: Effect,
+        now: datetime,
+        *,
+        delivery: str | None = None,
+        done: int | None = None,
+        reason: str | None = None,
+    ) -> bool:
+        """Save an effect that belongs to no run; finish the outbox row `done` along with it, or give it up.
+
+        False, and nothing saved, where `delivery` was seen before.
+        """
 
     async def conversation(self, channel_id: str, thread_ts: str) -> tuple[Run, ...]:
         """Load what counts of the conversation with a Chatflow in a thread, in the order in which it was asked.
 
         That is its first message, the last one whose conversation Dify named, and those that have not ended; nothing
         where the thread is no conversation.
+        """
+
+    async def asking(self, channel_id: str, thread_ts: str) -> Run | None:
+        """Load the run of a thread that has a form open with a field for files, the one that asked last.
+
+        None where nobody is asked for files there.
+        """
+
+    async def workflow_in(self, channel_id: str, thread_ts: str) -> Run | None:
+        """Load the run of a Workflow whose thread this is, ended or not; None of any other thread."""
+
+    async def writes_alone(self, run: Run) -> bool:
+        """Tell whether no message that was asked before in a run's thread is still answered, or its answer shown.
+
+        Then what stands in the thread half written, and is nobody's that is known, is this run's; and once it is so, it
+        stays so.
         """
 
     async def posts_root(self, channel_id: str, since: datetime) -> bool:
@@ -274,6 +429,12 @@ class Store(Protocol):
 
         Raises:
             UnknownHere: there is none with this id.
+        """
+
+    async def started_by(self, team_id: str, user_id: str, *, going: int, ended: int) -> tuple[Run, ...]:
+        """Load what a person has started: what has not ended, the newest first, then what has, the last to end first.
+
+        Of the ones at most `going`, those whose forms are due next before any other; of the others at most `ended`.
         """
 
     async def named(self, workflow_run_ids: Collection[str]) -> frozenset[str]:
@@ -411,6 +572,8 @@ class Store(Protocol):
     async def put_back_effect(self, row_id: int, due_at: datetime, *, attempts: int | None = None) -> None:
         """Try the effect again at this moment; those behind it in its lane wait.
 
+        A redrawing gives way to a later one of the same message, if there is one.
+
         `attempts` is how often it then counts as begun, where that is not how often it was.
         """
 
@@ -422,8 +585,13 @@ class Store(Protocol):
     async def forget_deliveries(self, before: datetime) -> None:
         """Drop the record of Slack deliveries older than this."""
 
+    async def held_since(self, before: datetime, limit: int) -> tuple[str, ...]:
+        """Return the ids of the messages that are held since before this moment."""
+
     async def purge(self, before: datetime, limit: int) -> int:
         """Delete runs that ended before this moment, with all that belongs to them, and answers given up before it.
+
+        A message that was held and never sent goes by when it was written.
 
         Of each at most `limit`; return how many were deleted. A run with an effect that is still tried stays.
         """

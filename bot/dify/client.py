@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from http import HTTPStatus
@@ -20,10 +21,12 @@ from httpx_sse import EventSource, ServerSentEvent, aconnect_sse
 from pydantic import BaseModel, ValidationError
 
 from bot.core.events import FormFilled, FormRequired, StreamEvent
+from bot.core.files import PIECE, as_sent
 from bot.core.model import AppMode, Form, FormStatus, Rating, Run, Submission
-from bot.core.ports import AppDescription, LoggedRun, RunDetail
+from bot.core.out_files import key_of
+from bot.core.ports import AppDescription, FileContent, LoggedRun, RunDetail
 from bot.dify import sansio, schema
-from bot.dify.sansio import Request, SegmentReader, Upload
+from bot.dify.sansio import Request, SegmentReader, UploadBody
 from bot.dify.stream_thread import OpenStream
 from bot.errors import ConfigError, DifyNotFound, DifyRejected, DifyUnavailable, FormClosed
 
@@ -38,8 +41,12 @@ class Deadlines:
     """For a connection."""
     call: float = 20
     """For a short call as a whole, and for the snapshot of a paused run."""
+    transfer: float = 600
+    """For a file as a whole, up or down."""
     upload: float = 120
-    """For a file to be taken."""
+    """For a piece of a file to be taken, and for the answer once Dify has all of it."""
+    download: float = 30
+    """For a file's next piece."""
     first_event: float = 60
     """For a started run to say more than a ping: a failed start can look like silence (recordings 23, 38)."""
     silence: float = 60
@@ -60,11 +67,14 @@ class DifyClient:
         base_url: str,
         api_key: str,
         *,
+        files_url: str | None = None,
         deadlines: Deadlines | None = None,
         ssl_context: ssl.SSLContext | None = None,
         carry: Callable[[OpenStream], OpenStream] | None = None,
     ) -> None:
         """Prepare the client; nothing is sent yet. `carry` takes live streams elsewhere to be read.
+
+        `files_url` is where Dify has its files, if that is elsewhere than its API: its `FILES_URL`.
 
         Raises:
             ConfigError: the address or the key cannot be one.
@@ -74,12 +84,15 @@ class DifyClient:
         self.version: str | None = None
         """Dify's version, as its last answer told; None before that, or where a proxy strips the header."""
         self._root = sansio.api_root(base_url)
+        self._file_servers = sansio.file_servers(self._root, files_url)
         self._headers = {"Authorization": f"Bearer {api_key}"}
         self._deadlines = deadlines or Deadlines()
         self._carry = carry or _here
         self._ssl_context = ssl_context or httpx.create_ssl_context()
         try:
             self._short_calls = self._http(httpx.AsyncClient, self._deadlines.call)
+            # Files are read without the key, and nothing follows where an address leads on to.
+            self._files = httpx.AsyncClient(verify=self._ssl_context, headers={"Accept-Encoding": "identity"})
         except httpx.InvalidURL as error:
             raise ConfigError(f"DIFY_BASE_URL is no web address: {error}") from error
         # httpx logs the address of every request, and a form's address is its secret.
@@ -94,13 +107,14 @@ class DifyClient:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections of the short calls; a stream closes its own."""
+        """Close the connections of the short calls and of files; a stream closes its own."""
         await self._short_calls.aclose()
+        await self._files.aclose()
 
     # --- the app -----------------------------------------------------------------------------------------------------
 
     async def describe(self) -> AppDescription:
-        """Read what the app is called, its mode and its start inputs.
+        """Read what the app is called, its mode, its start inputs, and which files it takes.
 
         Raises:
             DifyRejected: also for a kind of app that cannot pause on a form.
@@ -108,7 +122,14 @@ class DifyClient:
         info = await self.info()
         if info.mode not in _MODES:
             raise DifyRejected(f"“{info.name}” is a {info.mode} app; only workflows and chatflows can be run here")
-        return AppDescription(info.name, AppMode(info.mode), (await self.parameters()).start_inputs())
+        parameters = await self.parameters()
+        return AppDescription(
+            info.name,
+            AppMode(info.mode),
+            parameters.start_inputs(),
+            parameters.file_upload.to_core(),
+            parameters.system_parameters.to_core(),
+        )
 
     async def info(self) -> schema.AppInfo:
         """Read the app's name and mode: the cheapest call that proves the key."""
@@ -200,7 +221,8 @@ class DifyClient:
             # Deleted since it was listed.
             return False
         declared = (await self.parameters()).start_inputs()
-        return started.is_start_of(run.run_inputs, {each.variable: each.default for each in declared})
+        sent = as_sent(run.run_inputs, run.attachments)
+        return started.is_start_of(sent, {each.variable: each.default for each in declared})
 
     async def messages(self, run: Run, *, limit: int = 20) -> tuple[schema.HistoryMessage, ...]:
         """Read the newest messages of a Chatflow run's conversation, oldest first; `limit` is 1–100."""
@@ -262,25 +284,91 @@ class DifyClient:
             FormClosed: somebody was first, or the deadline passed.
             DifyUnavailable: no answer, or no place for it now; its `sent` says whether Dify may have taken it.
         """
-        try:
+        with _kept_over_a_quota():
             await self._call(sansio.submit_form(run, _token(form), submission), within=self._deadlines.call)
-        except DifyRejected as error:
-            if error.status != HTTPStatus.TOO_MANY_REQUESTS:
-                raise
-            # A quota that is used up (dify-api §2.4) says nothing of the answer: it keeps as long as its form is open.
-            raise DifyUnavailable(error.message, status=error.status, code=error.code, sent=False) from error
 
     async def _read(self, form: Form) -> schema.FormDefinition:
         return await self._ask(sansio.read_form(_token(form)), schema.FormDefinition)
 
-    async def upload_file(self, run: Run, upload: Upload) -> str:
-        """Upload a file for a form of the run and return its id.
+    # --- files -------------------------------------------------------------------------------------------------------
+
+    async def upload(self, run: Run, name: str, content: FileContent) -> str:
+        """Upload a file as the user of the run, piece by piece, and return Dify's id of it.
+
+        `content.size` has to be known and right.
 
         Raises:
-            DifyRejected: too large, or of a kind that this server blocks.
+            DifyUnavailable: no answer; or more or fewer bytes than `content.size`, and Dify has no file then.
+            DifyRejected: Dify takes no such file; its `status` says why: 413 too large, 415 or 400 not of this kind.
         """
-        response = await self._call(sansio.upload_file(run.dify_user, upload), within=self._deadlines.upload)
+        assert content.size is not None, "Dify is told beforehand how much there is to come"
+        # Random: no file can hold what ends it.
+        body = sansio.upload_body(run.dify_user, name, content.mime_type, secrets.token_hex(16))
+        deadlines = self._deadlines
+        try:
+            async with asyncio.timeout(deadlines.transfer), aclosing(_around(body, content)) as pieces:
+                response = await self._short_calls.post(
+                    sansio.UPLOAD_PATH,
+                    content=pieces,
+                    headers=body.headers(content.size),
+                    timeout=httpx.Timeout(deadlines.upload, connect=deadlines.connect, pool=deadlines.connect),
+                )
+        except _FAILURES as error:
+            raise _unavailable(error) from error
+        with _kept_over_a_quota():
+            self._check(response)
         return _parsed(response, schema.UploadedFile).id
+
+    @asynccontextmanager
+    async def download(self, run: Run, url: str) -> AsyncIterator[FileContent]:
+        """Read a file by an address that Dify signed, which is valid for 300 s (dify-api §12.6); no key is sent.
+
+        Of a file of a Chatflow's answer the history holds an address that is signed anew (recording 31).
+
+        Raises:
+            DifyNotFound: the address has expired, and Dify signs no other one.
+            DifyRejected: the address is none of this Dify server's, or leads on to another one.
+        """
+        address = sansio.signed_address(url, self._file_servers)
+        async with AsyncExitStack() as stack:
+            try:
+                content = await stack.enter_async_context(self._file(address))
+            except DifyNotFound:
+                anew = await self._signed_anew(run, address)
+                if anew is None:
+                    raise
+                content = await stack.enter_async_context(self._file(anew))
+            yield content
+
+    async def _signed_anew(self, run: Run, address: str) -> str | None:
+        if run.mode is not AppMode.CHATFLOW or not run.conversation_id:
+            return None
+        for message in reversed(await self.messages(run)):
+            for url in message.addresses():
+                if key_of(url) == key_of(address):
+                    return sansio.signed_address(url, self._file_servers)
+        return None
+
+    @asynccontextmanager
+    async def _file(self, address: str) -> AsyncIterator[FileContent]:
+        deadlines = self._deadlines
+        by = asyncio.get_running_loop().time() + deadlines.transfer
+        timeout = httpx.Timeout(deadlines.download, connect=deadlines.connect, pool=deadlines.connect)
+        async with AsyncExitStack() as stack:
+            try:
+                response = await stack.enter_async_context(self._files.stream("GET", address, timeout=timeout))
+            except _FAILURES as error:
+                raise _unavailable(error) from error
+            pieces = await stack.enter_async_context(aclosing(_pieces(response, by)))
+            if not response.is_success:
+                # What it says is short, and nothing is read that is not.
+                said = await anext(pieces, b"")
+                raise sansio.file_error_from(response.status_code, said.decode(errors="replace"))
+            if response.headers.get("Content-Encoding", "identity") != "identity":
+                raise DifyUnavailable("Dify sent the file in another form than was asked for")
+            size = response.headers.get("Content-Length", "")
+            kind = response.headers.get("Content-Type", "").partition(";")[0].strip()
+            yield FileContent(pieces, int(size) if size.isdecimal() else None, kind)
 
     # --- the wire ----------------------------------------------------------------------------------------------------
 
@@ -297,7 +385,6 @@ class DifyClient:
         return _parsed(await self._call(request, within=self._deadlines.call), answer)
 
     async def _call(self, request: Request, *, within: float) -> httpx.Response:
-        upload = request.upload
         try:
             async with asyncio.timeout(within):
                 response = await self._short_calls.request(
@@ -305,8 +392,6 @@ class DifyClient:
                     request.path,
                     params=request.query,
                     content=request.body,
-                    data=request.fields,
-                    files={"file": (upload.name, upload.content, upload.content_type)} if upload else None,
                     headers=_JSON if request.body is not None else None,
                     timeout=httpx.Timeout(within, connect=self._deadlines.connect, pool=self._deadlines.connect),
                 )
@@ -347,6 +432,40 @@ class DifyClient:
         self.version = response.headers.get("X-Version", self.version)
         if not response.is_success:
             raise sansio.error_from(response.status_code, response.text)
+
+
+async def _around(body: UploadBody, content: FileContent) -> AsyncGenerator[bytes, None]:
+    yield body.head
+    otherwise = DifyUnavailable("The file had more or fewer bytes than its source said", sent=False)
+    async with aclosing(content.exactly(otherwise)) as pieces:
+        async for piece in pieces:
+            yield piece
+    yield body.tail
+
+
+async def _pieces(response: httpx.Response, by: float) -> AsyncGenerator[bytes, None]:
+    """Read a body; `by` is the moment of the running loop's clock by which it has to be over."""
+    try:
+        pieces = response.aiter_raw(PIECE)
+        while True:
+            async with asyncio.timeout_at(by):
+                piece = await anext(pieces, None)
+            if piece is None:
+                return
+            yield piece
+    except _FAILURES as error:
+        raise _unavailable(error) from error
+
+
+@contextmanager
+def _kept_over_a_quota() -> Iterator[None]:
+    """A quota that is used up (dify-api §2.4) says nothing of what was sent: it may be taken later."""
+    try:
+        yield
+    except DifyRejected as error:
+        if error.status != HTTPStatus.TOO_MANY_REQUESTS:
+            raise
+        raise DifyUnavailable(error.message, status=error.status, code=error.code, sent=False) from error
 
 
 async def stream_events(

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from pydantic import ValidationError
 
 from bot.core.events import Ping, RunFinished, RunPaused, StepFinished, StreamEvent, StreamFailed
+from bot.core.files import as_sent, attached, clean_name, mapping
 from bot.core.model import AppMode, Rating, Run, RunStatus, Submission
+from bot.core.out_files import is_signed
 from bot.dify import schema
 from bot.errors import (
     ConfigError,
@@ -36,15 +38,6 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
-    """A file on its way to Dify. The name's extension decides what Dify takes it for (dify-api §12.1)."""
-
-    name: str
-    content: bytes = field(repr=False)
-    content_type: str
-
-
-@dataclass(frozen=True, slots=True)
 class Request:
     """One call, below the base URL."""
 
@@ -54,8 +47,6 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = field(default=None, repr=False)
     """JSON."""
-    fields: Mapping[str, str] = field(default_factory=dict)
-    upload: Upload | None = None
 
 
 def api_root(base_url: str) -> str:
@@ -86,7 +77,10 @@ def describe_site() -> Request:
 
 def start_run(run: Run) -> Request:
     """Start the run's app, streaming. Without `response_mode` Dify would block (dify-api §16.1)."""
-    body = {"inputs": run.run_inputs, "response_mode": "streaming", "user": run.dify_user}
+    inputs = as_sent(run.run_inputs, run.attachments)
+    body: dict[str, Any] = {"inputs": inputs, "response_mode": "streaming", "user": run.dify_user}
+    if files := attached(run.attachments, None, None):
+        body["files"] = [mapping(each) for each in files]
     if run.mode is AppMode.WORKFLOW:
         return Request("POST", "/workflows/run", body=_json(body))
     body["query"] = run.query
@@ -140,13 +134,9 @@ def read_form(form_token: str) -> Request:
 
 
 def submit_form(run: Run, form_token: str, submission: Submission) -> Request:
-    body = {"inputs": submission.values, "action": submission.action_id, "user": run.dify_user}
+    inputs = as_sent(submission.values, run.attachments)
+    body = {"inputs": inputs, "action": submission.action_id, "user": run.dify_user}
     return Request("POST", _form_path(form_token), body=_json(body))
-
-
-def upload_file(dify_user: str, upload: Upload) -> Request:
-    """Upload as the user who started the run: another's file uses the form up and fails the run (recording 10)."""
-    return Request("POST", "/files/upload", fields={"user": dify_user}, upload=upload)
 
 
 def stop_run(run: Run) -> Request:
@@ -177,6 +167,96 @@ def _quoted(segment: str) -> str:
 def _json(body: Mapping[str, Any]) -> bytes:
     # A lone surrogate would make the whole body malformed (recording 32): it becomes a question mark.
     return json.dumps(body, ensure_ascii=False).encode(errors="replace")
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+UPLOAD_PATH = "/files/upload"
+
+
+@dataclass(frozen=True, slots=True)
+class UploadBody:
+    """What surrounds the bytes of a file on its way to Dify."""
+
+    head: bytes
+    tail: bytes
+    boundary: str
+
+    def headers(self, size: int) -> dict[str, str]:
+        """Return the headers of an upload of a file of so many bytes."""
+        length = len(self.head) + size + len(self.tail)
+        return {"Content-Type": f"multipart/form-data; boundary={self.boundary}", "Content-Length": str(length)}
+
+
+def upload_body(dify_user: str, name: str, mime_type: str, boundary: str) -> UploadBody:
+    """Return the body of an upload, with one part `file` and the field `user` (dify-api §12.1).
+
+    The user is the one who started the run: another's file uses the form up and fails the run (recording 10). The
+    name's extension decides what Dify takes the file for. Nothing in a name or type ends the line that it stands in.
+    """
+    # As browsers write it; Dify reads it back (recording 37).
+    quoted = clean_name(name).replace('"', "%22")
+    kind = mime_type if _MIME_TYPE.fullmatch(mime_type) else "application/octet-stream"
+    head = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="user"\r\n\r\n{dify_user}\r\n'
+        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{quoted}"\r\n'
+        # Dify refuses a part without a type (recording 46).
+        f"Content-Type: {kind}\r\n\r\n"
+    )
+    return UploadBody(head.encode(), f"\r\n--{boundary}--\r\n".encode(), boundary)
+
+
+_MIME_TYPE = re.compile(r"[A-Za-z0-9][\w.+-]*/[A-Za-z0-9][\w.+-]*", re.ASCII)
+
+
+_CLOUD_FILES = {"https://api.dify.ai": "https://upload.dify.ai"}
+"""Where Dify's own cloud has the files of its API."""
+
+
+def file_servers(root: str, files_url: str | None) -> tuple[str, ...]:
+    """Return where addresses that Dify signs may lead to; the first one is where those without a host lead to.
+
+    That is where the API is, unless its `FILES_URL` says otherwise (dify-api §2.1).
+    """
+    parts = urlsplit(root)
+    origin = f"{parts.scheme}://{parts.netloc}"
+    if files_url is not None:
+        return files_url.rstrip("/"), origin
+    return (origin, _CLOUD_FILES[origin]) if origin in _CLOUD_FILES else (origin,)
+
+
+def signed_address(url: str, servers: Sequence[str]) -> str:
+    """Return an address that Dify signed as it is to be opened, put together of nothing but what such a one has.
+
+    Raises:
+        DifyRejected: it is no such address, or one of another server.
+    """
+    for server in servers:
+        found = _SIGNED.fullmatch(_below(url, server))
+        if found and is_signed(found[0]):
+            return f"{server}{found['path']}?{found['query']}"
+    raise DifyRejected("the file is at no address that this Dify server signs; DIFY_FILES_URL says where it has files")
+
+
+_SEGMENT = r"[A-Za-z0-9_~-][A-Za-z0-9_.~+-]*"
+_SIGNED = re.compile(rf"(?P<path>/files(?:/{_SEGMENT})+)\?(?P<query>[A-Za-z0-9_.~%=&+-]+)")
+
+
+def _below(url: str, server: str) -> str:
+    """Return what an address has below a server; the address as it is where it is another one's."""
+    wanted, given = (_WEB_SERVER.match(each) for each in (server, url))
+    if given is None or wanted is None or _origin(given) != _origin(wanted):
+        return url
+    folder, path = server[wanted.end() :], url[given.end() :]
+    return path.removeprefix(folder) if path.startswith(folder) else url
+
+
+_WEB_SERVER = re.compile(r"(?P<scheme>https?)://(?P<host>[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>\d+))?", re.I)
+
+
+def _origin(found: re.Match[str]) -> tuple[str, str, int]:
+    scheme = found["scheme"].lower()
+    return scheme, found["host"].lower(), int(found["port"] or (443 if scheme == "https" else 80))
 
 
 # --- streams ---------------------------------------------------------------------------------------------------------
@@ -288,6 +368,19 @@ def error_from(status: int, body: str) -> DifyError:
     except ValidationError:
         answer = schema.ErrorBody()
     return _kind(status, answer)(_message(status, answer.message), status=status, code=answer.code)
+
+
+def file_error_from(status: int, body: str) -> DifyError:
+    """Return the error that an answer means where a file was asked for by a signed address.
+
+    One that has expired is 404 for an upload, and 403 for what a tool made (recording 30; in Dify's source:
+    `controllers/files/tool_files.py`). No key was sent that could be refused.
+    """
+    error = error_from(status, body)
+    if isinstance(error, DifyUnauthorized):
+        expired = DifyNotFound if status == HTTPStatus.FORBIDDEN else DifyRejected
+        return expired(error.message, status=status, code=error.code)
+    return error
 
 
 def _kind(status: int, answer: schema.ErrorBody) -> Callable[..., DifyError]:

@@ -16,9 +16,12 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, Json, TypeAdapt
 
 from bot.core import events as saw
 from bot.core.events import StreamEvent
+from bot.core.files import MB
 from bot.core.model import (
+    Accepts,
     ButtonStyle,
     FileField,
+    FileLimits,
     Form,
     FormInput,
     Paragraph,
@@ -27,6 +30,7 @@ from bot.core.model import (
     StartInput,
     UserAction,
 )
+from bot.core.out_files import out_files
 from bot.core.ports import LoggedRun, RunDetail
 
 
@@ -425,6 +429,9 @@ class StartVariable(Wire):
     max_length: int | None = None
     options: list[str] | None = None
     json_schema: Any = None
+    allowed_file_types: list[str] | None = None
+    allowed_file_extensions: list[str] | None = None
+    allowed_file_upload_methods: list[str] | None = None
 
     def to_core(self) -> StartInput:
         schema = self.json_schema or ""
@@ -437,6 +444,18 @@ class StartVariable(Wire):
             max_length=self.max_length,
             options=tuple(self.options or ()),
             json_schema=schema if isinstance(schema, str) else json.dumps(schema, ensure_ascii=False),
+            accepts=self._accepts(),
+        )
+
+    def _accepts(self) -> Accepts | None:
+        """Return what a file, or a list of up to `max_length` files, takes (dify-api §3.4)."""
+        if self.type not in ("file", "file-list"):
+            return None
+        return Accepts(
+            tuple(self.allowed_file_types or ()),
+            tuple(self.allowed_file_extensions or ()),
+            tuple(self.allowed_file_upload_methods or ()),
+            1 if self.type == "file" else self.max_length or 0,
         )
 
 
@@ -444,10 +463,49 @@ class Switch(Wire):
     enabled: bool = False
 
 
+class FileUpload(Switch):
+    """What `files` beside the inputs of a start takes; Dify does not hold to `number_limits` (recordings 31, 37)."""
+
+    allowed_file_types: list[str] = []
+    allowed_file_extensions: list[str] = []
+    allowed_file_upload_methods: list[str] = []
+    number_limits: int = 0
+
+    def to_core(self) -> Accepts | None:
+        if not self.enabled:
+            # Dify would ignore them without a word (recording 41).
+            return None
+        return Accepts(
+            tuple(self.allowed_file_types),
+            tuple(self.allowed_file_extensions),
+            tuple(self.allowed_file_upload_methods),
+            self.number_limits,
+        )
+
+
+class SystemParameters(Wire):
+    """How large a file may be, in MB; where Dify does not say, as large as by its default (dify-api §12.1)."""
+
+    image_file_size_limit: int = 10
+    video_file_size_limit: int = 100
+    audio_file_size_limit: int = 50
+    file_size_limit: int = 15
+
+    def to_core(self) -> FileLimits:
+        return FileLimits(
+            image=self.image_file_size_limit * MB,
+            video=self.video_file_size_limit * MB,
+            audio=self.audio_file_size_limit * MB,
+            other=self.file_size_limit * MB,
+        )
+
+
 class Parameters(Wire):
     """GET /parameters; each field of the form is an object with one key, the field's type."""
 
     suggested_questions_after_answer: Switch = Switch()
+    file_upload: FileUpload = FileUpload()
+    system_parameters: SystemParameters = SystemParameters()
 
     user_input_form: list[dict[str, StartVariable]]
 
@@ -493,9 +551,11 @@ def _is_stored_as(sent: Any, stored: Any) -> bool:
             return sent.replace("\0", "").encode(errors="replace").decode() == stored
         case str(), int() | float():
             return _is_number(sent, stored)
+        # A file comes back as an object of Dify's, and so does a link (recording 18).
         case {"upload_file_id": upload}, {"related_id": file}:
-            # A file comes back as an object of Dify's (recording 18).
             return bool(upload == file)
+        case {"url": link}, {"remote_url": file}:
+            return bool(link == file)
         case list(), list():
             return len(sent) == len(stored) and all(map(_is_stored_as, sent, stored))
         case _:
@@ -547,12 +607,24 @@ class HistoryForm(Wire):
     form_submission_data: FormSubmission | None = None
 
 
+class MessageFile(Wire):
+    """A file of a message or its answer; the address is signed whenever the history is read (recording 31)."""
+
+    url: str | None = Field(default=None, repr=False)
+
+
 class HistoryMessage(Wire):
     id: str
     answer: str
     status: str
     error: str | None = None
+    message_files: list[MessageFile] = []
     extra_contents: list[HistoryForm] = []
+
+    def addresses(self) -> tuple[str, ...]:
+        """Return the addresses that Dify signed anew: images stand beside the answer, other files in it, too."""
+        beside = tuple(file.url for file in self.message_files if file.url)
+        return beside + tuple(file.url for file in out_files(self.answer, None))
 
 
 class History(Wire):

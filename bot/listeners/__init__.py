@@ -6,11 +6,13 @@ from collections.abc import Callable
 
 from slack_bolt.app.async_app import AsyncApp
 
-from bot.listeners import commands, errors, forms, messages, runs, starts
+from bot.listeners import commands, errors, files, forms, home, messages, runs, starts
 from bot.listeners import windows as form_windows
 from bot.services.commands import CommandDesk
 from bot.services.conversations import ConversationDesk
+from bot.services.form_files import FormFileDesk
 from bot.services.forms import DecisionDesk
+from bot.services.homes import HomeDesk
 from bot.services.starts import StartDesk
 from bot.services.windows import WindowDesk
 
@@ -23,6 +25,8 @@ def register(
     decisions: DecisionDesk,
     windows: WindowDesk,
     conversations: ConversationDesk,
+    file_desk: FormFileDesk,
+    homes: HomeDesk,
     new_id: Callable[[], str],
 ) -> None:
     """Register every listener. The first that matches a payload takes it, so the ones for the rest come last."""
@@ -31,5 +35,7 @@ def register(
     forms.register(app, decisions)
     form_windows.register(app, windows)
     runs.register(app, decisions)
-    messages.register(app, conversations, windows)
+    messages.register(app, command, conversations, windows, file_desk, start_desk)
+    files.register(app, file_desk)
+    home.register(app, homes)
     errors.register(app)

@@ -12,7 +12,7 @@ from bot.core.command import parse
 from bot.core.model import Command
 from bot.services.commands import CommandDesk
 from bot.services.starts import StartDesk
-from bot.slack import notices
+from bot.slack.messages import notices
 from bot.slack.payloads import SlashCommand
 
 

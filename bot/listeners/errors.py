@@ -13,7 +13,7 @@ from slack_bolt.error import BoltUnhandledRequestError
 from slack_bolt.response import BoltResponse
 
 from bot.errors import StoreError, UnknownHere
-from bot.slack import notices
+from bot.slack.messages import notices
 
 log = structlog.get_logger(__name__)
 

@@ -12,9 +12,10 @@ from slack_bolt.context.respond.async_respond import AsyncRespond
 from bot.core.ports import WindowFill
 from bot.errors import SlackError, StoreError, UnknownHere
 from bot.services.windows import NotSent, TooLate, WindowDesk
-from bot.slack import ids, notices
+from bot.slack import ids
+from bot.slack.forms.window import NOT_OPENED, NOT_SAVED, NOT_SENT, error_block_id, notice, notice_of
+from bot.slack.messages import notices
 from bot.slack.payloads import ButtonClick, WindowEvent
-from bot.slack.window import NOT_OPENED, NOT_SAVED, NOT_SENT, notice, notice_of
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +52,7 @@ def register(app: AsyncApp, windows: WindowDesk) -> None:
                     typed_before=of.typed_before,
                     generation=of.generation,
                 )
+                await windows.see(of.run_id, of.form_id, event.user_id, event.holding)
             except (StoreError, UnknownHere) as exc:
                 # The window holds it, and the next change brings it again.
                 log.warning("a draft is not kept", form=of.form_id, error=str(exc))
@@ -91,12 +93,20 @@ def register(app: AsyncApp, windows: WindowDesk) -> None:
                 await ack()
             case NotSent():
                 await ack(response_action="errors", errors=_errors(of.generation, outcome))
-            case TooLate(run, form):
-                said = notices.decided(run, form, event.user_id, {}).text
+            case TooLate(run, form, in_vain):
+                said = notices.decided_in_window(run, form, event.user_id, in_vain)
                 await ack(response_action="update", view=notice_of(form, said, event.changed(form)))
 
     async def handle_closed(ack: AsyncAck, body: dict[str, Any]) -> None:
-        windows.forget(WindowEvent.model_validate(body).view_id)
+        event = WindowEvent.model_validate(body)
+        windows.forget(event.view_id)
+        of = event.window
+        try:
+            if event.tells_values:
+                await windows.see(of.run_id, of.form_id, event.user_id, event.holding, closed=True)
+        except (StoreError, UnknownHere) as exc:
+            # Nobody looks at the window any more who could be told.
+            log.warning("files of a window that was closed are not attached", form=of.form_id, error=str(exc))
         await ack()
 
     app.action(ids.WINDOW)(handle_open)
@@ -112,10 +122,8 @@ def _is_of_form(body: dict[str, Any]) -> bool:
 
 
 def _errors(generation: int, outcome: NotSent) -> dict[str, str]:
-    fields = {field.name: index for index, field in enumerate(outcome.form.inputs)}
     errors = {
-        ids.field_block_id(generation, fields[name], name): f"This {problem}"
-        for name, problem in outcome.problems.items()
+        error_block_id(outcome.form, name, generation): f"This {problem}" for name, problem in outcome.problems.items()
     }
     return errors | ({ids.DECISION: outcome.no_decision} if outcome.no_decision else {})
 

@@ -46,6 +46,8 @@ class BotProcess:
         self._start_seconds = start_seconds
         self._child: asyncio.subprocess.Process | None = None
         self._was_ready = False
+        self._ended_on_purpose = False
+        self._failed_start = ""
         self.log = folder / "bot.log"
         """What the bot wrote to its standard error, over all its starts."""
 
@@ -74,9 +76,16 @@ class BotProcess:
         """Whether it runs and could be talked to after this start."""
         return self._was_ready and self.is_running
 
+    @property
+    def trouble(self) -> str | None:
+        """Why it does not run although nobody ended it, as a sentence; None where all is as it should be."""
+        if self._child is None or self._child.returncode is None or self._ended_on_purpose:
+            return None
+        return self._failed_start or str(self._death(self._child.returncode))
+
     async def start(self) -> None:
         """Start it, on the database it had before, and wait until it is ready. Raises `BotDied`."""
-        self._was_ready = False
+        self._was_ready, self._ended_on_purpose, self._failed_start = False, False, ""
         # A folder of its own keeps a developer's `.env` out, a session of its own the terminal's Ctrl-C.
         with self.log.open("ab") as log:
             self._child = await asyncio.create_subprocess_exec(
@@ -90,14 +99,16 @@ class BotProcess:
             )
         try:
             await self._get_ready(self._child)
-        except BaseException:
-            await self.kill()
+        except BaseException as error:
+            await self._kill(self._child)
+            self._failed_start = str(error)
             raise
         self._was_ready = True
 
     async def terminate(self) -> int:
         """Ask it to end (SIGTERM) and return its exit code. Raises `BotDied` when it does not end in time."""
         child = self._started()
+        self._ended_on_purpose = True
         child.terminate()
         try:
             async with asyncio.timeout(STOP_SECONDS):
@@ -110,9 +121,18 @@ class BotProcess:
     async def kill(self) -> None:
         """End it at once (SIGKILL), as a crash would; nothing happens when it has ended."""
         child = self._started()
+        self._ended_on_purpose |= self.is_running
+        await self._kill(child)
+
+    @staticmethod
+    async def _kill(child: asyncio.subprocess.Process) -> None:
         if child.returncode is None:
             child.kill()
         await child.wait()
+
+    async def ended(self) -> int:
+        """Wait until it has ended, for whatever reason, and return its exit code (negative: the signal's number)."""
+        return await self._started().wait()
 
     def complaints(self) -> list[str]:
         """The lines of its log that tell of an error: a bug of ours, whatever the platforms did."""
@@ -124,7 +144,7 @@ class BotProcess:
         try:
             await asyncio.wait((ready, ended), timeout=self._start_seconds, return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
-                raise BotDied(f"The bot ended with exit code {ended.result()}.", self.log)
+                raise self._death(ended.result())
             if not ready.done():
                 raise BotDied(f"The bot was not ready within {self._start_seconds:.0f} s.", self.log)
             await ready
@@ -132,6 +152,9 @@ class BotProcess:
             for waiting in (ready, ended):
                 waiting.cancel()
             await asyncio.gather(ready, ended, return_exceptions=True)
+
+    def _death(self, exit_code: int) -> BotDied:
+        return BotDied(f"The bot ended with exit code {exit_code}.", self.log)
 
     def _started(self) -> asyncio.subprocess.Process:
         if self._child is None:

@@ -1,14 +1,17 @@
-"""The playground in a terminal: one play to watch, or a named scenario with its verdict."""
+"""The playground: its page to try everything on, and named scenarios with their verdicts, there or in the terminal."""
 
 from __future__ import annotations
 
 import asyncio
-import math
+import os
 import shutil
 import signal
+import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+import webbrowser
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -16,17 +19,22 @@ from rich.console import Console
 from rich.text import Text
 
 from bot.playground.bot_process import BotDied
+from bot.playground.dify import App
+from bot.playground.page.samples import CHANNELS, EXAMPLES, sample_apps, settle
+from bot.playground.page.server import PortTaken, listen, open_page
 from bot.playground.scenarios import SCENARIOS, Scenario, Unexpected, play_scenario, scenario_apps
-from bot.playground.slack.state import Message
-from bot.playground.slack.transcript import WIDTH, message_lines, transcript
-from bot.playground.slack.workspace import Workspace
+from bot.playground.slack.transcript import WIDTH, transcript
 from bot.playground.stage import CHANNEL, Stage, Transport, open_stage
 
-WATCHED = "regenerate"
-"""The scenario that `demo` shows."""
-
 _ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_MARGIN = 2
+
+
+@dataclass(frozen=True)
+class Page:
+    """How the page is to be served: on `port` (0: any free one), and shown in a browser at once or not."""
+
+    port: int
+    in_browser: bool
 
 
 def scenario_list() -> str:
@@ -35,39 +43,26 @@ def scenario_list() -> str:
     return "\n".join(f"{scenario.name:<{longest}}  {scenario.description}" for scenario in SCENARIOS.values())
 
 
-async def demo(transport: Transport, out: TextIO, pace: float) -> bool:
-    """Show the content review from command to result, then stay up until the terminal or the system asks for an end.
+async def demo(transport: Transport, out: TextIO, page: Page) -> bool:
+    """Serve the page with nothing going on, until the terminal or the system asks for an end.
 
-    People take `pace` seconds before everything they do. Returns whether the review went as it should.
+    Returns whether it came to that.
     """
-    terminal = _Terminal(out)
-    try:
-        with _cancelled_by_signals():
-            async with _playground(transport, terminal) as stage:
-                terminal.places(stage)
-                async with _narrated(stage.workspace, terminal):
-                    problem = await _problem(SCENARIOS[WATCHED], stage, terminal, pace)
-                if not _verdict(SCENARIOS[WATCHED], problem, stage, terminal):
-                    return False
-                terminal.say("\nEverything stays up. Leave with Ctrl-C; then nothing of it is kept.")
-                await asyncio.Event().wait()
-    except asyncio.CancelledError:
-        terminal.say("Everything has ended.")
-    except BotDied as died:
-        terminal.fail(str(died))
-        return False
-    return True
+    return await _on_page(None, transport, _Terminal(out), page, pace=0)
 
 
-async def play(name: str, transport: Transport, out: TextIO, pace: float) -> bool:
-    """Play a scenario, print what people did and the channel as it stands then, and say whether it went as it should.
+async def play(name: str, transport: Transport, out: TextIO, pace: float, page: Page | None = None) -> bool:
+    """Play a scenario, and say whether it went as it should.
 
-    Raises `KeyError` when there is no scenario of this name.
+    People take `pace` seconds before everything they do. What came of it is printed; with a `page` it is to be seen
+    there instead, until an end is asked for. Raises `KeyError` when there is no scenario of this name.
     """
     scenario, terminal = SCENARIOS[name], _Terminal(out)
+    if page:
+        return await _on_page(scenario, transport, terminal, page, pace)
     try:
         with _cancelled_by_signals():
-            async with _playground(transport, terminal) as stage:
+            async with _playground(transport, terminal, scenario_apps()) as stage:
                 terminal.say(f"{scenario.name}: {scenario.description}")
                 problem = await _problem(scenario, stage, terminal, pace)
                 terminal.say("")
@@ -78,6 +73,41 @@ async def play(name: str, transport: Transport, out: TextIO, pace: float) -> boo
     except BotDied as died:
         terminal.fail(str(died))
     return False
+
+
+async def _on_page(
+    scenario: Scenario | None, transport: Transport, terminal: _Terminal, page: Page, pace: float
+) -> bool:
+    """Serve the page, play a scenario on it if there is one, and stay up if that went well."""
+    apps = sample_apps()
+    try:
+        with _cancelled_by_signals(), listen(page.port) as listening:
+            async with (
+                _playground(transport, terminal, apps) as stage,
+                open_page(stage, apps, EXAMPLES, listening) as url,
+            ):
+                settle(stage.workspace)
+                terminal.places(stage)
+                terminal.say(f"\nOpen {url} – a Slack workspace and a Dify, both simulated. Ctrl-C ends everything.")
+                if page.in_browser and _has_screen():
+                    await asyncio.to_thread(webbrowser.open, url)
+                if scenario:
+                    terminal.say(f"\n{scenario.name}: {scenario.description}")
+                    problem = await _problem(scenario, stage, terminal, pace)
+                    if not _verdict(scenario, problem, stage, terminal):
+                        return False
+                await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        terminal.say("Everything has ended.")
+    except (BotDied, PortTaken) as trouble:
+        terminal.fail(str(trouble))
+        return False
+    return True
+
+
+def _has_screen() -> bool:
+    """Whether a browser would have a window of its own: one in the terminal would hide what is printed there."""
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 async def _problem(scenario: Scenario, stage: Stage, terminal: _Terminal, pace: float) -> str | None:
@@ -101,10 +131,10 @@ def _verdict(scenario: Scenario, problem: str | None, stage: Stage, terminal: _T
 
 
 @asynccontextmanager
-async def _playground(transport: Transport, terminal: _Terminal) -> AsyncIterator[Stage]:
+async def _playground(transport: Transport, terminal: _Terminal, apps: Mapping[str, App]) -> AsyncIterator[Stage]:
     terminal.say("Starting a simulated Slack workspace, a simulated Dify server, and the bot between them …")
     with tempfile.TemporaryDirectory(prefix="dify-slack-bot-") as folder:
-        async with open_stage(transport, Path(folder), scenario_apps()) as stage:
+        async with open_stage(transport, Path(folder), apps, channels=CHANNELS) as stage:
             yield stage
 
 
@@ -145,10 +175,10 @@ class _Terminal:
         """Print what is wrong."""
         self.say(f"\nFAILED: {problem}", "bold red")
 
-    def draw(self, lines: list[str], indent: int = 0) -> None:
+    def draw(self, lines: list[str]) -> None:
         """Print lines that are laid out already."""
         for line in lines:
-            self._console.print(Text.from_ansi((" " * indent + line).rstrip()), soft_wrap=True)
+            self._console.print(Text.from_ansi(line.rstrip()), soft_wrap=True)
 
     def places(self, stage: Stage) -> None:
         """Print where things are."""
@@ -163,61 +193,3 @@ class _Terminal:
         self.say("")
         for name, place in places.items():
             self.say(f"  {name:<9}  {place}", "dim")
-
-
-@asynccontextmanager
-async def _narrated(workspace: Workspace, terminal: _Terminal) -> AsyncIterator[None]:
-    """Print what appears and changes in the channel while the context is open."""
-    narrator = _Narrator(workspace, terminal)
-    narrating = asyncio.create_task(narrator.follow(), name="narrator")
-    try:
-        yield
-    finally:
-        narrating.cancel()
-        with suppress(asyncio.CancelledError):
-            await narrating
-        narrator.catch_up()
-
-
-class _Narrator:
-    """Knows what of the channel was printed already."""
-
-    def __init__(self, workspace: Workspace, terminal: _Terminal) -> None:
-        self._workspace, self._terminal = workspace, terminal
-        self._printed: dict[str, list[str]] = {}
-
-    async def follow(self) -> None:
-        """Print every change until cancelled."""
-        while True:
-            self._print(await self._workspace.wait_for(self._news, timeout=math.inf))
-
-    def catch_up(self) -> None:
-        """Print what has not been printed yet."""
-        self._print(self._news())
-
-    def _print(self, news: list[tuple[Message, list[str]]]) -> None:
-        for message, lines in news:
-            self._terminal.say("")
-            self._terminal.draw(lines, indent=_margin(message))
-
-    def _news(self) -> list[tuple[Message, list[str]]]:
-        news = []
-        for message in self._workspace.channel(CHANNEL).log.values():
-            width = WIDTH - _margin(message)
-            lines = message_lines(self._workspace, message, width, self._terminal.color)
-            before = self._printed.get(message.ts)
-            fresh = lines if before is None else _added(before, lines)
-            self._printed[message.ts] = lines
-            if fresh:
-                news.append((message, fresh))
-        return news
-
-
-def _added(before: list[str], lines: list[str]) -> list[str]:
-    """The head of a message and the lines it did not have; nothing where it only lost some."""
-    added = [line for line in lines if line.strip() and line not in before]
-    return [f"{lines[0]}  (changed)", *added] if added else []
-
-
-def _margin(message: Message) -> int:
-    return _MARGIN if message.is_root else 3 * _MARGIN

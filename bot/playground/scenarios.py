@@ -11,15 +11,17 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
 from bot.playground.dify import App, RecordedRequest
-from bot.playground.dify.apps import chat, content_review, long_report, odd, parallel, pick
+from bot.playground.dify.apps import chat, content_review, file_form, file_start, long_report, odd, parallel, pick
 from bot.playground.dify.forms import Form, FormStatus
 from bot.playground.dify.graph import End, HumanInput, Llm
 from bot.playground.dify.runs import RunStatus
+from bot.playground.elsewhere import Elsewhere
 from bot.playground.slack import Message, Result
+from bot.playground.slack.files import Given, local_file
 from bot.playground.slack.people import Surface
 from bot.playground.slack.state import View
 from bot.playground.slack.text import shown
-from bot.playground.stage import Stage
+from bot.playground.stage import SHORTCUT, Stage
 
 Found = TypeVar("Found")
 Act: TypeAlias = "Callable[[Scene], Awaitable[None]]"
@@ -40,6 +42,9 @@ _TOPIC, _LANGUAGE = "Team calendars", "English"
 _REVIEW = f'/dify review topic="{_TOPIC}" language={_LANGUAGE}'
 _SOUP = "Soup of the day, with bread"
 _LATE_REFUSAL = "title in input form is not on the list of this week"
+_CONTRACT: Given = ("contract.pdf", b"%PDF-1.7 The roof is mended by May.")
+_ROOF, _ROOF_AGAIN = ("roof.png", b"\x89PNG\r\n\x1a\n before"), ("roof-again.png", b"\x89PNG\r\n\x1a\n after")
+_PAPERS = '/dify papers topic="The roof"'
 _FEEDBACK = "Warmer, please, and half as long."
 
 
@@ -78,6 +83,8 @@ def scenario_apps() -> dict[str, App]:
         "chat": chat(),
         "parallel": parallel(),
         "odd": odd(),
+        "papers": file_form(),
+        "intake": file_start(),
     }
 
 
@@ -157,6 +164,16 @@ class Scene:
         await self._acts(name, "closes the window")
         self._answered(await self.workspace.person(name).close_view())
 
+    async def open_home(self, name: str) -> View:
+        """Look at the app's Home, and return it as it is shown then."""
+        await self._acts(name, "looks at the app's Home")
+        person = self.workspace.person(name)
+        before = person.home.hash if person.home else None
+        await person.open_home()
+        return await self.until(
+            lambda: person.home if person.home and person.home.hash != before else None, f"{name} is shown the Home"
+        )
+
     async def start_by_window(self, name: str) -> Message:
         """Send a window that starts a run, and return the run's root message."""
         root = await self._root_after(lambda: self.submit(name))
@@ -176,6 +193,26 @@ class Scene:
         await self._acts(name, f"writes in the thread: “{text}”")
         return await self.workspace.person(name).post(self.channel, text, root.ts)
 
+    async def share(self, name: str, root: Message | None, *files: Given, text: str = "") -> Message:
+        """Reply in the thread of a message with files, or post them in the channel."""
+        names = " and ".join(local_file(each).name for each in files)
+        await self._acts(name, f"shares {names} in the {'thread' if root else 'channel'}")
+        return await self.workspace.person(name).share(self.channel, files, text, root.ts if root else None)
+
+    async def choose_files(self, name: str, window: View, field: str, *files: Given) -> None:
+        """Choose files in a window."""
+        names = " and ".join(local_file(each).name for each in files)
+        await self._acts(name, f"chooses {names} in the field {field}")
+        with _possible(name):
+            self.workspace.person(name).choose_files(window, field, files)
+
+    async def use_shortcut(self, name: str, message: Message) -> View:
+        """Choose the bot's shortcut in the menu of a message, and return the window that it opens."""
+        await self._acts(name, "chooses the shortcut in the menu of the message")
+        with _possible(name):
+            self._answered(await self.workspace.person(name).use_shortcut(message, SHORTCUT))
+        return self.window(name)
+
     async def fill(self, name: str, surface: Surface, field: str, text: str) -> None:
         """Type into a field of a message or a window."""
         await self._acts(name, f"types {_excerpt(text)} into the field {field}")
@@ -188,7 +225,7 @@ class Scene:
         with _possible(name):
             self.workspace.person(name).select(surface, field, option)
 
-    async def click(self, name: str, message: Message, button: str, *, hesitates: bool = True) -> Result:
+    async def click(self, name: str, message: Surface, button: str, *, hesitates: bool = True) -> Result:
         """Press a button; who does not hesitate does it before anything else can happen."""
         if hesitates:
             await asyncio.sleep(self._pace)
@@ -269,13 +306,24 @@ class Scene:
     async def result(self, root: Message, *parts: str) -> Message:
         """Wait for the message in a run's thread that shows all these texts, and for the root to say it is done."""
 
-        def reply() -> Message | None:
-            replies = self.workspace.channel(self.channel).replies(root.ts)
-            return next((each for each in replies if self.shows(each, *parts)), None)
+        def replies() -> list[Message]:
+            return self.workspace.channel(self.channel).replies(root.ts)
 
-        found = await self.until(reply, f"the thread shows {' and '.join(f'“{part}”' for part in parts)}")
+        found = await self.until(
+            lambda: next((each for each in replies() if self.shows(each, *parts)), None),
+            f"the thread shows {' and '.join(f'“{part}”' for part in parts)}",
+            instead=lambda: " / ".join(map(self.text, replies())),
+        )
         await self.reads(root, DONE)
         return found
+
+    async def home_reads(self, home: View, *parts: str) -> None:
+        """Wait until a Home shows all these texts."""
+        await self.until(
+            lambda: self._in(shown("", home.blocks), *parts),
+            f"the Home reads {' and '.join(f'“{part}”' for part in parts)}",
+            instead=lambda: self._as_read(shown("", home.blocks)),
+        )
 
     def window(self, name: str) -> View:
         """The window that somebody has open."""
@@ -348,6 +396,11 @@ class Scene:
         return self.posted("/workflows/run")
 
     @property
+    def uploads(self) -> list[RecordedRequest]:
+        """The files that the bot uploaded to Dify."""
+        return self.posted("/files/upload")
+
+    @property
     def messages(self) -> list[RecordedRequest]:
         """The messages that the bot sent to a Chatflow."""
         return self.posted("/chat-messages")
@@ -372,9 +425,12 @@ class Scene:
         self.expect(not doubled, f"no message stands there twice ({len(doubled)} do)")
 
     def check_manners(self) -> None:
-        """Nobody was pinged who had no part in it, Slack refused nothing, and the bot logged no error."""
+        """The bot pinged nobody who had no part in it, Slack refused nothing, and it logged no error."""
         log = self.workspace.channel(self.channel).log
-        pinged = {ping for ts, message in log.items() if ts not in self._there for ping in message.pings}
+        said = (
+            message for ts, message in log.items() if ts not in self._there and message.author == self.workspace.bot
+        )
+        pinged = {ping for message in said for ping in message.pings}
         uninvited = pinged - {f"@{name}" for name in self._active}
         self.expect(not uninvited, f"nobody was pinged who took no part ({', '.join(sorted(uninvited))})")
         refused = [
@@ -565,7 +621,7 @@ async def crash(scene: Scene) -> None:
 )
 async def invalid(scene: Scene) -> None:
     window = await scene.open_window("ann", '/dify pick titel="Spring menu" size=XXL')
-    scene.expect(_says(window, "“titel”", "did you mean title", "“XXL”"), "the window names every mistake")
+    scene.expect(_says(window, "“titel”", "its value stands in title now", "“XXL”"), "the window names every mistake")
     scene.expect(not scene.starts, "nothing was started with wrong values")
     await scene.select("ann", window, "size", "S")
     root = await scene.start_by_window("ann")
@@ -694,14 +750,170 @@ async def chat_in_thread(scene: Scene) -> None:
     await scene.say("ann", root, "I want my money back.")
     form = await scene.form(root, "Approve")
     await scene.say("ann", root, "And how long will that take?")
-    question = await scene.told("ann", "is it the answer")
+    question = await scene.reply(root, "is it the answer")
     scene.expect(len(scene.messages) == 3, "the message was not sent while the form was open")
     await scene.click("ann", question, "Send as a new message")
     await scene.reply(root, "message 4")
     await scene.click("ben", form, "Approve")
-    await scene.reply(root, "I am asking now.", "Your money is on its way.")
+    answer = await scene.reply(root, "I want my money back.", "Your money is on its way.", "👍")
+    scene.expect(not scene.shows(answer, "I am asking now."), "what stands above is not said again")
     scene.expect(len({each.body["user"] for each in scene.messages}) == 1, "the conversation is one user's")
     scene.expect(len(scene.messages) == 4, "every message was sent once")
+
+
+@_scenario(
+    "files",
+    "A form that wants files is answered from its thread: two people share what it asks for, one takes a file back.",
+    "each file went into the field that it fits, Dify got exactly those, and gave them back into the thread",
+    answers=1,
+)
+async def files_in_thread(scene: Scene) -> None:
+    root = await scene.start("ann", _PAPERS)
+    form = await scene.form(root, "Hand in", "Hand in documents")
+    scene.expect(scene.shows(form, "reply to this thread with"), "the form says how files are given")
+    await scene.share("ben", root, _CONTRACT, _ROOF)
+    card = await scene.reply(root, "Files for Hand in documents")
+    await scene.reads(card, "contract.pdf → The signed contract", "roof.png → Photos of the site")
+    await scene.until(lambda: scene.text(card).count("✅ attached") == 2, "the card says that Dify has both")
+    await scene.click("ann", card, "Remove roof.png")
+    await scene.share("cleo", root, _ROOF_AGAIN)
+    await scene.reads(card, "roof-again.png → Photos of the site", "@cleo")
+    await scene.until(lambda: scene.text(card).count("✅ attached") == 2, "the card says that Dify has the new one")
+    await scene.fill("ann", form, "remarks", "Looks tight.")
+    await scene.click("ann", form, "Hand in")
+    await scene.reads(form, "✅ Hand in", "@ann", "contract.pdf", "roof-again.png", "Looks tight.")
+    await scene.reads(root, DONE)
+    await _check_papers(scene, root, "contract.pdf", ["roof-again.png"])
+
+
+@_scenario(
+    "files-window",
+    "A form that wants files is answered in its window, beside a file that stands in its thread already.",
+    "one submit sent all of it: what was attached before, what was chosen in the window, and what was typed",
+    answers=1,
+)
+async def files_in_window(scene: Scene) -> None:
+    root = await scene.start("ann", _PAPERS)
+    form = await scene.form(root, OPEN_WINDOW, "Hand in documents")
+    await scene.share("cleo", root, _ROOF)
+    card = await scene.reply(root, "Files for Hand in documents", "✅ attached")
+    await scene.click("ben", form, OPEN_WINDOW)
+    window = scene.window("ben")
+    scene.expect(_says(window, "roof.png"), "the window names what is attached")
+    await scene.select("ben", window, "Decision", "Hand in")
+    missing = await scene.submit("ben")
+    said = missing.field_errors.values()
+    scene.expect(any("needs a file: choose it here" in each for each in said), "the missing file is named")
+    await scene.choose_files("ben", window, "The signed contract", _CONTRACT)
+    await scene.choose_files("ben", window, "Photos of the site", _ROOF_AGAIN)
+    await scene.type_into_window("ben", "remarks", "As agreed.")
+    await scene.submit("ben")
+    scene.expect(not scene.workspace.person("ben").views, "the window is closed")
+    await scene.reads(form, "✅ Hand in", "@ben", "contract.pdf", "roof.png", "roof-again.png", "As agreed.")
+    await scene.reads(card, "contract.pdf", "roof-again.png")
+    await scene.reads(root, DONE)
+    await _check_papers(scene, root, "contract.pdf", ["roof.png", "roof-again.png"])
+
+
+@_scenario(
+    "files-wrong",
+    "Files that are too big, of the wrong kind and too many are shared; then the right ones.",
+    "each mistake was told to who made it, with what would fit, and nothing of it reached Dify",
+    answers=1,
+)
+async def wrong_files(scene: Scene) -> None:
+    root = await scene.start("ann", _PAPERS)
+    form = await scene.form(root, "Hand in", "Hand in documents")
+    await scene.share("ben", root, ("setup.exe", b"MZ"))
+    await scene.told("ben", "setup.exe", "takes a document")
+    await scene.share("ben", root, ("poster.png", (12 * 1024 * 1024, b"\0")))
+    await scene.told("ben", "poster.png", "above 10 MB")
+    await scene.share("cleo", root, *(_photo(number) for number in range(1, 5)))
+    await scene.told("cleo", "photo-4.png", "has room for 3 files")
+    await scene.click("ann", form, "Hand in")
+    await scene.told("ann", "The signed contract", "needs a file")
+    scene.expect(not scene.submits, "nothing was sent to Dify while the contract was missing")
+    await scene.share("ann", root, _CONTRACT)
+    card = await scene.reply(root, "Files for Hand in documents")
+    await scene.until(lambda: scene.text(card).count("✅ attached") == 4, "the card says that Dify has all of them")
+    await scene.click("ann", form, "Hand in")
+    await scene.reads(form, "✅ Hand in", "@ann")
+    await scene.reads(root, DONE)
+    await _check_papers(scene, root, "contract.pdf", ["photo-1.png", "photo-2.png", "photo-3.png"])
+    scene.expect(len(scene.uploads) == 4, "Dify was given nothing but these")
+
+
+@_scenario(
+    "start-files",
+    "Three runs are started with files: chosen in the window, taken from a message, and given by a link.",
+    "each run got exactly its files, each as what it is and in the name of who started it",
+    answers=0,
+)
+async def start_with_files(scene: Scene) -> None:
+    window = await scene.open_window("ann", "/dify")
+    await _choose_intake(scene, "ann", window)
+    await scene.choose_files("ann", window, "Contract", _CONTRACT)
+    root = await scene.start_by_window("ann")
+    await scene.reads(root, DONE, "contract.pdf")
+    _check_start(scene, "ann", ["contract.pdf"])
+
+    message = await scene.share("ben", None, _CONTRACT, _ROOF, text="Here is all we have.")
+    window = await scene.use_shortcut("cleo", message)
+    await _choose_intake(scene, "cleo", window)
+    scene.expect(_says(window, "contract.pdf") and _says(window, "roof.png"), "the window holds what the message did")
+    root = await scene.start_by_window("cleo")
+    await scene.reads(root, DONE, "contract.pdf", "roof.png")
+    _check_start(scene, "cleo", ["contract.pdf", "roof.png"])
+
+    async with Elsewhere() as elsewhere:
+        url = elsewhere.put("/plan.pdf", b"%PDF-1.7 The plan.", "application/pdf")
+        root = await scene.start("ben", f"/dify intake contract={url}")
+        await scene.reads(root, DONE, "plan.pdf")
+        await scene.reply(root, "contract:", "plan.pdf")
+    link = {"transfer_method": "remote_url", "url": url, "type": "document"}
+    scene.expect(scene.starts[-1].body["inputs"]["contract"] == link, "Dify got the link as such")
+    scene.expect(len(scene.starts) == 3, "nothing was started twice")
+    scene.expect(len(scene.uploads) == 3, "Dify was given nothing else")
+
+
+async def _choose_intake(scene: Scene, name: str, window: View) -> None:
+    await scene.select(name, window, "App", "intake")
+    await scene.until(lambda: window.title == "Start intake", "the window shows what intake takes")
+
+
+def _check_start(scene: Scene, name: str, files: list[str]) -> None:
+    """The last start held these files, uploaded as the user in whose name it was sent."""
+    body = scene.starts[-1].body
+    user = f"slack:{scene.workspace.team_id}:{scene.workspace.person(name).id}"
+    given = [body["inputs"]["contract"], *body["inputs"].get("photos", [])]
+    sent = [scene.dify.files.stored[each["upload_file_id"]] for each in given]
+    scene.expect([each.name for each in sent] == files, f"Dify got {' and '.join(files)}")
+    scene.expect([each["type"] for each in given] == ["document", "image"][: len(files)], "each as what it is")
+    scene.expect({body["user"], *(each.user for each in sent)} == {user}, f"all of it in the name of {name}")
+
+
+def _photo(number: int) -> tuple[str, bytes]:
+    return (f"photo-{number}.png", b"\x89PNG\r\n\x1a\n" + bytes([number]))
+
+
+async def _check_papers(scene: Scene, root: Message, contract: str, photos: list[str]) -> None:
+    """Dify was sent these files in the fields of the form, each as what it is, and they come back into the thread."""
+    given = _given(scene)
+    names = {file_id: file.name for file_id, file in scene.dify.files.stored.items()}
+    sent = given["contract"]
+    assert isinstance(sent, dict), "a file is one mapping"
+    scene.expect((names[sent["upload_file_id"]], sent["type"]) == (contract, "document"), "Dify got the contract")
+    pictures = given["photos"]
+    assert isinstance(pictures, list), "a file list is a list of mappings"
+    scene.expect([names[each["upload_file_id"]] for each in pictures] == photos, "Dify got the photos, in their order")
+    scene.expect({each["type"] for each in pictures} == {"image"}, "each of them as a picture")
+    await scene.until(lambda: _shared_by_bot(scene, root) == [contract, *photos], "the files come back")
+
+
+def _shared_by_bot(scene: Scene, root: Message) -> list[str]:
+    """The names of the files that the bot shared in a thread."""
+    replies = scene.workspace.channel(scene.channel).replies(root.ts)
+    return [file["name"] for each in replies if each.author.bot_id for file in each.content.files]
 
 
 @_scenario(
@@ -720,7 +932,8 @@ async def long(scene: Scene) -> None:
     await scene.until(lambda: len(replies(root.ts)) > _HALF_OF_LONG, "half of its messages are there")
     await scene.until(lambda: any(each.content.files for each in replies(root.ts)), "the file appears below the text")
     *messages, shared = replies(root.ts)
-    scene.expect(not any("✍️" in each.shown for each in messages), "no message looks as if more were to come")
+    unfinished = [each for each in messages if each.in_progress or "✍️" in each.shown]
+    scene.expect(not unfinished, "no message looks as if more were to come")
     scene.expect(bool(shared.content.files), "the file is the last in the thread")
     content = scene.workspace.files.by_id[shared.content.files[0]["id"]].content or b""
     scene.expect(len(content.decode()) == 150_000, "the file holds every character")
@@ -745,8 +958,13 @@ async def two_at_once(scene: Scene) -> None:
     await scene.read(brand, "⏳ OK", "@ben", "waits its turn")
     await scene.reads(legal, "✅ OK", "@ann", "No risk.")
     await scene.reads(brand, "✅ OK", "@ben", "Our colours, please.")
-    await scene.result(root, "No risk.", "Our colours, please.")
+    # Dify streams an output as soon as it is known, and to nobody while the bot is between two streams. What was said
+    # in the thread by then is not said again in the result, so that each stands there once, in one place or the other.
+    await scene.result(root, "legal:", "brand:")
     replies = scene.workspace.channel(scene.channel).replies(root.ts)
+    said = [scene.text(each) for each in replies if each not in (legal, brand)]
+    for note in ("No risk.", "Our colours, please."):
+        scene.expect(sum(each.count(note) for each in said) == 1, f"the output “{note}” stands there once")
     for title in ("Legal review", "Brand review"):
         forms = [each for each in replies if scene.shows(each, f"📝 {title}")]
         scene.expect(len(forms) == 1, f"the form {title} stands there once, though Dify names an open form again")

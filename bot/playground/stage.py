@@ -23,11 +23,25 @@ Transport = Literal["socket", "http"]
 HOST = "127.0.0.1"
 PEOPLE = ("ann", "ben", "cleo")
 CHANNEL = "content"
-SCOPES = ("channels:history", "chat:write", "commands", "files:write", "groups:history", "im:history", "mpim:history")
+SCOPES = (
+    "channels:history",
+    "chat:write",
+    "commands",
+    "files:read",
+    "files:write",
+    "groups:history",
+    "im:history",
+    "mpim:history",
+)
 """What the bot's manifest asks for, and no more."""
 
-EVENTS = ("message.channels", "message.groups", "message.im", "message.mpim")
+EVENTS = ("app_home_opened", "message.channels", "message.groups", "message.im", "message.mpim")
 """What it subscribes to, and no more."""
+
+SHORTCUT = "start.message"
+"""What it puts into the menu of every message."""
+SHORTCUT_NAME = "Run a Dify app"
+"""What that reads."""
 
 LEASE_SECONDS = 2
 """After so long without a sign of life a process is taken for dead by the others."""
@@ -82,6 +96,7 @@ async def open_stage(
         channels={channel: (*PEOPLE, "bot") for channel in channels},
         scopes=SCOPES,
         events=EVENTS,
+        shortcuts=(SHORTCUT,),
         rate_limits=rate_limits,
     )
     dify = Dify(apps.values(), speed=speed)

@@ -36,7 +36,7 @@ class CommandDesk:
         Raises:
             StoreError: nothing was saved.
         """
-        if await self._store.save_command(command, delivery, self._clock.now()):
+        if await self._store.add_effect(do.CheckCommand(command), self._clock.now(), delivery=delivery):
             self._wake()
 
     async def check(self, command: Command, *, done: int) -> None:
@@ -81,7 +81,7 @@ class CommandDesk:
         return new_run(
             command.command_id,
             app,
-            description.mode,
+            description,
             start,
             team_id=command.team_id,
             channel_id=command.channel_id,

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
 from bot.core import effects as do
 from bot.core import events as saw
-from bot.core.effects import Effect
-from bot.core.lifecycle import Transition, advance
-from bot.core.model import ChatMessage, Form, FormStatus, Paragraph, Rating, Run, RunStatus
+from bot.core.effects import Effect, Transition
+from bot.core.files import file_fields, links_in, why_not_all
+from bot.core.lifecycle import advance
+from bot.core.model import Accepts, ChatMessage, FileLimits, Form, Paragraph, Rating, Run, RunStatus
 from bot.core.ports import Clock, Dify, Store
+from bot.core.start_files import with_message_files
 from bot.errors import DifyError, StoreError, UnknownHere
+from bot.services.message_files import GoingAlong, MessageFiles
 from bot.services.recorder import Recorder
 
 log = structlog.get_logger(__name__)
-
-_ASKS = (FormStatus.REQUIRED, FormStatus.OPEN)
-_EXECUTES = (RunStatus.REQUESTED, RunStatus.STARTING, RunStatus.RUNNING, RunStatus.RESUMING)
 
 _LOOKS, _NEXT_LOOK = 20, 0.1
 """How often a conversation that just begins is looked for, and the seconds in between; an ack has 3 in all."""
@@ -40,6 +41,7 @@ class ConversationDesk:
         self,
         store: Store,
         recorder: Recorder,
+        files: MessageFiles,
         clock: Clock,
         new_id: Callable[[], str],
         only_mentions: Callable[[str], bool],
@@ -51,31 +53,39 @@ class ConversationDesk:
         """
         self._store = store
         self._recorder = recorder
+        self._files = files
         self._clock = clock
         self._new_id = new_id
         self._only_mentions = only_mentions
         self._wake = wake
 
-    async def take_in(self, message: ChatMessage, *, delivery: str) -> None:
+    async def take_in(self, message: ChatMessage, *, delivery: str) -> bool:
         """Save a message in a conversation as its next one, once per delivery; in any other thread do nothing.
+
+        Returns whether the thread is a conversation.
 
         Raises:
             UnknownHere: whether the thread is a conversation will be known soon.
             StoreError: nothing was saved.
         """
         conversation = await self._conversation(message.channel_id, message.thread_ts)
-        if not conversation or (self._only_mentions(conversation[0].app) and not message.names_bot):
-            return
-        if message.text:
-            await self._save(conversation, message, delivery)
-        elif message.has_files:
-            alone = do.TellFilesLeftOut(message.user_id, alone=True)
+        if not conversation:
+            return False
+        if self._only_mentions(conversation[0].app) and not message.names_bot:
+            return True
+        along = await self._files.going_along(conversation[0].app, message)
+        if along.text:
+            await self._save(conversation, message, along, delivery)
+        elif along.told:
             await self._recorder.change(
-                conversation[0].run_id, lambda run, now: Transition(run, (alone,)), delivery=delivery
+                conversation[0].run_id, lambda run, now: Transition(run, along.told), delivery=delivery
             )
+        return True
 
-    async def ask_suggested(self, run_id: str, index: int, user_id: str) -> None:
+    async def ask_suggested(self, run_id: str, index: int, user_id: str, at: datetime, *, delivery: str) -> None:
         """Save what Dify suggested as the next message, in the name of whoever pressed its button; once per answer.
+
+        Whoever comes second is told what was asked, once per delivery. `at` is when they pressed it, by Slack's clock.
 
         Raises:
             UnknownHere: the bot does not know the answer, or no such suggestion.
@@ -84,12 +94,27 @@ class ConversationDesk:
         run = await self._store.run(run_id)
         if index >= len(run.suggestions) or run.thread_ts is None:
             raise UnknownHere(f"run {run_id} has no suggestion {index}")
-        message = ChatMessage(run.suggestions[index], run.team_id, run.channel_id, run.thread_ts, user_id)
+        query = run.suggestions[index]
+        message = ChatMessage(query, run.team_id, run.channel_id, run.thread_ts, user_id, at)
         conversation = await self._store.conversation(run.channel_id, run.thread_ts)
-        await self._save(conversation, message, f"suggestions:{run_id}")
+        if await self._save(conversation, message, GoingAlong(query), f"suggestions:{run_id}"):
+            return
+        # Read anew: what was asked before may have been saved just now.
+        conversation = await self._store.conversation(run.channel_id, run.thread_ts)
+        asked = next(filter(partial(_is_said_after, run), conversation), None)
+        if asked is None:
+            told = do.TellAskedBefore(user_id)
+        elif (asked.starter_id, asked.said_at) == (user_id, at):
+            # The same click once more.
+            return
+        else:
+            told = do.TellAskedBefore(user_id, asked.starter_id, asked.query)
+        await self._recorder.change(run_id, lambda run, now: Transition(run, (told,)), delivery=delivery)
 
-    async def release(self, run_id: str, *, delivery: str) -> bool:
-        """Have a message that was held sent; False where it was settled before.
+    async def release(self, run_id: str, user_id: str, at: datetime, *, delivery: str) -> None:
+        """Have a message that was held sent, or leave word that somebody settled it before; once per delivery.
+
+        `at` is when this person said so, by Slack's clock.
 
         Raises:
             UnknownHere: the bot does not know the message any more.
@@ -98,27 +123,39 @@ class ConversationDesk:
         run = await self._store.run(run_id)
         assert run.thread_ts is not None, "a message that is held stands in a thread"
         others = await self._store.conversation(run.channel_id, run.thread_ts)
-        waits = any(_executes(other) for other in others)
-        return await self._settle(run_id, saw.MessageReleased(waits), delivery)
+        waits = any(other.is_answering for other in others)
+        await self._settle(run_id, saw.MessageReleased(user_id, at, waits), delivery)
+        await self._note(saw.AskedMeanwhile(), [other for other in others if other.run_id != run_id])
 
-    async def forget(self, run_id: str, user_id: str, *, delivery: str) -> bool:
-        """Drop a message that was held; False where it was settled before.
+    async def forget(self, run_id: str, user_id: str, *, delivery: str) -> None:
+        """Drop a message that was held, or leave word that somebody settled it before; once per delivery.
 
         Raises:
             UnknownHere: the bot does not know the message any more.
             StoreError: nothing was saved.
         """
-        return await self._settle(run_id, saw.MessageForgotten(user_id), delivery)
+        await self._settle(run_id, saw.MessageForgotten(user_id), delivery)
 
-    async def held(self, run_id: str) -> str | None:
-        """Return the text of a message that is held; None where it was settled before.
+    async def use_as_answer(self, run_id: str, form_title: str, user_id: str, *, delivery: str) -> None:
+        """Take a message that was held for the answer that stands in a form's window.
+
+        Or leave word that somebody settled it before; once per delivery.
+
+        Raises:
+            UnknownHere: the bot does not know the message any more.
+            StoreError: nothing was saved.
+        """
+        await self._settle(run_id, saw.MessageUsed(user_id, form_title), delivery)
+
+    async def held(self, run_id: str) -> Run | None:
+        """Return a message that is held; None where it was settled before.
 
         Raises:
             UnknownHere: the bot does not know the message any more.
             StoreError: the message could not be read.
         """
         run = await self._store.run(run_id)
-        return run.query if run.status is RunStatus.HELD else None
+        return run if run.status is RunStatus.HELD else None
 
     async def rate(self, run_id: str, rating: Rating, user_id: str, *, delivery: str) -> None:
         """Save what somebody thinks of an answer, once per delivery.
@@ -141,7 +178,8 @@ class ConversationDesk:
             await asyncio.sleep(_NEXT_LOOK)
         raise UnknownHere("whether this thread is a conversation is not known yet: Slack sends the message again")
 
-    async def _save(self, conversation: Sequence[Run], message: ChatMessage, delivery: str) -> None:
+    async def _save(self, conversation: Sequence[Run], message: ChatMessage, along: GoingAlong, delivery: str) -> bool:
+        """Save a message as the next one; False where this delivery was seen before."""
         now = self._clock.now()
         first = conversation[0]
         run = Run(
@@ -154,48 +192,49 @@ class ConversationDesk:
             # A conversation is one user's; Dify answers another one's message as the first of a new one (recording 15).
             dify_user=first.dify_user,
             run_inputs=first.run_inputs,
-            query=message.text,
-            created_at=message.said_at or now,
+            query=along.text,
+            said_at=message.said_at,
+            created_at=now,
             thread_ts=message.thread_ts,
         )
-        asked = [
-            (each.run_id, form)
-            for each in conversation
-            for form in each.open_forms
-            if form.status in _ASKS and not each.status.ended
-        ]
+        run = with_message_files(run, first, along.files, along.accepts)
+        asked = [(each.run_id, form) for each in conversation for form in each.open_forms if each.asks_for(form)]
         effects: list[Effect] = []
         if asked:
             run = replace(run, status=RunStatus.HELD)
             titles = tuple(form.node_title for _, form in asked)
-            forms = tuple((run_id, form.form_id, form.node_title) for run_id, form in asked if _takes_text(form))
+            forms = tuple((run_id, form.form_id, form.node_title) for run_id, form in asked if _takes(form, run.query))
             effects.append(do.AskAboutMessage(titles, forms))
         else:
-            effects.append(do.PostRoot(waits=any(map(_executes, conversation))))
-        if message.has_files:
-            effects.append(do.TellFilesLeftOut(message.user_id))
-        if await self._store.add_run(run, effects, now, delivery=delivery):
+            waits = any(each.is_answering for each in conversation)
+            run = replace(run, crowded=waits)
+            effects.append(do.PostRoot(waits))
+        effects += along.told
+        is_new = await self._store.add_run(run, effects, now, delivery=delivery)
+        if is_new:
             self._wake()
-            await self._close_suggestions(conversation[-1])
+            await self._note(saw.AskedNext(), [conversation[-1]])
+            await self._note(saw.AskedMeanwhile(), conversation)
+        return is_new
 
-    async def _close_suggestions(self, last: Run) -> None:
-        """Take away the buttons below the last answer: a courtesy, for which no message is refused."""
-        if last.suggestions:
-            try:
-                await self._recorder.change(last.run_id, lambda run, now: advance(run, saw.AskedNext(), now))
-            except StoreError as exc:
-                log.warning("suggestions stay although somebody asked something", run=last.run_id, error=str(exc))
+    async def _note(self, event: saw.AskedNext | saw.AskedMeanwhile, runs: Iterable[Run]) -> None:
+        """Let earlier messages know that something was asked: a courtesy, for which no message is refused."""
+        for run in runs:
+            if advance(run, event, self._clock.now()) != Transition(run):
+                try:
+                    await self._recorder.change(run.run_id, lambda run, now: advance(run, event, now))
+                except StoreError as exc:
+                    log.warning("it is not noted that something was asked", run=run.run_id, error=str(exc))
 
-    async def _settle(self, run_id: str, event: saw.MessageReleased | saw.MessageForgotten, delivery: str) -> bool:
-        was_held = False
-
+    async def _settle(
+        self, run_id: str, event: saw.MessageReleased | saw.MessageForgotten | saw.MessageUsed, delivery: str
+    ) -> None:
         def decide(run: Run, now: datetime) -> Transition:
-            nonlocal was_held
-            was_held = run.status is RunStatus.HELD
+            if run.status is not RunStatus.HELD:
+                return Transition(run, (do.TellSettled(event.user_id),))
             return advance(run, event, now)
 
-        transition = await self._recorder.change(run_id, decide, delivery=delivery)
-        return transition is not None and was_held
+        await self._recorder.change(run_id, decide, delivery=delivery)
 
 
 async def in_conversation(store: Store, dify: Dify, run: Run) -> Run | None:
@@ -225,20 +264,25 @@ async def was_asked_next(store: Store, run: Run) -> bool:
     """Tell whether something was asked after the message that a run answers."""
     assert run.thread_ts is not None, "a run that ended stands in a thread"
     conversation = await store.conversation(run.channel_id, run.thread_ts)
-    return any(each.created_at > run.created_at for each in conversation)
+    return any(_is_said_after(run, each) for each in conversation)
 
 
 def as_entered(form: Form, text: str) -> dict[str, str | None]:
-    """Return what a message is as the answer to a form: what stands in its first text field."""
+    """Return what a message is as the answer to a form: what stands in its first text field, or in that for links.
+
+    In the latter where it is nothing but links that such a field takes.
+    """
+    if links := links_in(text):
+        for place in file_fields(form):
+            if why_not_all(links, Accepts.of_field(place), FileLimits()) is None:
+                return {place.name: "\n".join(links)}
     fields = [field.name for field in form.inputs if isinstance(field, Paragraph)]
     return {name: text for name in fields[:1]}
 
 
-def _takes_text(form: Form) -> bool:
-    return form.answerable and bool(as_entered(form, ""))
+def _is_said_after(run: Run, other: Run) -> bool:
+    return run.said_at is not None and other.said_at is not None and other.said_at > run.said_at
 
 
-def _executes(run: Run) -> bool:
-    """Tell whether the answer to a later message has to wait for this one's, as the store sees to it."""
-    answered = run.status is RunStatus.PAUSED and any(form.status not in _ASKS for form in run.open_forms)
-    return (run.status in _EXECUTES and not run.told_stuck) or answered
+def _takes(form: Form, text: str) -> bool:
+    return form.answerable and bool(as_entered(form, text))

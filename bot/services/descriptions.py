@@ -8,9 +8,13 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from bot.core import command as grammar
+from bot.core.model import FileLimits
 from bot.core.ports import AppDescription, Clock, Dify
 from bot.errors import DifyError, DifyUnauthorized, DifyUnavailable
 from bot.services.limits import ServerLimits
+
+LIMITS_WITHIN = 1.0
+"""Seconds to learn how large files may be: whoever shares one waits for an ack."""
 
 REMEMBERED = timedelta(minutes=1)
 """An app that is published anew may take other values."""
@@ -64,6 +68,14 @@ class Descriptions:
                 return await asyncio.shield(reading)
         except TimeoutError as exc:
             raise DifyUnavailable(f"{app} was not described within {seconds} s", sent=True) from exc
+
+    async def file_limits(self, app: str) -> FileLimits:
+        """Return how large files may be on the server of an app; the documented defaults where Dify does not tell."""
+        try:
+            return (await self.within(LIMITS_WITHIN, app)).file_limits
+        except DifyError:
+            known = self.last(app)
+            return known.file_limits if known is not None else FileLimits()
 
     def last(self, app: str | None) -> AppDescription | None:
         """Return what an app took when it was last read, however long ago; None where that is not known."""

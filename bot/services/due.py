@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from bot.core import events as saw
 from bot.core.ports import Clock, Store
 from bot.errors import StoreError
 from bot.services.reconcile import Reconciler
@@ -77,6 +78,13 @@ class DueWork:
         if self._cleaned_at is not None and self._cleaned_at <= now < self._cleaned_at + CLEAN_UP_PAUSE:
             return
         await self._store.forget_deliveries(now - DELIVERIES_KEPT)
-        if await self._store.purge(now - self._retention, BATCH) < BATCH:
+        lapsed = await self._store.held_since(now - self._retention, BATCH)
+        for run_id in lapsed:
+            # Its question says so before it is deleted.
+            try:
+                await self._recorder.record(run_id, saw.MessageLapsed())
+            except Exception:
+                log.exception("a held message is not dropped; it is due again", run=run_id)
+        if max(len(lapsed), await self._store.purge(now - self._retention, BATCH)) < BATCH:
             # Else the rest goes when the alarm rings next, so that nothing waits for a long deletion.
             self._cleaned_at = now

@@ -9,10 +9,12 @@ from datetime import datetime
 
 from bot.core import effects as do
 from bot.core import events as saw
-from bot.core.lifecycle import Transition, advance
-from bot.core.model import Form, FormStatus, Run, Submission
+from bot.core.effects import Transition
+from bot.core.files import file_fields
+from bot.core.lifecycle import advance
+from bot.core.model import Form, Run, Submission
 from bot.core.ports import Draft, Store, WindowFill
-from bot.core.submission import complete, problems
+from bot.core.submission import complete, not_there, problems
 from bot.errors import UnknownHere
 from bot.services.recorder import Recorder
 
@@ -54,11 +56,14 @@ class DecisionDesk:
             if form.user_action(action_id) is None:
                 raise UnknownHere(f"form {form_id} has no user action {action_id!r}")
             entered = read(form)
-            values = complete(form, entered)
-            if form.status in (FormStatus.REQUIRED, FormStatus.OPEN) and not run.status.ended:
-                if complete(form, {**entered, **fill_of(draft, typed(form)).values}) != values:
+            values = complete(form, entered, run.attachments)
+            if run.asks_for(form):
+                drafted = {**entered, **fill_of(draft, typed(form)).values}
+                # A link stands in a window alone, and is nothing of the answer before it is sent there.
+                has_links = any(drafted.get(place.name) for place in file_fields(form))
+                if has_links or complete(form, drafted, run.attachments) != values:
                     return Transition(run, (do.TellDraftWaits(user_id, form_id),))
-                if found := problems(form, values):
+                if found := problems(form, values) | not_there(form, run.attachments):
                     return Transition(run, (do.TellInvalid(user_id, form_id, tuple(found.items())),))
             answer = Submission(action_id, values, user_id, now)
             return advance(run, saw.ActionChosen(form_id, answer), now)

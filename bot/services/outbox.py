@@ -12,13 +12,18 @@ import structlog
 
 from bot.core import effects as do
 from bot.core import events as saw
-from bot.core.effects import DifyEffect, SlackEffect
+from bot.core.attaching import attachment_of
+from bot.core.effects import DifyEffect, FileEffect, SlackEffect
 from bot.core.events import LifecycleEvent
+from bot.core.giving_out import out_file_of
 from bot.core.model import FormStatus, Progress, Run, RunStatus
 from bot.core.ports import Alarm, Clock, Dify, SavedEffect, Slack, Store
 from bot.errors import (
     DifyError,
     DifyNotFound,
+    DifyRejected,
+    DifyUnauthorized,
+    FileUnavailable,
     FormClosed,
     LeaseLost,
     SlackError,
@@ -28,6 +33,7 @@ from bot.errors import (
 )
 from bot.services.commands import CommandDesk
 from bot.services.conversations import in_conversation, was_asked_next
+from bot.services.file_carrier import FileCarrier
 from bot.services.limits import Urgency
 from bot.services.outcomes import (
     delayed,
@@ -65,6 +71,7 @@ class Outbox:
         recorder: Recorder,
         streams: StreamSupervisor,
         commands: CommandDesk,
+        files: FileCarrier,
         clock: Clock,
         alarm: Alarm,
     ) -> None:
@@ -74,6 +81,7 @@ class Outbox:
         self._recorder = recorder
         self._streams = streams
         self._commands = commands
+        self._files = files
         self._clock = clock
         self._alarm = alarm
         self._wake = asyncio.Event()
@@ -181,6 +189,8 @@ class Outbox:
         try:
             if isinstance(saved.effect, DifyEffect):
                 await self._ask_dify(saved, saved.effect)
+            elif isinstance(saved.effect, FileEffect):
+                await self._carry_file(saved, saved.effect)
             else:
                 await self._tell_slack(saved, saved.effect)
         except (StoreError, LeaseLost, NotSent):
@@ -208,7 +218,7 @@ class Outbox:
             await self._postpone(saved, timedelta(seconds=exc.retry_after), attempts=attempts)
         else:
             await self._postpone(saved, pause_before(saved.attempts, exc))
-        if saved.run_id is not None and (event := delayed(saved.effect, exc)) is not None:
+        if saved.run_id is not None and (event := delayed(saved, exc, self._clock.now())) is not None:
             await self._recorder.record(saved.run_id, event)
 
     async def _postpone(self, saved: SavedEffect, pause: timedelta, attempts: int | None = None) -> None:
@@ -253,15 +263,19 @@ class Outbox:
         if run is not None and is_pointless(effect, run, self._clock.now(), again=saved.attempts > 1):
             await self._store.finish_effect(saved.row_id)
             return
+        # Only a conversation has several runs in one thread.
+        asks_store = run is not None and run.is_reply and isinstance(effect, do.TextEffect | do.PostResult)
+        writes_alone = run is None or not asks_store or await self._store.writes_alone(run)
         try:
-            ts = await self._slack.carry_out(effect, run, saved.post_id, again=saved.attempts > 1)
+            again = saved.attempts > 1
+            ts = await self._slack.carry_out(effect, run, saved.post_id, again=again, writes_alone=writes_alone)
         except SlackRejected as exc:
             if not isinstance(effect, do.PostRoot):
                 raise
             # The starter is told at once, and can try again.
             event: LifecycleEvent | None = saw.RootRefused(exc.code or "unknown_error")
         else:
-            event = posted(effect, ts)
+            event = posted(effect, run, ts)
         if run is not None and run.status.ended:
             # One that was opened too late hears nothing of the end, and keeps its place for long (recording 05).
             self._streams.leave(run.run_id)
@@ -269,6 +283,31 @@ class Outbox:
             await self._store.finish_effect(saved.row_id)
         else:
             await self._recorder.record(run.run_id, event, done=saved.row_id)
+
+    # --- files -------------------------------------------------------------------------------------------------------
+
+    async def _carry_file(self, saved: SavedEffect, effect: FileEffect) -> None:
+        assert saved.run_id is not None, "a file belongs to a run"
+        run = await self._store.run(saved.run_id)
+        try:
+            event = await self._carried(run, effect)
+        except DifyUnauthorized:
+            raise
+        except (DifyRejected, FileUnavailable) as exc:
+            # An answer and no failure: the file is not taken, or not to be had any more, which people are told.
+            log.info("a file is not carried", effect=type(effect).__name__, run=run.run_id, reason=str(exc))
+            event = given_up(effect, exc)
+        if event is None:
+            await self._store.finish_effect(saved.row_id)
+        else:
+            await self._recorder.record(run.run_id, event, done=saved.row_id)
+
+    async def _carried(self, run: Run, effect: FileEffect) -> LifecycleEvent | None:
+        match effect:
+            case do.PullFile(attachment_id=attachment_id):
+                return await self._files.pull(run, attachment_of(run, attachment_id))
+            case do.FetchFile(key=key):
+                return await self._files.fetch(run, out_file_of(run, key))
 
     # --- Dify --------------------------------------------------------------------------------------------------------
 
@@ -362,7 +401,8 @@ class Outbox:
             log.info("suggestions not read", run=run.run_id, error=str(exc))
         else:
             if not await was_asked_next(self._store, run):
-                event = saw.SuggestionsRead(tuple(each for each in suggestions if each.strip()))
+                # A model may say the same twice.
+                event = saw.SuggestionsRead(tuple(dict.fromkeys(filter(None, map(str.strip, suggestions)))))
         await self._recorder.record(run.run_id, event, done=saved.row_id)
 
     async def _submit(self, saved: SavedEffect, run: Run, form_id: str) -> None:

@@ -6,16 +6,23 @@ from datetime import datetime, timedelta
 
 from bot.core import effects as do
 from bot.core import events as saw
-from bot.core.effects import Effect, SlackEffect
+from bot.core.effects import Effect, FileEffect, SlackEffect
 from bot.core.events import LifecycleEvent
-from bot.core.model import FormStatus, Run
+from bot.core.giving_out import fetched, to_tell
+from bot.core.model import Run
 from bot.core.ports import SavedEffect
 from bot.errors import (
     ChannelUnreachable,
     DifyError,
+    DifyNotFound,
+    DifyRejected,
     DifyUnauthorized,
     DifyUnavailable,
+    FileNotReady,
+    FileUnavailable,
+    ImagesRefused,
     SlackError,
+    SlackRejected,
     SlackUnauthorized,
     SlackUnavailable,
 )
@@ -29,6 +36,30 @@ LONGEST_PAUSE = timedelta(minutes=5)
 CLOSED_DOOR_PAUSE = timedelta(hours=1)
 """The same where a person has to put something right at Slack: give back a token, or invite the app."""
 
+FILE_PATIENCE = {do.PullFile: timedelta(minutes=30), do.FetchFile: timedelta(minutes=5)}
+"""How long a file is tried to be carried: people wait for theirs, and Dify's addresses die (dify-api §12.6)."""
+
+PROCESSING_PATIENCE = timedelta(minutes=3)
+"""How long Slack is given to process a file; an empty one looks as if it never were (slack-platform §5.2)."""
+
+FORM_PATIENCE = timedelta(seconds=15)
+"""How long a form waits for an image that cannot be had at once; then the image is shared below it."""
+
+FILE_SCOPES = {do.PullFile: "files:read", do.FetchFile: "files:write"}
+SCOPE_NEEDED = (
+    "Slack does not let the bot handle files: it lacks the scope {scope}, or was not installed again since it asks for "
+    "it. Whoever looks after the bot can put that right."
+)
+STILL_PROCESSING = "Slack has not finished processing it, or it is empty. If it is not, share it once more in a while."
+
+NOT_SHARED = "Slack does not show it. It is kept in Dify's log of this run."
+
+NOT_CARRIED = {
+    do.PullFile: "it could not be brought from Slack to Dify in time. Share it here once more to try again.",
+    do.FetchFile: "it could not be brought from Dify to Slack while its address was valid. It is kept in Dify.",
+}
+"""What is said of one that could not be."""
+
 CLOSED_DOOR_PATIENCE = timedelta(days=7)
 """How old an effect gets that waits for that."""
 
@@ -40,9 +71,16 @@ _COURTESIES = (
     | do.TellDraftWaits
     | do.TellCannotStop
     | do.TellFilesLeftOut
+    | do.TellFilesUnfit
+    | do.TellSettled
+    | do.TellAskedBefore
     | do.TellRated
     | do.PostSuggestions
     | do.CloseSuggestions
+    | do.TellNotAttached
+    | do.TellNothingAsks
+    | do.TellFilesTooLate
+    | do.TellFileStands
 )
 """What is said at once, or not at all."""
 
@@ -58,6 +96,12 @@ def pause_before(attempt: int, exc: Exception | None = None) -> timedelta:
 def is_worth_waiting(saved: SavedEffect, exc: SlackError | DifyError, now: datetime) -> bool:
     """Tell whether an effect may work later: a key, a token or a membership can be put right by a person."""
     match exc:
+        case FileNotReady():
+            return now - saved.created_at < PROCESSING_PATIENCE
+        case SlackUnavailable() | DifyUnavailable() if (patience := FILE_PATIENCE.get(type(saved.effect))) is not None:
+            return now - saved.created_at < patience
+        case _ if type(saved.effect) in FILE_PATIENCE:
+            return False
         case SlackUnavailable():
             return True
         case SlackUnauthorized() | ChannelUnreachable():
@@ -97,11 +141,15 @@ def interrupted(effect: Effect) -> LifecycleEvent | None:
             return None
 
 
-def delayed(effect: Effect, exc: SlackError | DifyError) -> LifecycleEvent | None:
+def delayed(saved: SavedEffect, exc: SlackError | DifyError, now: datetime) -> LifecycleEvent | None:
     """Name what it means for the run that an effect is tried again later; None where nobody needs to know."""
-    match effect, exc:
+    match saved.effect, exc:
         case do.SubmitForm(form_id=form_id) | do.SettleForm(form_id=form_id), DifyUnavailable() | DifyUnauthorized():
             return saw.SubmitDelayed(form_id)
+        case do.PostForm(form_id=form_id) | do.RefreshForm(form_id=form_id), ImagesRefused():
+            return saw.ImagesRefused(form_id)
+        case do.FetchFile(key=key), _ if now - saved.created_at > FORM_PATIENCE:
+            return saw.OutFileDelayed(key)
         case _:
             return None
 
@@ -119,22 +167,59 @@ def given_up(effect: Effect, exc: Exception) -> LifecycleEvent | None:
             return saw.RatingTaken(user_id, rating, taken=False)
         case do.SettleForm(form_id=form_id) if isinstance(exc, DifyError):
             return saw.FormUnreachable(form_id)
-        case do.PostForm() | do.PostResult() if isinstance(exc, _CLOSED_DOOR):
+        case do.PullFile(attachment_id=attachment_id):
+            return saw.FileRefused(attachment_id, why_not_carried(effect, exc))
+        case do.FetchFile(key=key):
+            return saw.OutFileMissed(key, why_not_carried(effect, exc))
+        case do.PostForm() | do.PostResult() | do.ShareFiles() if isinstance(exc, _CLOSED_DOOR):
             # No notice of it would get in either.
             return None
         case do.PostForm(form_id=form_id):
             return saw.FormNotShown(form_id)
         case do.PostResult():
             return saw.ResultNotShown()
+        case do.ShareFiles(form_id=of_form):
+            return saw.FilesNotShared(of_form, NOT_SHARED)
         case _:
             return interrupted(effect)
 
 
-def posted(effect: SlackEffect, ts: str | None) -> LifecycleEvent | None:
-    """Name what happened when a message was posted; None where nobody waits for it."""
-    if ts is None:
-        return None
+def why_not_carried(effect: FileEffect, exc: Exception) -> str:
+    """Return why a file was not carried from one platform to the other, as a sentence for people."""
+    match exc:
+        case FileUnavailable():
+            return str(exc)
+        case DifyUnauthorized():
+            return "Dify refuses the key of this app; whoever looks after the bot can put that right."
+        case SlackUnauthorized(code="missing_scope"):
+            return SCOPE_NEEDED.format(scope=FILE_SCOPES[type(effect)])
+        case SlackUnauthorized():
+            return "Slack does not let the bot handle files; whoever looks after the bot can put that right."
+        case FileNotReady():
+            return STILL_PROCESSING
+        case DifyNotFound():
+            return "its address in Dify has expired. It is kept in Dify's log of this run."
+        case DifyRejected(status=413):
+            return "Dify takes no file that large."
+        case DifyRejected() if isinstance(effect, do.PullFile):
+            said = exc.message.removesuffix(".")
+            return f"Dify does not take it: “{said}”." if said else "Dify does not take a file like it."
+        case DifyRejected():
+            return "Dify does not give it. It may be found in Dify's log of this run."
+        case SlackRejected() if isinstance(effect, do.FetchFile):
+            return "Slack does not take a file like it. It is kept in Dify's log of this run."
+        case _:
+            return NOT_CARRIED[type(effect)]
+
+
+def posted(effect: SlackEffect, run: Run | None, ts: str | None) -> LifecycleEvent | None:
+    """Name what happened when a message was posted of a run as it was then; None where nobody waits for it."""
     match effect:
+        case do.ShareFiles(form_id=of_form) if run is not None:
+            keys, missing = fetched(run, of_form), to_tell(run, of_form)
+            return saw.FilesShared(tuple(file.key for file in keys), tuple(file.key for file in missing))
+        case _ if ts is None:
+            return None
         case do.PostRoot():
             return saw.RootPosted(ts)
         case do.PostForm(form_id=form_id) | do.PostFormNotShown(form_id=form_id) | do.RefreshForm(form_id=form_id):
@@ -142,8 +227,14 @@ def posted(effect: SlackEffect, ts: str | None) -> LifecycleEvent | None:
             return saw.FormPosted(form_id, ts)
         case do.PostAnswer(segment=segment):
             return saw.AnswerPosted(segment, ts)
+        case do.PostCard(form_id=form_id) | do.RefreshCard(form_id=form_id):
+            return saw.CardPosted(form_id, ts)
+        case do.EndAnswer(segment=segment):
+            return saw.TextShown(segment)
         case do.PostSuggestions():
             return saw.SuggestionsPosted(ts)
+        case do.AskAboutMessage() | do.AskAboutConversation():
+            return saw.QuestionPosted(ts)
         case _:
             return None
 
@@ -159,14 +250,13 @@ def is_pointless(effect: SlackEffect, run: Run, now: datetime, *, again: bool) -
             return run.answer_ts is not None or (run.replaces_answer and not again)
         case do.RefreshForm(form_id=form_id):
             return run.form(form_id).message_ts is None
+        case do.RefreshCard(form_id=form_id):
+            return run.form(form_id).card_ts is None
+        case do.PostCard(form_id=form_id):
+            return run.form(form_id).card_ts is not None
         case do.PostReminder(form_id=form_id):
             form = run.form(form_id)
             passed = form.expires_at is not None and form.expires_at <= now
-            return (
-                form.message_ts is None
-                or passed
-                or run.status.ended
-                or form.status not in (FormStatus.REQUIRED, FormStatus.OPEN)
-            )
+            return form.message_ts is None or passed or run.status.ended or not form.status.asks
         case _:
             return False

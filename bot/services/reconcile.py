@@ -16,8 +16,9 @@ from typing import TypeVar
 import structlog
 
 from bot.core import events as saw
+from bot.core.effects import Transition
 from bot.core.events import LifecycleEvent
-from bot.core.lifecycle import Transition, advance
+from bot.core.lifecycle import advance
 from bot.core.model import Run, RunStatus
 from bot.core.polling import EXECUTION_GRACE, GRACE_AFTER_ANSWER, SOUGHT_FOR, look_urgency, must_compare_forms
 from bot.core.ports import Clock, Dify, RunDetail, Store

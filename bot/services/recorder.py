@@ -12,9 +12,10 @@ from typing import TypeVar
 import structlog
 
 from bot.core import events as saw
+from bot.core.effects import Transition
 from bot.core.events import LifecycleEvent
-from bot.core.lifecycle import Transition, advance
-from bot.core.model import Form, FormStatus, Run
+from bot.core.lifecycle import advance
+from bot.core.model import Form, Run
 from bot.core.polling import next_poll
 from bot.core.ports import Alarm, Clock, Store
 from bot.core.reminding import APART, ReminderPolicy, held_until, next_reminder
@@ -126,7 +127,7 @@ class Recorder:
         policy = self._reminder_policy(run.app)
 
         def schedule(form: Form) -> Form:
-            waits = form.status in (FormStatus.REQUIRED, FormStatus.OPEN) and not run.status.ended
+            waits = run.asks_for(form)
             if waits == (form.remind_at is not None):
                 return form
             # What follows hard upon a reminder that came late is merged into it.

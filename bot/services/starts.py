@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -10,27 +11,55 @@ import structlog
 
 from bot.core import command as grammar
 from bot.core import effects as do
-from bot.core.model import AppMode, Command, Run
-from bot.core.ports import AppDescription, Clock, Slack, StartPlace, StartWindow, Store
+from bot.core.attaching import refusal_of
+from bot.core.files import attachment_ids
+from bot.core.model import Addressed, Command, FileProblem, PickedMessage, Run, SharedFile
+from bot.core.ports import AppDescription, CarriedFile, Clock, Slack, StartPlace, StartWindow, Store
+from bot.core.start_files import accepts_of, file_inputs, given_to, placed, with_files
 from bot.errors import DifyError, SlackError, TriggerUsed
 from bot.services.descriptions import Descriptions, only_fit, why_not_described
+from bot.services.shared_files import known, looked_at
 
 log = structlog.get_logger(__name__)
 
 OPENS_WITHIN = 1.2
 """Seconds to learn what an app takes before its window opens: a trigger lives for 3 s (slack-platform §4.1)."""
+READ_WITHIN = 0.8
+"""Seconds to read the message that a window is to hold, before that."""
 SENT_WITHIN = 2.0
 """Seconds for that when a window is sent: its ack is due in 3 s (slack-platform §4.1)."""
 CHOSEN_WITHIN = 10.0
 """Seconds for that when an app is chosen, which is acked at once."""
+MOST_CARRIED = 20
+"""Files that a window is given at most: their ids stand in its `private_metadata` (slack-platform §2.3)."""
 
+NOT_OPENED_NOW = "I could not open the window, and nothing was started: try again in a moment."
 NOT_OPENED = "I could not open the window, and nothing was started: press the button again."
+MESSAGE_GONE = (
+    "The message is not there any more, so there is nothing to start an app with. Write it once more, and I answer "
+    "with a new button."
+)
+MESSAGE_NOT_READ = (
+    "Slack does not show me the message just now, and nothing was started: press the button again in a moment, or "
+    "choose “Run a Dify app” in the “…” of the message."
+)
 GONE = "There is no app {app} any more."
 CHANGED = "{app} was changed in Dify meanwhile: look over its values and press Start again."
 REFUSED = "Dify did not start {app}: “{reason}”."
+FILE_REFUSED = "{app} was not started. {reason}"
+NO_TEXT = "{app} takes no text, so the one of the message is left out."
+TOO_MANY_FILES = f"I cannot take along more than {MOST_CARRIED} files."
+SLACK_SILENT = "Slack does not say just now what the files are."
+CHOOSE_AGAIN = f"{SLACK_SILENT} Choose the app once more in a moment."
 
 Read = Callable[[str, AppDescription], Mapping[str, str] | None]
 """Gives what was entered into the fields of an app; None where the window shows others."""
+
+Chosen = Mapping[str, tuple[SharedFile, ...]]
+"""The files that are chosen in a window, by field."""
+
+_Meant = tuple[SharedFile, str | None]
+"""A file, and the field that it is meant for, if any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +135,104 @@ class StartDesk:
         if isinstance(start, grammar.CheckedStart) and not parsed.is_empty:
             return None
         draft = grammar.draft(choice.parsed, description, app, choice.problems)
-        return StartWindow(replace(place, app=app), names, description, draft.texts, draft.problems)
+        return StartWindow(replace(place, app=app), names, description, draft.texts, problems=draft.problems)
+
+    async def answer(self, message: Addressed, text: str, command: str, *, delivery: str) -> None:
+        """Have whoever addressed the bot told how an app is started with their message, once per delivery.
+
+        `text` is what they say, which may only ask for help; `command` is the slash command.
+
+        Raises:
+            StoreError: nothing was saved.
+        """
+        effect: do.OfferStart | do.TellUsage = do.OfferStart(message, command)
+        if text.casefold() == "help":
+            effect = do.TellUsage(message, command, self._descriptions.app_names)
+        if await self._store.add_effect(effect, self._clock.now(), delivery=delivery):
+            self._wake()
+
+    async def open_upon(
+        self, channel_id: str, ts: str, trigger_id: str, *, team_id: str, bot_user_id: str | None
+    ) -> str | None:
+        """Open the window in which to start an app with a message that addresses the bot, as it now stands.
+
+        Returns why it is not opened, as a sentence; None where it is.
+        """
+        try:
+            async with asyncio.timeout(READ_WITHIN):
+                message = await self._slack.picked(channel_id, ts, team_id=team_id, bot_user_id=bot_user_id)
+        except (SlackError, TimeoutError) as exc:
+            log.warning("a message is not read", error=str(exc) or type(exc).__name__)
+            return MESSAGE_NOT_READ
+        return MESSAGE_GONE if message is None else await self.open_with(message, trigger_id)
+
+    async def open_with(self, message: PickedMessage, trigger_id: str) -> str | None:
+        """Open the window in which to start an app with what a message says and holds; nothing is saved.
+
+        Returns why it is not opened, as a sentence; None where it is.
+        """
+        names = self._descriptions.app_names
+        only = names[0] if len(names) == 1 else None
+        # Side by side: the trigger lives for 3 s (slack-platform §4.1).
+        (files, unknown), described = await asyncio.gather(looked_at(self._slack, message.files), self._described(only))
+        place = StartPlace(self._new_id(), message.team_id, message.channel_id)
+        texts = {grammar.QUERY.variable: message.text} if message.text else {}
+        meant, told = [(file, None) for file in files], _told(unknown)
+        if only is None or described is None:
+            window = self._without_fields(place, texts, meant, told)
+        elif isinstance(described, DifyError):
+            window = self._without_fields(place, texts, meant, (*told, why_not_described(only, described)))
+        else:
+            window = self._with_fields(place, only, described, texts, meant, told)
+        return None if await self._opened(trigger_id, window) else NOT_OPENED_NOW
+
+    async def _described(self, app: str | None) -> AppDescription | DifyError | None:
+        """Return what an app takes, or why that is not known; None for no app."""
+        try:
+            return None if app is None else await self._soon(app)
+        except DifyError as exc:
+            return exc
+
+    def _without_fields(
+        self, place: StartPlace, texts: Mapping[str, str], files: Sequence[_Meant], problems: Sequence[str] = ()
+    ) -> StartWindow:
+        """Return the window to show while nobody knows what there is to fill in; it keeps what was given."""
+        kept = files[:MOST_CARRIED]
+        place = replace(place, files=tuple(CarriedFile(file.file_id, meant_for) for file, meant_for in kept))
+        shown = {"": tuple(file for file, _ in kept)} if kept else {}
+        told = (*problems, *_too_many(files))
+        return StartWindow(place, self._descriptions.app_names, texts=texts, files=shown, problems=told)
+
+    def _with_fields(
+        self,
+        place: StartPlace,
+        app: str,
+        description: AppDescription,
+        texts: Mapping[str, str],
+        files: Sequence[_Meant],
+        problems: Sequence[str] = (),
+    ) -> StartWindow:
+        """Return the window that shows the fields of an app, with what they take of what was given."""
+        if reason := grammar.obstacle(app, description):
+            return self._without_fields(replace(place, app=app), texts, files, (*problems, reason))
+        if place.app in (None, app):
+            moved = grammar.moved_text(texts, None, description)
+        else:
+            moved = grammar.moved_text(self._given(place, texts), self._descriptions.last(place.app), description)
+        if place.app is None and texts and not moved:
+            problems = (*problems, NO_TEXT.format(app=app))
+        kept = files[:MOST_CARRIED]
+        found, nowhere = placed(app, description, kept)
+        fields = {file.file_id: name for name, held in found.items() for file in held}
+        carried = tuple(CarriedFile(file.file_id, fields.get(file.file_id)) for file, _ in kept)
+        return StartWindow(
+            replace(place, app=app, files=carried),
+            self._descriptions.app_names,
+            description,
+            moved,
+            found,
+            (*problems, *_told(nowhere), *_too_many(files)),
+        )
 
     async def _soon(self, app: str) -> AppDescription:
         return await self._descriptions.within(OPENS_WITHIN, app)
@@ -130,68 +256,86 @@ class StartDesk:
             return why_not_described(run.app, exc)
         if reason := grammar.obstacle(run.app, description):
             return reason
-        texts = grammar.texts_of(grammar.CheckedStart(run.run_inputs, run.query), description)
-        problems = (REFUSED.format(app=run.app, reason=run.error),) if run.error else ()
+        given = given_to(run)
+        values = {name: value for name, value in run.run_inputs.items() if not attachment_ids(value)}
+        texts = grammar.texts_of(grammar.CheckedStart(values, run.query, given), description)
+        files = [(each, name) for name, held in given.items() for each in held if isinstance(each, SharedFile)]
         place = StartPlace(self._new_id(), run.team_id, run.channel_id, run.app)
-        window = StartWindow(place, self._descriptions.app_names, description, texts, problems)
+        window = self._with_fields(place, run.app, description, texts, files, _why_refused(run))
         return None if await self._opened(trigger_id, window) else NOT_OPENED
 
-    async def choose(self, view_id: str, seen: str, place: StartPlace, app: str, texts: Mapping[str, str]) -> None:
-        """Let an open window show the fields of another app; what it takes of `texts` is kept.
+    async def choose(
+        self, view_id: str, seen: str, place: StartPlace, app: str, texts: Mapping[str, str], chosen: Chosen
+    ) -> None:
+        """Let an open window show the fields of another app; what it takes of what was given is kept.
 
         `seen` is the hash of what the window showed.
         """
-        window = await self._chosen(place, app, texts)
+        window = await self._chosen(place, app, texts, chosen)
         try:
             await self._slack.change_start(view_id, seen, window)
         except SlackError as exc:
             # It was closed, or another app was chosen since; else Start shows the fields.
             log.info("a start window is not changed", error=str(exc))
 
-    async def _chosen(self, place: StartPlace, app: str, texts: Mapping[str, str]) -> StartWindow:
-        window = StartWindow(replace(place, app=app), self._descriptions.app_names, texts=self._given(place, texts))
-        if app not in window.app_names:
-            return replace(window, problems=(GONE.format(app=app),))
+    async def _chosen(self, place: StartPlace, app: str, texts: Mapping[str, str], chosen: Chosen) -> StartWindow:
+        names = self._descriptions.app_names
+        nothing = StartWindow(replace(place, app=app), names, texts=self._given(place, texts))
+        if app not in names:
+            return replace(nothing, problems=(GONE.format(app=app),))
+        try:
+            files, gone = await self._files(place, chosen)
+        except SlackError:
+            return replace(nothing, problems=(CHOOSE_AGAIN,))
         try:
             description = await self._descriptions.within(CHOSEN_WITHIN, app)
         except DifyError as exc:
-            return replace(window, problems=(why_not_described(app, exc),))
-        if reason := grammar.obstacle(app, description):
-            return replace(window, problems=(reason,))
-        return replace(window, description=description)
+            problems = (*_told(gone), why_not_described(app, exc))
+            return self._without_fields(nothing.place, nothing.texts, files, problems)
+        return self._with_fields(place, app, description, texts, files, _told(gone))
 
     async def submit(
-        self, place: StartPlace, app: str, user_id: str, read: Read, carried: Mapping[str, str]
+        self, place: StartPlace, app: str, user_id: str, read: Read, carried: Mapping[str, str], chosen: Chosen
     ) -> StartWindow | Wrong | NotNow | None:
         """Save the run that a window asks for, once however often the window is sent; None where that is done.
 
-        Otherwise return what is wrong, or the window to show instead, where the app has other fields than the window:
-        what it takes of the texts `carried` is kept.
+        Its files are pulled afterwards. Otherwise return what is wrong, or the window to show instead, where the app
+        has other fields than the window, or Slack does not have a file any more: what it takes of the texts `carried`
+        and of the files is kept.
 
         Raises:
             StoreError: nothing was saved.
         """
-        if app not in self._descriptions.app_names:
-            return StartWindow(place, self._descriptions.app_names, problems=(GONE.format(app=app),))
+        names = self._descriptions.app_names
+        if not app and len(names) == 1:
+            # It was not described when the window was opened, so that this shows no fields of it.
+            app = names[0]
+        if app not in names:
+            return StartWindow(place, names, problems=(GONE.format(app=app),))
         try:
-            description = await self._descriptions.within(SENT_WITHIN, app)
+            (files, gone), description = await asyncio.gather(
+                asyncio.wait_for(self._files(place, chosen), SENT_WITHIN),
+                self._descriptions.within(SENT_WITHIN, app),
+            )
         except DifyError as exc:
             return NotNow(why_not_described(app, exc))
-        texts_kept = carried if place.app == app else self._given(place, carried)
-        window = StartWindow(replace(place, app=app), self._descriptions.app_names, texts=texts_kept)
+        except (SlackError, TimeoutError):
+            return NotNow(SLACK_SILENT)
         if reason := grammar.obstacle(app, description):
-            return replace(window, problems=(reason,))
+            return self._without_fields(replace(place, app=app), carried, files, (reason, *_told(gone)))
         texts = read(app, description)
-        if texts is None:
-            changed = (CHANGED.format(app=app),) if place.app == app else ()
-            return replace(window, description=description, problems=changed)
-        start = grammar.check_texts(texts, description)
+        if texts is None or gone:
+            changed = [CHANGED.format(app=app)] if place.app == app and not gone else []
+            return self._with_fields(place, app, description, carried, files, (*changed, *_told(gone)))
+        if not _fit_where_shown(app, description, place, files):
+            return self._with_fields(place, app, description, carried, files)
+        start = grammar.check_texts(texts, description, _by_field(description, texts, files, chosen))
         if not isinstance(start, grammar.CheckedStart):
             return Wrong(start)
         run = new_run(
             place.run_id,
             app,
-            description.mode,
+            description,
             start,
             team_id=place.team_id,
             channel_id=place.channel_id,
@@ -202,6 +346,26 @@ class StartDesk:
         self._wake()
         return None
 
+    async def _files(self, place: StartPlace, chosen: Chosen) -> tuple[list[_Meant], list[FileProblem]]:
+        """Return the files of a window, and those that Slack does not have any more.
+
+        What is chosen for a field takes the place of what the window was given for it.
+
+        Raises:
+            SlackError: Slack does not say what one of them is.
+        """
+        meant = [(SharedFile(each.file_id, ""), each.field) for each in place.files if each.field not in chosen]
+        meant += [(file, name) for name, held in chosen.items() for file in held]
+        found, gone = [], []
+        for answer, (_, name) in zip(
+            await asyncio.gather(*(known(self._slack, file) for file, _ in meant)), meant, strict=True
+        ):
+            if isinstance(answer, SharedFile):
+                found.append((answer, name))
+            else:
+                gone.append(answer)
+        return found, gone
+
     def _given(self, place: StartPlace, texts: Mapping[str, str]) -> Mapping[str, str]:
         """Leave out what nobody gave: the defaults of the app that the window showed are not those of another."""
         shown = self._descriptions.last(place.app)
@@ -209,10 +373,44 @@ class StartDesk:
         return {name: text for name, text in texts.items() if text != defaults.get(name)}
 
 
+def _told(problems: Iterable[FileProblem]) -> tuple[str, ...]:
+    return tuple(f"{each.name}: {each.reason}" for each in problems)
+
+
+def _too_many(files: Sequence[_Meant]) -> tuple[str, ...]:
+    return _told(FileProblem(file.name, TOO_MANY_FILES) for file, _ in files[MOST_CARRIED:])
+
+
+def _why_refused(run: Run) -> tuple[str, ...]:
+    if (reason := refusal_of(run.start_attachments)) is not None:
+        return (FILE_REFUSED.format(app=run.app, reason=reason),)
+    return (REFUSED.format(app=run.app, reason=run.error.removesuffix(".")),) if run.error else ()
+
+
+def _fit_where_shown(app: str, description: AppDescription, place: StartPlace, files: Sequence[_Meant]) -> bool:
+    """Tell whether the files that a window was given still fit where it shows them: Slack may know them better now."""
+    given = {each.file_id for each in place.files if each.field is not None}
+    shown = [(file, name) for file, name in files if file.file_id in given]
+    found, _ = placed(app, description, shown)
+    return all(name is not None and file in found.get(name, ()) for file, name in shown)
+
+
+def _by_field(
+    description: AppDescription, texts: Mapping[str, str], files: Sequence[_Meant], chosen: Chosen
+) -> Mapping[str, tuple[SharedFile, ...]]:
+    """Return the files to start with; a link that is entered for a single one takes the place of one given before."""
+    held: dict[str, tuple[SharedFile, ...]] = {}
+    for field in file_inputs(description):
+        name = field.variable
+        replaced = accepts_of(field).limit == 1 and name not in chosen and bool(texts.get(name, "").strip())
+        held[name] = () if replaced else tuple(file for file, meant_for in files if meant_for == name)
+    return held
+
+
 def new_run(
     run_id: str,
     app: str,
-    mode: AppMode,
+    description: AppDescription,
     start: grammar.CheckedStart,
     *,
     team_id: str,
@@ -222,10 +420,10 @@ def new_run(
     response_url: str | None = None,
 ) -> Run:
     """Return the run that somebody asks for."""
-    return Run(
+    run = Run(
         run_id=run_id,
         app=app,
-        mode=mode,
+        mode=description.mode,
         team_id=team_id,
         channel_id=channel_id,
         starter_id=user_id,
@@ -237,3 +435,4 @@ def new_run(
         created_at=now,
         response_url=response_url,
     )
+    return with_files(run, description, start.files)

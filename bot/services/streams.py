@@ -11,9 +11,11 @@ from datetime import datetime
 import structlog
 
 from bot.core import events as saw
+from bot.core.effects import Transition
 from bot.core.events import LifecycleEvent, StreamEvent
-from bot.core.lifecycle import Transition, advance
-from bot.core.model import Form, Progress, Run, RunStatus, Submission
+from bot.core.lifecycle import advance
+from bot.core.model import Form, Progress, Run, RunStatus, SegmentText, Submission, repeated
+from bot.core.out_files import GrowingText, out_files
 from bot.core.ports import Dify, Slack, Store
 from bot.errors import (
     BotError,
@@ -56,6 +58,12 @@ class LiveRun:
     """As it was last saved here: other processes may have changed it since."""
     progress: Progress = field(default_factory=Progress)
     text: str = ""
+    shown: GrowingText = field(default_factory=GrowingText)
+    """The text, as people may read it."""
+    repeats: int | None = None
+    """How much of its beginning was written before; None while that cannot be told."""
+    left: str = ""
+    """What follows that, and is shown."""
     whole: bool = False
     """The text is heard from its beginning. The rest of one would take the place of what is shown already."""
     settled: bool = False
@@ -67,6 +75,10 @@ class LiveRun:
     reader: asyncio.Task[None] | None = None
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     """Set as soon as the stream was heard of: a ping where one is listened for, the run's id where one is started."""
+
+    def left_of(self, text: str) -> str:
+        """Return what follows in a text after what was written before."""
+        return "" if self.repeats is None else text[self.repeats :]
 
 
 class StreamSupervisor:
@@ -226,6 +238,8 @@ class StreamSupervisor:
             log.exception("a stream's reader died", run=run_id)
         finally:
             if live.text and not live.heard_out:
+                if live.left and (left := live.left_of(live.shown.whole())) != live.left:
+                    await self._slack.show_answer(live.run, left)
                 await self._slack.lose_answer(live.run)
             self._forget(live)
             live.ready.set()
@@ -301,22 +315,33 @@ class StreamSupervisor:
                 self._count_step(live)
                 await self._show(live, replace(live.progress, done=live.progress.done + 1))
             case saw.TextArrived(text=text, replace=True):
-                live.whole = True
-                await self._answer(live, text)
+                live.whole, live.shown, live.repeats = True, GrowingText(), None
+                await self._answer(live, text, text)
             case saw.TextArrived(text=text) if live.whole:
-                await self._answer(live, live.text + text)
+                await self._answer(live, live.text + text, text)
             case saw.TextArrived():
                 await self._slack.lose_answer(live.run)
             case saw.StreamFailed(message=message):
                 if live.run.status is RunStatus.STARTING:
                     await self._end_of_start(live, saw.StartRefused(message))
             case _:
-                live.run = await self._told(live.run.run_id, event)
+                over = isinstance(event, saw.RunPaused | saw.RunFinished)
+                if over and live.text:
+                    # Its end might have become an address.
+                    await self._show_text(live, live.shown.whole(), whole=isinstance(event, saw.RunPaused))
+                if isinstance(event, saw.RunPaused) and live.whole and live.left:
+                    event = replace(event, text=SegmentText.of(live.run.segment, live.left))
+                told: list[LifecycleEvent] = [event]
+                if over and live.whole and out_files(live.text, None):
+                    # Nobody hears the text again.
+                    told.append(saw.AnswerWritten(live.text))
+                live.run = await self._told(live.run.run_id, *told)
                 live.ready.set()
                 if isinstance(event, saw.RunResumed):
                     # What is said from here on goes into a message of its own.
-                    live.text, live.whole = "", True
-                if not isinstance(event, saw.RunPaused | saw.RunFinished):
+                    live.text, live.shown, live.whole = "", GrowingText(), True
+                    live.repeats, live.left = None, ""
+                if not over:
                     return
                 live.heard_out = True
                 if isinstance(event, saw.RunPaused) or live.run.status.ended:
@@ -324,9 +349,17 @@ class StreamSupervisor:
                     # The answer to this pause may be due before the connection is closed, and this one is deaf to it.
                     self._forget(live)
 
-    async def _told(self, run_id: str, event: LifecycleEvent) -> Run:
-        """Save what a stream told. It is told once, so a database that is away is waited for."""
-        transition = await once_saved(lambda: self._recorder.change(run_id, lambda run, now: _as_told(run, event, now)))
+    async def _told(self, run_id: str, *events: LifecycleEvent) -> Run:
+        """Save what a stream told, all of it or nothing. It is told once, so a database that is away is waited for."""
+
+        def decide(run: Run, now: datetime) -> Transition:
+            transition = Transition(run)
+            for event in events:
+                step = _as_told(transition.run, event, now)
+                transition = Transition(step.run, (*transition.effects, *step.effects))
+            return transition
+
+        transition = await once_saved(lambda: self._recorder.change(run_id, decide))
         assert transition is not None, "only a delivery can be refused as seen before"
         return transition.run
 
@@ -341,10 +374,23 @@ class StreamSupervisor:
         live.progress = progress
         await self._slack.show_progress(live.run, progress)
 
-    async def _answer(self, live: LiveRun, text: str) -> None:
-        first = not live.text
+    async def _answer(self, live: LiveRun, text: str, new: str) -> None:
         live.text = text
-        await self._slack.show_answer(live.run, text)
+        await self._show_text(live, live.shown.add(new))
+
+    async def _show_text(self, live: LiveRun, text: str, *, whole: bool = False) -> None:
+        """Show what follows in a text after what was written before; `whole` where no more of it comes."""
+        if live.repeats is None:
+            # After a form Dify begins anew with a text that it has not sent to its end (recordings 07, 16). Whether it
+            # stands there whole may not be known yet; the result, which comes last, goes by that.
+            live.repeats = repeated(text, live.run.texts)
+            if live.repeats is None and whole:
+                live.repeats = 0
+        left = live.left_of(text)
+        if left in ("", live.left):
+            return
+        first, live.left = not live.left, left
+        await self._slack.show_answer(live.run, left)
         if first:
             live.run = await self._told(live.run.run_id, saw.AnswerBegan())
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -12,10 +12,13 @@ import structlog
 
 from bot.core import effects as do
 from bot.core import events as saw
-from bot.core.lifecycle import Transition, advance
-from bot.core.model import Form, FormStatus, Run, Submission
+from bot.core.effects import Transition
+from bot.core.files import file_fields
+from bot.core.form_files import Chosen, WindowFiles, chosen_in_window
+from bot.core.lifecycle import advance
+from bot.core.model import FileLimits, FileProblem, Form, Run, Submission
 from bot.core.ports import Draft, Slack, Store, WindowFill
-from bot.core.submission import complete, problems, too_long
+from bot.core.submission import complete, problems, too_long, unplaced
 from bot.errors import SlackError, StoreError, TriggerUsed, UnknownHere
 from bot.services.forms import ReadEntered, fill_of
 from bot.services.recorder import Recorder
@@ -23,6 +26,10 @@ from bot.services.recorder import Recorder
 log = structlog.get_logger(__name__)
 
 NO_DECISION = "Choose what to send."
+
+Holding = Callable[[Form], WindowFiles]
+"""Gives what a window holds for the fields for files of its form."""
+
 _REMEMBERED = 1_000
 """Windows that are told when their form is closed; who sends an older one learns it then."""
 
@@ -42,6 +49,8 @@ class TooLate:
 
     run: Run
     form: Form
+    in_vain: tuple[str, ...] = ()
+    """The names of the files that were chosen in the window and are not attached."""
 
 
 class Entries(Protocol):
@@ -54,7 +63,10 @@ class Entries(Protocol):
         """Return what stood in the form's fields, by the input's name; None for what was left empty."""
 
     def changed(self, form: Form) -> Mapping[str, str | None]:
-        """Return the same of the fields that do not hold what the form says."""
+        """Return the same of the fields that do not hold what the form says; of those for files it is links."""
+
+    def holding(self, form: Form) -> WindowFiles:
+        """Return the files and links that it holds."""
 
 
 class _Unsaved(Exception):
@@ -66,8 +78,21 @@ class _Unsaved(Exception):
 class WindowDesk:
     """Takes in what people do with the windows of forms. What they enter is saved as they enter it."""
 
-    def __init__(self, store: Store, slack: Slack, recorder: Recorder, look_at: Callable[[str], None]) -> None:
-        """`look_at` has a run reconciled in the background: whether its form is still open may not be known yet."""
+    def __init__(
+        self,
+        store: Store,
+        slack: Slack,
+        recorder: Recorder,
+        look_at: Callable[[str], None],
+        file_limits: Callable[[str], Awaitable[FileLimits]],
+        new_id: Callable[[], str],
+    ) -> None:
+        """`look_at` has a run reconciled in the background: whether its form is still open may not be known yet.
+
+        `file_limits` tells how large files may be for an app; `new_id` gives ids that nobody has.
+        """
+        self._file_limits = file_limits
+        self._new_id = new_id
         self._store = store
         self._slack = slack
         self._recorder = recorder
@@ -77,14 +102,23 @@ class WindowDesk:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(
-        self, run_id: str, form_id: str, user_id: str, trigger_id: str, typed: ReadEntered, *, delivery: str
+        self,
+        run_id: str,
+        form_id: str,
+        user_id: str,
+        trigger_id: str,
+        typed: ReadEntered,
+        *,
+        delivery: str,
+        kept_at: datetime | None = None,
     ) -> Form | None:
         """Open a form's window, filled with what this person has entered, or leave word why it is not open any more.
 
         Returns the form where it is open.
 
         `typed` gives what they have entered elsewhere, in the form's message for example. That goes before their draft
-        where they entered it after the window was opened last.
+        where they entered it after the window was opened last. Where it stands nowhere else it is `kept_at` this moment
+        in their draft, below what stands there already, and closing the window leaves it alone.
 
         Raises:
             UnknownHere: the bot does not know this form.
@@ -93,20 +127,29 @@ class WindowDesk:
         """
         run = await self._store.run(run_id)
         form = run.form(form_id)
-        if not _is_open(run, form):
+        if not run.asks_for(form):
             await self._recorder.change(run_id, lambda run, now: _told(run, form_id, user_id), delivery=delivery)
             return None
-        fill = fill_of(await self._store.draft(form_id, user_id), typed(form))
+        entered, draft = typed(form), await self._store.draft(form_id, user_id)
+        if kept_at is not None and draft is not None:
+            entered = {name: _below(draft.values.get(name), text) for name, text in entered.items()}
+        fill = fill_of(draft, entered)
         try:
             view_id = await self._slack.open_window(trigger_id, run, form, fill)
         except TriggerUsed:
             log.info("a form's window is open already", form=form_id)
-            return form
+        else:
+            self._watch_over(view_id, run_id, form_id, user_id)
+        if kept_at is not None and not too_long(form, fill.values):
+            kept = Draft(fill.values, kept_at, fill.typed_before, fill.generation)
+            await self._store.save_draft(form_id, user_id, kept)
+        return form
+
+    def _watch_over(self, view_id: str, run_id: str, form_id: str, user_id: str) -> None:
         self._remember(view_id, form_id, user_id)
         self._look_at(run_id)
         # It may have been closed before it was known that somebody looks at it.
         self._spawn(self._end_if_closed(run_id, form_id, {view_id: user_id}))
-        return form
 
     async def keep(
         self,
@@ -132,19 +175,44 @@ class WindowDesk:
         if not too_long(form, values):
             await self._store.save_draft(form_id, user_id, Draft(values, at, typed_before, generation))
 
+    async def see(self, run_id: str, form_id: str, user_id: str, holding: Holding, *, closed: bool = False) -> None:
+        """Attach the files that a window holds, so that nothing is lost where it is closed, and tell of the others.
+
+        Raises:
+            UnknownHere: the bot does not know this form.
+            StoreError: it is not saved.
+        """
+        run = await self._store.run(run_id)
+        form = run.form(form_id)
+        # Whoever still has the window open is told when they send it, or the window says so itself.
+        if not file_fields(form) or not (closed or run.asks_for(form)):
+            return
+        limits = await self._file_limits(run.app)
+
+        def decide(run: Run, now: datetime) -> Transition:
+            chosen = chosen_in_window(run, form, holding(form), user_id, limits, self._new_id)
+            return advance(run, _given(form_id, user_id, chosen, chosen.problems), now)
+
+        # Every letter that somebody enters comes this way.
+        if decide(run, run.created_at) != Transition(run):
+            await self._recorder.change(run_id, decide)
+
     async def begin_anew(
         self, run_id: str, form_id: str, user_id: str, view_id: str, at: datetime, fill: WindowFill
     ) -> None:
         """Drop the draft, and let the window hold what the form says; `fill` is of the next generation.
+
+        The files that were chosen in it are taken back; what was attached before stays.
 
         Raises:
             UnknownHere: the bot does not know this form.
             StoreError: the draft is kept.
             SlackError: the draft is dropped, and the window still shows it.
         """
-        run = await self._store.run(run_id)
         # Not deleted: a change of before that comes late must not bring it back.
         await self._store.save_draft(form_id, user_id, Draft({}, at, fill.typed_before, fill.generation))
+        await self.see(run_id, form_id, user_id, lambda _: WindowFiles(view_id))
+        run = await self._store.run(run_id)
         await self._slack.refill_window(view_id, run, run.form(form_id), fill)
 
     async def submit(
@@ -164,15 +232,28 @@ class WindowDesk:
             StoreError: nothing was saved.
         """
 
+        limits = await self._file_limits((await self._store.run(run_id)).app)
+
         def decide(run: Run, now: datetime) -> Transition:
             form = run.form(form_id)
-            if not _is_open(run, form):
-                raise _Unsaved(TooLate(run, form))
-            action_id, values = entries.chosen(form), complete(form, entries.entered(form))
-            found = problems(form, values) | too_long(form, entries.changed(form))
+            holding = replace(entries.holding(form), is_sent=True)
+            chosen = chosen_in_window(run, form, holding, user_id, limits, self._new_id)
+            if not run.asks_for(form):
+                raise _Unsaved(TooLate(run, form, tuple(each.name for each in chosen.added)))
+            given = advance(run, _given(form_id, user_id, chosen), now)
+            attachments = given.run.attachments
+            action_id, values = entries.chosen(form), complete(form, entries.entered(form), attachments)
+            found = (
+                problems(form, values, in_window=True)
+                | too_long(form, entries.changed(form))
+                | unplaced(form, attachments)
+                | {each.field: each.reason for each in chosen.problems if each.field is not None}
+            )
             if found or action_id is None:
                 raise _Unsaved(NotSent(form, found, NO_DECISION if action_id is None else None))
-            return advance(run, saw.ActionChosen(form_id, Submission(action_id, values, user_id, now)), now)
+            answer = Submission(action_id, values, user_id, now)
+            sent = advance(given.run, saw.ActionChosen(form_id, answer), now)
+            return Transition(sent.run, (*given.effects, *sent.effects))
 
         try:
             await self._recorder.change(run_id, decide, delivery=delivery)
@@ -232,11 +313,18 @@ class WindowDesk:
         task.add_done_callback(self._tasks.discard)
 
 
-def _is_open(run: Run, form: Form) -> bool:
-    return form.status in (FormStatus.REQUIRED, FormStatus.OPEN) and not run.status.ended
+def _below(before: str | None, text: str | None) -> str | None:
+    """Put a text below another one, unless it stands there already: a click may come twice."""
+    if not before or not text or before == text or before.endswith(f"\n\n{text}"):
+        return before or text
+    return f"{before}\n\n{text}"
+
+
+def _given(form_id: str, user_id: str, chosen: Chosen, told: tuple[FileProblem, ...] = ()) -> saw.FilesGiven:
+    return saw.FilesGiven(form_id, user_id, chosen.added, told, chosen.taken_back)
 
 
 def _told(run: Run, form_id: str, user_id: str) -> Transition:
     form = run.form(form_id)
     # Dify may have refused the answer just now; then the next click opens it.
-    return Transition(run, () if _is_open(run, form) else (do.TellDecided(user_id, form_id),))
+    return Transition(run, () if run.asks_for(form) else (do.TellDecided(user_id, form_id),))

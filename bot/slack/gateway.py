@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import TracebackType
 
@@ -13,21 +15,26 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.core import effects as do
 from bot.core.effects import SlackEffect, TextEffect
-from bot.core.model import Progress, Run, RunStatus
+from bot.core.model import PickedMessage, Progress, Run, RunStatus, SharedFile
+from bot.core.ports import FileContent
 from bot.errors import SlackRejected, SlackUnavailable
-from bot.slack import mrkdwn
-from bot.slack.blocks import Post, Redraw, Reply, Tell, render
-from bot.slack.budget import MessageKey, Pace, ProgressBoard
-from bot.slack.failures import MESSAGE_GONE, PERSON_ABSENT
-from bot.slack.followed import Board, Drawing, FollowedRuns, Growth, is_newer, since_of
-from bot.slack.limits import Importance
-from bot.slack.message import Message, section
-from bot.slack.posted import Finder
-from bot.slack.posts import Poster
-from bot.slack.root import root_message
-from bot.slack.texts import Texts
-from bot.slack.views import Views
-from bot.slack.web_api import POST, QUIET, UPDATE, Errand, WebApi
+from bot.slack.delivery.budget import Lane, MessageKey, Pace, ProgressBoard
+from bot.slack.delivery.failures import MESSAGE_GONE, PERSON_ABSENT, THREAD_GONE
+from bot.slack.delivery.files import Files, transfer
+from bot.slack.delivery.followed import Board, Drawing, FollowedRuns, Growth, is_newer, since_of
+from bot.slack.delivery.limits import Importance
+from bot.slack.delivery.native_streams import NativeStreams
+from bot.slack.delivery.posted import Finder, Place
+from bot.slack.delivery.posts import Poster
+from bot.slack.delivery.shares import Shares
+from bot.slack.delivery.texts import Texts
+from bot.slack.delivery.views import Views
+from bot.slack.delivery.web_api import APPEND, POST, QUIET, REPLIES, UPDATE, Errand, WebApi
+from bot.slack.messages.blocks import Answer, Post, Redraw, Reply, Tell, render
+from bot.slack.messages.message import Message, section
+from bot.slack.messages.root import root_message
+from bot.slack.payloads import MessageRead
+from bot.slack.text import mrkdwn
 
 log = logging.getLogger(__name__)
 
@@ -45,22 +52,33 @@ class SlackGateway(Views):
         may_send: Callable[[], bool] = lambda: True,
         *,
         shared: bool = False,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`rate_factor` is how many times its published limits Slack is taken to allow; `now` tells what time it is.
 
         `may_send` is asked right before each call; where it says no, another process may be sending the same.
         `shared` says that another one may try between two tries of this one: what was known of a post then is not.
+        `monotonic` is the clock that the age of streams goes by.
         """
         web = WebApi(client, rate_factor, may_send)
         super().__init__(web)
         self._now = now
         self._shared = shared
         pace = Pace.times(rate_factor)
-        self._board: Board = ProgressBoard(self._draw_progress, pace, held=lambda: web.gate.wait(UPDATE, pace.reserve))
+        added = Lane(Pace.of_streams(rate_factor), held=lambda: web.gate.wait(APPEND))
+        self._board: Board = ProgressBoard(
+            self._draw_progress,
+            pace,
+            held=lambda: web.gate.wait(UPDATE, pace.reserve),
+            lane_of=lambda drawing: added if isinstance(drawing, Growth) and drawing.streamed.natively else None,
+        )
         self._followed = FollowedRuns()
         self._finder = Finder(web, shared=shared)
-        self._poster = Poster(web, self._finder, self._followed, self._board, shared=shared)
-        self._texts = Texts(web, self._finder, self._poster, self._followed, self._board)
+        self._files = Files(web)
+        streams = NativeStreams(web, monotonic)
+        self._poster = Poster(web, self._files, self._finder, self._followed, self._board, streams, shared=shared)
+        self._texts = Texts(web, self._finder, self._poster, self._followed, self._board, streams)
+        self._shares = Shares(web, self._files, self._finder, self._poster)
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> SlackGateway:
@@ -78,9 +96,12 @@ class SlackGateway(Views):
 
     # --- effects -----------------------------------------------------------------------------------------------------
 
-    async def carry_out(self, effect: SlackEffect, run: Run | None, post_id: str, *, again: bool) -> str | None:
+    async def carry_out(
+        self, effect: SlackEffect, run: Run | None, post_id: str, *, again: bool, writes_alone: bool = True
+    ) -> str | None:
         """Carry out an effect and return the `ts` of the message it posted; None where it posted none.
 
+        Of a text that is over it is that of its first message, if the text stands there whole.
         A message that somebody deleted may be posted anew instead of redrawn: its `ts` is the new one.
 
         Raises:
@@ -91,7 +112,11 @@ class SlackGateway(Views):
         errand = Errand(post_id, again, _importance(effect))
         if isinstance(effect, TextEffect):
             assert run is not None, "only a reply belongs to no run"
-            return await self._write_text(run, effect, errand)
+            return await self._write_text(run, effect, replace(errand, adopts=writes_alone))
+        if isinstance(effect, do.ShareFiles):
+            assert run is not None, "only a reply belongs to no run"
+            await self._shares.share(run, effect.form_id, errand)
+            return None
         # Rendering a long text takes its time: not in the loop that acks.
         rendered = await asyncio.to_thread(
             render, effect, run, self._now(), self._followed.progress_of(run) if run else None
@@ -99,10 +124,15 @@ class SlackGateway(Views):
         if isinstance(rendered, Reply):
             await self._reply(rendered, errand)
             return None
+        if isinstance(rendered, Answer):
+            await self._answer(rendered, errand)
+            return None
         assert run is not None, "only a reply belongs to no run"
         match rendered:
             case Post():
-                return await self._poster.post(run, rendered, errand)
+                # What is no text's end has nothing to do with streams.
+                adopts = writes_alone and rendered.into is not None
+                return await self._poster.post(run, rendered, replace(errand, adopts=adopts))
             case Redraw():
                 if isinstance(effect, do.RefreshRoot):
                     self._followed.of(run).drawn = None if run.status.ended else run
@@ -115,8 +145,7 @@ class SlackGateway(Views):
             case do.PostAnswer(segment):
                 return await self._texts.post(run, segment, errand)
             case do.EndAnswer(segment, ts):
-                await self._texts.end(run, segment, ts, errand)
-                return None
+                return ts if await self._texts.end(run, segment, ts, errand) else None
 
     async def _redraw(self, run: Run, redraw: Redraw, errand: Errand) -> str | None:
         if redraw.ts is None:
@@ -132,14 +161,7 @@ class SlackGateway(Views):
 
     async def _tell(self, run: Run, tell: Tell, errand: Errand) -> str | None:
         try:
-            await self._web.turn(_TELL, errand)
-            await self._web.send(
-                _TELL,
-                tell.message,
-                channel=run.channel_id,
-                user=tell.user_id,
-                thread_ts=run.thread_ts,
-            )
+            await self._whisper(run, tell.user_id, tell.message, errand)
         except SlackRejected as error:
             if error.code not in PERSON_ABSENT:
                 raise
@@ -148,6 +170,16 @@ class SlackGateway(Views):
         name = mrkdwn.mention(tell.user_id)
         named = Message(f"{name} {tell.message.text}", (section(name), *tell.message.blocks))
         return await self._poster.post(run, Post((named,)), errand)
+
+    async def _whisper(self, place: Place, user_id: str, message: Message, errand: Errand) -> None:
+        await self._web.turn(_TELL, errand)
+        await self._web.send(_TELL, message, channel=place.channel_id, user=user_id, thread_ts=place.thread_ts)
+
+    async def _answer(self, answer: Answer, errand: Errand) -> None:
+        if answer.to.is_direct:
+            await self._poster.say(answer.to, answer.message, errand)
+        else:
+            await self._whisper(answer.to, answer.to.user_id, answer.message, errand)
 
     async def _reply(self, reply: Reply, errand: Errand) -> None:
         """Answer through the `response_url`, which works in channels the bot is not in and lives for 30 minutes."""
@@ -163,6 +195,48 @@ class SlackGateway(Views):
             raise error
         await self._web.turn(POST, errand, reply.user_id)
         await self._web.send(POST, reply.message, channel=reply.user_id, **QUIET)
+
+    # --- messages of people ------------------------------------------------------------------------------------------
+
+    async def picked(self, channel_id: str, ts: str, *, team_id: str, bot_user_id: str | None) -> PickedMessage | None:
+        """Read a message, in a thread or not, without the mention of the bot; None where it is not there any more.
+
+        Stands in no line, since somebody waits for it.
+
+        Raises:
+            SlackUnavailable: no answer, 5xx or 429.
+            ChannelUnreachable: the bot is not there any more.
+            SlackRejected: any other refusal.
+        """
+        self._web.gate.count(REPLIES)
+        try:
+            # A reply is found by its own `ts`, without its thread (slackapi/bolt-python#783).
+            page = await self._web.ask(REPLIES, channel=channel_id, ts=ts, limit=1)
+        except SlackRejected as error:
+            if error.code not in THREAD_GONE:
+                raise
+            return None
+        found = (MessageRead.model_validate(each) for each in page["messages"])
+        message = next((each for each in found if each.ts == ts and not each.is_gone), None)
+        return None if message is None else message.to_core(team_id, channel_id, bot_user_id)
+
+    # --- files -------------------------------------------------------------------------------------------------------
+
+    async def shared_file(self, file_id: str) -> SharedFile:
+        """Read what Slack knows of a file now; raises what `Files` does."""
+        return await self._files.shared_file(file_id)
+
+    def download(self, file_id: str, max_size: int) -> AbstractAsyncContextManager[FileContent]:
+        """Read a file from Slack, piece by piece, and no more than `max_size` bytes of it; raises what `Files` does."""
+        return self._files.download(file_id, max_size)
+
+    async def upload(self, name: str, content: FileContent, alt_text: str = "") -> str:
+        """Give Slack a file, piece by piece, and return its id there; nobody sees it yet. Raises what `Files` does."""
+        return await self._files.upload(name, content, alt_text, transfer(name))
+
+    async def keep(self, file_id: str, title: str) -> None:
+        """Let messages and windows show an uploaded file as an image, and nothing else; raises what `Files` does."""
+        await self._files.complete({file_id: title}, transfer(file_id))
 
     async def forget(self) -> None:
         """Forget all runs, and what waits to be drawn of them; at the end nothing of it is under way."""
@@ -233,12 +307,16 @@ def _importance(effect: SlackEffect) -> Importance:
             | do.PostResultNotShown()
             | do.AskAboutMessage()
             | do.AskAboutConversation()
+            | do.PostCard()
+            | do.ShareFiles()
         ):
             return Importance.DECISION
         case (
             do.RefreshForm()
             | do.RefreshRoot()
+            | do.RefreshCard()
             | do.EndAnswer()
+            | do.RefreshQuestion()
             | do.CloseSuggestions()
             | do.PostStuck()
             | do.PostKeyRefused()

@@ -4,18 +4,37 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from bot.core.command import default_text, must_be_given, plain
-from bot.core.model import ChatMessage, Form, FormInput, Select
+from bot.core.files import clean_name
+from bot.core.form_files import WindowFiles
+from bot.core.model import (
+    Addressed,
+    ChatMessage,
+    FileField,
+    Form,
+    FormInput,
+    PickedMessage,
+    Select,
+    SharedFile,
+    moment_of,
+)
 from bot.core.ports import AppDescription, StartPlace
 from bot.slack import ids
-from bot.slack.fields import Shown, TextField, initial, shown_fields, window_fields
-from bot.slack.mrkdwn import unescape
-from bot.slack.start_fields import StartShown, start_fields
+from bot.slack.forms.fields import Shown, TextField, initial, shown_fields, window_fields
+from bot.slack.starts.fields import StartShown, start_fields
+from bot.slack.text.mrkdwn import unescape
+
+EXTERNAL = "It is not kept in Slack but linked from elsewhere: download it there and share the file itself."
+DELETED = "It was deleted in Slack: share it once more."
+HIDDEN = "Slack hides it, since it is older than what this workspace's plan keeps: share it once more."
+SLACKS_OWN = "It is a post, a canvas or a list of Slack's, which cannot be downloaded: share it as a PDF, for example."
+_OF_MODE = {"external": EXTERNAL, "tombstone": DELETED, "hidden_by_limit": HIDDEN, "post": SLACKS_OWN}
+_SLACKS_TYPES = "application/vnd.slack-"
+"""How the MIME types of canvases and lists begin; what is downloaded of them is a page [believed]."""
 
 
 class _Payload(BaseModel):
@@ -55,6 +74,30 @@ class _BlockAction(_Payload):
     action_ts: str
 
 
+class FilePayload(_Payload):
+    """A file object (slack-platform §5.1); of one from another workspace only its id is told (§5.2)."""
+
+    id: str
+    name: str | None = None
+    mimetype: str | None = None
+    size: int | None = None
+    mode: str = ""
+    is_external: bool = False
+
+    def why_unavailable(self) -> str | None:
+        """Return why Slack does not give the file, a sentence; None where nothing here says so (§5.2)."""
+        if self.is_external:
+            return EXTERNAL
+        if (self.mimetype or "").startswith(_SLACKS_TYPES):
+            return SLACKS_OWN
+        return _OF_MODE.get(self.mode)
+
+    def to_core(self) -> SharedFile:
+        """Return what is told of the file."""
+        name = clean_name(self.name) if self.name else ""
+        return SharedFile(self.id, name, self.mimetype or "", self.size or 0, self.why_unavailable() or "")
+
+
 class MessagePosted(_Payload):
     """A `message` event (slack-platform §4.3): of people and of apps, in threads and elsewhere."""
 
@@ -65,13 +108,25 @@ class MessagePosted(_Payload):
     text: str = ""
     subtype: str | None = None
     bot_id: str | None = None
-    files: tuple[Any, ...] = ()
+    files: tuple[FilePayload, ...] = ()
 
     @property
-    def is_reply_of_person(self) -> bool:
-        """Whether somebody said it in a thread; what is edited, deleted or said by an app is none of it."""
+    def is_of_person(self) -> bool:
+        """Whether somebody said it; what is edited, deleted or said by an app is none of it."""
         said = self.subtype in (None, "file_share", "thread_broadcast") and self.bot_id is None
-        return said and self.user is not None and self.thread_ts is not None and self.thread_ts != self.ts
+        return said and self.user is not None
+
+    @property
+    def is_reply(self) -> bool:
+        """Whether it stands in a thread, of which it is not the root."""
+        return self.thread_ts is not None and self.thread_ts != self.ts
+
+    def addressed(self, bot_user_id: str | None) -> Addressed | None:
+        """Return where it stands if it addresses the bot: it mentions it, or nobody else is there to be addressed."""
+        assert self.user is not None, "a message of a person"
+        message = Addressed(self.channel, self.ts, self.user, self.thread_ts if self.is_reply else None)
+        alone = message.is_direct and not self.is_reply
+        return message if alone or _mention(bot_user_id) in self.text else None
 
     @property
     def delivery(self) -> str:
@@ -82,17 +137,25 @@ class MessagePosted(_Payload):
         """Return what was said, without the mention of the bot."""
         assert self.user is not None, "a reply of a person"
         assert self.thread_ts is not None, "in a thread"
-        mention = f"<@{bot_user_id}>"
         return ChatMessage(
-            text=plain(re.sub(rf"[ \t]*{mention}[ \t]*", " ", self.text)).strip(),
+            text=said_to(bot_user_id, self.text),
             team_id=team_id,
             channel_id=self.channel,
             thread_ts=self.thread_ts,
             user_id=self.user,
-            has_files=bool(self.files),
-            names_bot=mention in self.text,
-            said_at=datetime.fromtimestamp(float(self.ts), UTC),
+            said_at=moment_of(self.ts),
+            files=tuple(file.to_core() for file in self.files),
+            names_bot=_mention(bot_user_id) in self.text,
         )
+
+
+def said_to(bot_user_id: str | None, text: str) -> str:
+    """Return a text of Slack's as people wrote it, without the mention of the bot."""
+    return plain(re.sub(rf"[ \t]*{_mention(bot_user_id)}[ \t]*", " ", text)).strip()
+
+
+def _mention(bot_user_id: str | None) -> str:
+    return f"<@{bot_user_id}>"
 
 
 class _Text(_Payload):
@@ -108,6 +171,8 @@ class _FieldState(_Payload):
     value: str | None = None
     selected_option: _Option | None = None
     selected_options: tuple[_Option, ...] = ()
+    files: tuple[FilePayload, ...] = ()
+    """Of a `file_input` (slack-platform §4.1)."""
 
 
 class _State(_Payload):
@@ -120,13 +185,34 @@ class _State(_Payload):
             index = ids.decode_field(block_id)
             if index is not None and index < len(form.inputs) and ids.FIELD in states:
                 field = form.inputs[index]
+                if isinstance(field, FileField):
+                    continue
                 entered[field.name] = _entered(field, shown.get(field.name), states[ids.FIELD])
         return entered
 
+    def files(self, form: Form) -> dict[str, tuple[SharedFile, ...]]:
+        """Return the files that were chosen for a form's fields, by the input's name."""
+        chosen: dict[str, tuple[SharedFile, ...]] = {}
+        for block_id, states in self.values.items():
+            index = ids.decode_field(block_id)
+            if index is not None and index < len(form.inputs) and (state := states.get(ids.FIELD)) and state.files:
+                chosen[form.inputs[index].name] = tuple(file.to_core() for file in state.files)
+        return chosen
+
+    def links(self, form: Form) -> dict[str, str]:
+        """Return the links that were given for a form's fields for files, by the input's name, as they were entered."""
+        given: dict[str, str] = {}
+        for block_id, states in self.values.items():
+            index = ids.decode_link(block_id)
+            if index is not None and index < len(form.inputs) and (state := states.get(ids.FIELD)) and state.value:
+                given[form.inputs[index].name] = state.value
+        return given
+
     def changed(self, form: Form, shown: Mapping[str, Shown]) -> dict[str, str | None]:
-        """Return the same of the fields that do not hold what the form says."""
+        """Return what stands in the fields that do not hold what the form says; of those for files it is links."""
         says = {field.name: initial(form, field, shown.get(field.name)) for field in form.inputs}
-        return {name: value for name, value in self.entered(form, shown).items() if value != says[name]}
+        entered = {name: value for name, value in self.entered(form, shown).items() if value != says[name]}
+        return entered | self.links(form)
 
 
 class ButtonClick(_Payload):
@@ -149,6 +235,11 @@ class ButtonClick(_Payload):
         return self.user.id
 
     @property
+    def at(self) -> datetime:
+        """When they pressed it, by Slack's clock."""
+        return moment_of(self.actions[0].action_ts)
+
+    @property
     def delivery(self) -> str:
         """What this delivery has in common with its repetitions, and with no other."""
         pressed, place = self.actions[0], self.container
@@ -161,6 +252,42 @@ class ButtonClick(_Payload):
     def changed(self, form: Form) -> Mapping[str, str | None]:
         """Return the same of the fields that this person has changed."""
         return self.state.changed(form, shown_fields(form))
+
+
+class _Chosen(_Payload):
+    block_id: str
+    action_ts: str
+    selected_option: _Option
+
+
+class MenuChoice(_Payload):
+    """A `block_actions` payload of a choice in a menu of a message (slack-platform §2.6)."""
+
+    user: _User
+    container: _Container
+    actions: tuple[_Chosen, ...] = Field(min_length=1)
+
+    @property
+    def block_id(self) -> str:
+        """The block of the menu."""
+        return self.actions[0].block_id
+
+    @property
+    def index(self) -> int:
+        """Which option was chosen."""
+        value = self.actions[0].selected_option.value
+        return int(value) if value.isdecimal() else -1
+
+    @property
+    def user_id(self) -> str:
+        """Who chose it."""
+        return self.user.id
+
+    @property
+    def delivery(self) -> str:
+        """What this delivery has in common with its repetitions, and with no other."""
+        chosen = self.actions[0]
+        return f"choice:{self.container.channel_id}:{chosen.block_id}:{chosen.action_ts}:{self.user.id}"
 
 
 class _Block(_Payload):
@@ -177,7 +304,7 @@ class _View(_Payload):
 
 
 class _Pressed(_Payload):
-    action_ts: float
+    action_ts: str
 
 
 class WindowEvent(_Payload):
@@ -214,7 +341,7 @@ class WindowEvent(_Payload):
     @property
     def at(self) -> datetime:
         """When somebody changed or clicked something, by Slack's clock."""
-        return datetime.fromtimestamp(self.actions[0].action_ts, UTC)
+        return moment_of(self.actions[0].action_ts)
 
     @property
     def delivery(self) -> str:
@@ -236,6 +363,58 @@ class WindowEvent(_Payload):
     def changed(self, form: Form) -> Mapping[str, str | None]:
         """Return the same of the fields that do not hold what the form says."""
         return self.view.state.changed(form, window_fields(form))
+
+    @property
+    def tells_values(self) -> bool:
+        """Whether it says what the window holds: where one is closed, Slack may leave that out [believed]."""
+        return bool(self.view.state.values)
+
+    def holding(self, form: Form) -> WindowFiles:
+        """Return the files and links that the window holds."""
+        state = self.view.state
+        links = {name: tuple(text.split()) for name, text in state.links(form).items()}
+        return WindowFiles(self.view_id, state.files(form), links, self.at if self.actions else None)
+
+
+class _Place(_Payload):
+    id: str
+
+
+class _PickedMessage(_Payload):
+    text: str = ""
+    files: tuple[FilePayload, ...] = ()
+
+
+class MessageRead(_PickedMessage):
+    """A message as `conversations.replies` gives it."""
+
+    ts: str
+    subtype: str | None = None
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it was deleted, and only stands for the replies below it [believed]."""
+        return self.subtype == "tombstone"
+
+    def to_core(self, team_id: str, channel_id: str, bot_user_id: str | None) -> PickedMessage:
+        """Return the message, without the mention of the bot."""
+        files = tuple(file.to_core() for file in self.files)
+        return PickedMessage(said_to(bot_user_id, self.text), team_id, channel_id, files)
+
+
+class MessageShortcut(_Payload):
+    """A shortcut on a message, of a person or an app (slack-platform §4.2)."""
+
+    team: _Place
+    channel: _Place
+    user: _User
+    message: _PickedMessage
+    trigger_id: str
+
+    def to_core(self) -> PickedMessage:
+        """Return the message."""
+        files = tuple(file.to_core() for file in self.message.files)
+        return PickedMessage(plain(self.message.text).strip(), self.team.id, self.channel.id, files)
 
 
 class _StartView(_View):
@@ -286,10 +465,19 @@ class StartEvent(_Payload):
     def entered(self, app: str, description: AppDescription) -> Mapping[str, str] | None:
         """Return the texts entered into the fields of an app; None where the window shows others."""
         shown, states = start_fields(app, description), self._states()
-        if self.place.app != app or states.keys() != {each.block_id for each in shown}:
+        # Where no file is chosen, Slack may leave out the field [believed].
+        told = [each for each in shown if not each.holds_files or each.block_id in states]
+        if self.place.app != app or states.keys() != {each.block_id for each in told}:
             return None
-        texts = {each.field.variable: _start_text(each, states[each.block_id]) for each in shown}
+        texts = {each.field.variable: _start_text(each, states[each.block_id]) for each in told if not each.holds_files}
         return {name: text for name, text in texts.items() if text is not None}
+
+    def chosen(self) -> Mapping[str, tuple[SharedFile, ...]]:
+        """Return by variable the files that are chosen in the window."""
+        named = ((ids.decode_start_field(block_id), state) for block_id, state in self._states().items())
+        return {
+            field.name: tuple(each.to_core() for each in state.files) for field, state in named if field and state.files
+        }
 
     def carried(self) -> Mapping[str, str]:
         """Return by variable what can be taken over into the fields of another app."""
@@ -298,12 +486,53 @@ class StartEvent(_Payload):
 
     def blocks_of(self, problems: Mapping[str, str]) -> Mapping[str, str]:
         """Return sentences that are about fields, here by variable, by block_id."""
-        named = ((ids.decode_start_field(block_id), block_id) for block_id in self._states())
-        return {block_id: problems[field.name] for field, block_id in named if field and field.name in problems}
+        # One for files may have two blocks, of which the first says what is wrong.
+        first: dict[str, str] = {}
+        for block in self.view.blocks:
+            if (field := ids.decode_start_field(block.block_id)) is not None:
+                first.setdefault(field.name, block.block_id)
+        return {first[name]: problem for name, problem in problems.items() if name in first}
 
     def _states(self) -> dict[str, _FieldState]:
         values = self.view.state.values.items()
         return {block_id: states[ids.FIELD] for block_id, states in values if ids.FIELD in states}
+
+
+class HomeOpened(_Payload):
+    """An `app_home_opened` event: somebody looks at a tab of the app (slack-platform §7.3)."""
+
+    user: str
+    channel: str
+    """Their direct messages with the bot."""
+    tab: str
+
+
+class _Clicked(_Payload):
+    value: str = ""
+
+
+class StartClick(StartEvent):
+    """A click on a button of a start window."""
+
+    actions: tuple[_Clicked, ...] = Field(min_length=1)
+
+    @property
+    def value(self) -> str:
+        """The value of the button."""
+        return self.actions[0].value
+
+
+class HomeClick(_Payload):
+    """A click on a button of a Home (slack-platform §4.1)."""
+
+    user: _User
+    trigger_id: str
+    actions: tuple[_Clicked, ...] = Field(min_length=1)
+
+    @property
+    def value(self) -> str:
+        """The value of the button."""
+        return self.actions[0].value
 
 
 def _start_text(shown: StartShown, state: _FieldState) -> str | None:

@@ -14,8 +14,8 @@ from typing import Any, get_args
 
 from pydantic import TypeAdapter
 
-from bot.core.effects import Effect, SlackEffect
-from bot.core.model import Form, FormInput, Run, Submission, UserAction
+from bot.core.effects import Effect, FetchFile, PullFile, SlackEffect
+from bot.core.model import Attachment, Form, FormInput, OutFile, Run, SegmentText, Settlement, Submission, UserAction
 from bot.core.ports import SavedEffect
 from bot.store.tables import OutboxState, runs
 
@@ -39,7 +39,13 @@ def _plain(value: Any, kind: Any) -> Any:
 
 def run_row(run: Run) -> Row:
     """Return the row of `runs`."""
-    return {column.name: getattr(run, column.name) for column in runs.c}
+    return {
+        **{column.name: getattr(run, column.name) for column in runs.c},
+        "attachments": _plain(run.attachments, tuple[Attachment, ...]),
+        "texts": _plain(run.texts, tuple[SegmentText, ...]),
+        "settlement": _plain(run.settlement, Settlement | None),
+        "out_files": _plain(run.out_files, tuple[OutFile, ...]),
+    }
 
 
 def form_row(form: Form, run_id: str, position: int) -> Row:
@@ -59,7 +65,7 @@ def effect_row(effect: Effect, run_id: str | None, now: datetime) -> Row:
     return {
         "post_id": secrets.token_hex(16),
         "run_id": run_id,
-        "lane": SLACK_LANE if isinstance(effect, _SLACK_EFFECTS) else DIFY_LANE,
+        "lane": _lane(effect),
         "kind": type(effect).__name__,
         "payload": _plain(effect, type(effect)),
         "state": OutboxState.PENDING,
@@ -71,9 +77,19 @@ def effect_row(effect: Effect, run_id: str | None, now: datetime) -> Row:
     }
 
 
+def _lane(effect: Effect) -> str:
+    match effect:
+        case PullFile(attachment_id=name) | FetchFile(key=name):
+            return f"file {name}"
+        case _:
+            return SLACK_LANE if isinstance(effect, _SLACK_EFFECTS) else DIFY_LANE
+
+
 def run_of(row: Row, form_rows: Iterable[Row]) -> Run:
     """Return the run of a row of `runs` and its rows of `forms`, in their order."""
-    run: Run = _adapter(Run).validate_python({**row, "forms": tuple(form_of(each) for each in form_rows)})
+    # A process of an older version, which still runs while others are new, leaves out columns that it does not know.
+    known = {name: value for name, value in row.items() if value is not None}
+    run: Run = _adapter(Run).validate_python({**known, "forms": tuple(form_of(each) for each in form_rows)})
     return run
 
 

@@ -7,27 +7,31 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, Update, and_, bindparam, delete, exists, insert, or_, select, update
 
-from bot.core.effects import Effect, EndAnswer, PostAnswer, PostResult, RefreshForm, RefreshRoot, StartRun
-from bot.core.model import AppMode, FormStatus, RunStatus
+from bot.core.effects import Effect, EndAnswer, PostAnswer, PostResult, RefreshCard, RefreshForm, RefreshRoot, StartRun
+from bot.core.model import AppMode, RunStatus
 from bot.store.codec import SLACK_LANE, effect_row
 from bot.store.database import Database
-from bot.store.tables import OutboxState, follows, forms, outbox, processes, runs
+from bot.store.tables import OutboxState, follows, outbox, processes, runs
 
-_earlier = outbox.alias("earlier")
+_other = outbox.alias("other")
+# The end of a text waits only for what has begun, and the result for it, however late Slack confirmed the message of
+# the text: what is known to stand above is not said again.
+_goes_first = or_(
+    and_(_other.c.id < outbox.c.id, or_(outbox.c.kind != EndAnswer.__name__, _other.c.state != OutboxState.PENDING)),
+    and_(outbox.c.kind == PostResult.__name__, _other.c.kind == EndAnswer.__name__),
+)
 _behind_another = (
     exists()
     .where(
-        _earlier.c.run_id == outbox.c.run_id,
-        _earlier.c.lane == outbox.c.lane,
-        _earlier.c.id < outbox.c.id,
-        _earlier.c.state != OutboxState.FAILED,
+        _other.c.run_id == outbox.c.run_id,
+        _other.c.lane == outbox.c.lane,
+        _other.c.state != OutboxState.FAILED,
+        _goes_first,
     )
     .correlate(outbox)
 )
 _asked, _asked_before = runs.alias("asked"), runs.alias("asked_before")
-_ANSWERED_HERE = (FormStatus.CLAIMED, FormStatus.SUBMITTING, FormStatus.SETTLING)
-_EXECUTE = (RunStatus.REQUESTED, RunStatus.STARTING, RunStatus.RUNNING, RunStatus.RESUMING)
-# The answer to a message that is sent while an earlier one is answered would not know of it (dify-api §5.1).
+# Whether an earlier message holds it up is for the core to say.
 _before_its_answer = and_(
     outbox.c.kind == StartRun.__name__,
     exists()
@@ -36,20 +40,36 @@ _before_its_answer = and_(
         _asked.c.mode == AppMode.CHATFLOW,
         _asked_before.c.channel_id == _asked.c.channel_id,
         _asked_before.c.thread_ts == _asked.c.thread_ts,
-        _asked_before.c.created_at < _asked.c.created_at,
-        or_(
-            and_(_asked_before.c.status.in_(_EXECUTE), ~_asked_before.c.told_stuck),
-            and_(
-                _asked_before.c.status == RunStatus.PAUSED,
-                exists()
-                .where(forms.c.run_id == _asked_before.c.run_id, forms.c.status.in_(_ANSWERED_HERE))
-                .correlate(_asked_before),
-            ),
-        ),
+        _asked_before.c.said_at < _asked.c.said_at,
+        _asked_before.c.ended_at.is_(None),
+        _asked_before.c.is_answering,
     )
     .correlate(outbox),
 )
-# The first of its lane, and not begun. An effect without a run is behind nobody.
+_writes = outbox.alias("writes")
+WRITES_BEFORE = (
+    select(_asked_before.c.run_id)
+    .where(
+        _asked_before.c.channel_id == bindparam("channel"),
+        _asked_before.c.thread_ts == bindparam("thread"),
+        _asked_before.c.said_at < bindparam("said_at"),
+        # One that is held is sent as if it were said when somebody says so.
+        _asked_before.c.status != RunStatus.HELD,
+        or_(
+            _asked_before.c.ended_at.is_(None),
+            exists()
+            .where(
+                _writes.c.run_id == _asked_before.c.run_id,
+                _writes.c.kind.in_([PostAnswer.__name__, EndAnswer.__name__, PostResult.__name__]),
+                _writes.c.state != OutboxState.FAILED,
+            )
+            .correlate(_asked_before),
+        ),
+    )
+    .limit(1)
+)
+"""Finds a run that was asked for before another one in a thread, and may still write there."""
+# Not begun, and not behind another one of its lane. An effect without a run is behind nobody.
 MAY_BEGIN = and_(outbox.c.state == OutboxState.PENDING, ~_behind_another, ~_before_its_answer)
 _ADD_EFFECT = insert(outbox)
 _TAKE_ITS_PLACE = (
@@ -62,9 +82,11 @@ _TAKE_ITS_PLACE = (
     )
     .returning(outbox.c.post_id, outbox.c.attempts)
 )
+_TAKE_ITS_PLACE_OF_FORM = _TAKE_ITS_PLACE.where(outbox.c.payload["form_id"].as_string() == bindparam("form_id"))
 _TAKE_ITS_PLACE_BY = {
     RefreshRoot: _TAKE_ITS_PLACE,
-    RefreshForm: _TAKE_ITS_PLACE.where(outbox.c.payload["form_id"].as_string() == bindparam("form_id")),
+    RefreshForm: _TAKE_ITS_PLACE_OF_FORM,
+    RefreshCard: _TAKE_ITS_PLACE_OF_FORM,
 }
 """Of a redrawing that has not begun, by the one that will show the same and more: it holds up nothing any more."""
 _DRAWN_BY_FOLLOWER = tuple(kind.__name__ for kind in (RefreshRoot, PostAnswer, EndAnswer, PostResult))
@@ -100,6 +122,23 @@ def beginning(may_begin: ColumnElement[bool]) -> Update:
     )
     begun = {"state": OutboxState.SENDING, "attempts": outbox.c.attempts + 1, "owner": bindparam("me")}
     return update(outbox).where(outbox.c.id.in_(select(due.c.id))).values(begun).returning(outbox)
+
+
+def give_way(connection: Connection, row_id: int) -> None:
+    """Delete a redrawing that is put back where a later one will show the same and more: it would hold up its lane."""
+    row = connection.execute(select(outbox).where(outbox.c.id == row_id)).mappings().one()
+    redraws = [kind for kind in _TAKE_ITS_PLACE_BY if kind.__name__ == row["kind"]]
+    if not redraws:
+        return
+    same = [outbox.c[name] == row[name] for name in ("run_id", "lane", "kind", "state")]
+    if redraws != [RefreshRoot]:
+        same.append(outbox.c.payload["form_id"].as_string() == row["payload"]["form_id"])
+    later = connection.scalar(select(outbox.c.id).where(outbox.c.id > row_id, *same).limit(1))
+    if later is not None:
+        connection.execute(delete(outbox).where(outbox.c.id == row_id))
+        # The earlier try may have posted a message that somebody had deleted: it is to be found.
+        tried = {name: row[name] for name in ("post_id", "attempts")}
+        connection.execute(update(outbox).where(outbox.c.id == later).values(tried))
 
 
 def add(connection: Connection, effects: Sequence[Effect], run_id: str | None, now: datetime) -> None:

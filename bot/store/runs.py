@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Executable, Row, and_, bindparam, delete, insert, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Executable,
+    Row,
+    String,
+    and_,
+    bindparam,
+    cast,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
-from bot.core.model import AppMode, Form, Run, RunStatus
+from bot.core.model import AppMode, FileField, Form, FormStatus, Run, RunStatus
 from bot.errors import UnknownHere
 from bot.store.codec import form_row, run_of, run_row
 from bot.store.database import Database
@@ -20,14 +36,21 @@ _RUN = (
     .where(runs.c.run_id == bindparam("key"))
     .order_by(forms.c.position)
 )
-ASKED = (
-    select(runs.c.run_id, runs.c.ended_at, runs.c.conversation_id)
-    .where(
-        runs.c.channel_id == bindparam("channel"),
-        runs.c.thread_ts == bindparam("thread"),
-        runs.c.mode == AppMode.CHATFLOW,
-    )
-    .order_by(runs.c.created_at)
+_in_conversation = select(runs.c.run_id).where(
+    runs.c.channel_id == bindparam("channel"),
+    runs.c.thread_ts == bindparam("thread"),
+    runs.c.mode == AppMode.CHATFLOW,
+)
+_counts = union_all(
+    select(_in_conversation.order_by(runs.c.said_at).limit(1).subquery()),
+    select(_in_conversation.where(runs.c.conversation_id != "").order_by(runs.c.said_at.desc()).limit(1).subquery()),
+    _in_conversation.where(runs.c.ended_at.is_(None)),
+)
+CONVERSATION = (
+    select(runs, forms)
+    .join_from(runs, forms, isouter=True)
+    .where(runs.c.run_id.in_(_counts))
+    .order_by(runs.c.said_at, runs.c.run_id, forms.c.position)
 )
 POSTS_ROOT = (
     select(runs.c.run_id)
@@ -39,6 +62,43 @@ POSTS_ROOT = (
         runs.c.created_at >= bindparam("since"),
     )
     .limit(1)
+)
+ASKING = (
+    select(runs.c.run_id)
+    .join_from(runs, forms)
+    .where(
+        runs.c.channel_id == bindparam("channel"),
+        runs.c.thread_ts == bindparam("thread"),
+        runs.c.ended_at.is_(None),
+        forms.c.status.in_((FormStatus.REQUIRED, FormStatus.OPEN)),
+        # The name of the class, as `bot.store.codec` keeps it; whoever asks looks at the fields themselves.
+        cast(forms.c.inputs, String).contains(FileField.__name__),
+    )
+    .order_by(forms.c.asked_at.desc())
+    .limit(1)
+)
+WORKFLOW_IN = select(runs.c.run_id).where(
+    runs.c.channel_id == bindparam("channel"),
+    runs.c.thread_ts == bindparam("thread"),
+    runs.c.mode == AppMode.WORKFLOW,
+)
+_started_by = select(runs.c.run_id).where(
+    runs.c.team_id == bindparam("team"), runs.c.starter_id == bindparam("starter")
+)
+_next_deadline = (
+    select(func.min(forms.c.expires_at)).where(forms.c.run_id == runs.c.run_id, UNDECIDED).scalar_subquery()
+)
+_goes_on_of = (
+    _started_by.where(runs.c.ended_at.is_(None))
+    .order_by(_next_deadline.nulls_last(), runs.c.created_at.desc())
+    .limit(bindparam("going"))
+)
+_ended_of = _started_by.where(runs.c.ended_at.is_not(None)).order_by(runs.c.ended_at.desc()).limit(bindparam("ended"))
+STARTED_BY = (
+    select(runs, forms)
+    .join_from(runs, forms, isouter=True)
+    .where(runs.c.run_id.in_(union_all(select(_goes_on_of.subquery()), select(_ended_of.subquery()))))
+    .order_by(runs.c.ended_at.desc().nulls_first(), runs.c.created_at.desc(), runs.c.run_id, forms.c.position)
 )
 _RUN_COLUMNS = runs.c.keys()
 _FORM_COLUMNS = forms.c.keys()
@@ -90,6 +150,22 @@ def load(connection: Connection, run_id: str) -> Run:
     if joined := connection.execute(_RUN, {"key": run_id}).all():
         return _run_of_joined(joined)
     raise UnknownHere(f"there is no run {run_id}")
+
+
+def load_conversation(connection: Connection, channel_id: str, thread_ts: str) -> tuple[Run, ...]:
+    """Load what counts of the conversation in a thread, in its order (`Store.conversation`)."""
+    return _runs_of_joined(connection.execute(CONVERSATION, {"channel": channel_id, "thread": thread_ts}).all())
+
+
+def load_started_by(connection: Connection, team_id: str, user_id: str, going: int, ended: int) -> tuple[Run, ...]:
+    """Load what a person has started (`Store.started_by`)."""
+    whose = {"team": team_id, "starter": user_id, "going": going, "ended": ended}
+    return _runs_of_joined(connection.execute(STARTED_BY, whose).all())
+
+
+def _runs_of_joined(joined: Sequence[Row[Any]]) -> tuple[Run, ...]:
+    by_run = groupby(joined, key=lambda row: row[0])
+    return tuple(_run_of_joined(list(rows)) for _, rows in by_run)
 
 
 def _run_of_joined(joined: Sequence[Row[Any]]) -> Run:

@@ -87,13 +87,23 @@ CLAIM_REMINDERS = (
     .returning(forms.c.run_id, forms.c.form_id)
 )
 FORGET = delete(inbox).where(inbox.c.received_at < bindparam("before"))
+PAST_HELD = (
+    select(runs.c.run_id)
+    .where(runs.c.status == RunStatus.HELD, runs.c.created_at < bindparam("before"))
+    .order_by(runs.c.created_at)
+    .limit(bindparam("limit"))
+)
 PAST_RUNS = (
     select(runs.c.run_id)
     .where(
         or_(
             runs.c.ended_at < bindparam("before"),
-            # Nobody says any more what is to be done with it.
-            and_(runs.c.status == RunStatus.HELD, runs.c.created_at < bindparam("before")),
+            # A message that was held and not sent is as old as when it was written.
+            and_(
+                runs.c.status == RunStatus.STOPPED,
+                runs.c.workflow_run_id.is_(None),
+                runs.c.created_at < bindparam("before"),
+            ),
         ),
         ~exists().where(outbox.c.run_id == runs.c.run_id, outbox.c.state != OutboxState.FAILED).correlate(runs),
     )

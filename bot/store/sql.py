@@ -16,11 +16,10 @@ from operator import attrgetter
 from typing import Any
 
 import structlog
-from sqlalchemy import Connection, Executable, and_, exists
+from sqlalchemy import Connection, Executable, Select, and_, exists
 
-from bot.core.effects import CheckCommand, Effect
-from bot.core.lifecycle import Transition
-from bot.core.model import Command, Run
+from bot.core.effects import Effect, Transition
+from bot.core.model import Run
 from bot.core.ports import Decide, Draft, SavedEffect, Store
 from bot.errors import LeaseLost, StoreError
 from bot.store import outbox, processes, runs, schedule
@@ -78,15 +77,6 @@ class SqlStore(Store):
         self._follow = processes.following(database, instead_of_others=False)
         self._follow_instead = processes.following(database, instead_of_others=True)
 
-    async def save_command(self, command: Command, delivery: str, now: datetime) -> bool:
-        def work(connection: Connection) -> bool:
-            if not self._is_first(connection, delivery, now):
-                return False
-            outbox.add(connection, [CheckCommand(command)], None, now)
-            return True
-
-        return await self._database.write(work, before_ack=True)
-
     async def add_run(
         self,
         run: Run,
@@ -108,23 +98,44 @@ class SqlStore(Store):
         return await self._database.write(work, before_ack=delivery is not None)
 
     async def add_effect(
-        self, effect: Effect, now: datetime, *, done: int | None = None, reason: str | None = None
-    ) -> None:
-        def work(connection: Connection) -> None:
+        self,
+        effect: Effect,
+        now: datetime,
+        *,
+        delivery: str | None = None,
+        done: int | None = None,
+        reason: str | None = None,
+    ) -> bool:
+        def work(connection: Connection) -> bool:
+            if delivery is not None and not self._is_first(connection, delivery, now):
+                return False
             outbox.add(connection, [effect], None, now)
             self._finish(connection, done, reason)
+            return True
 
-        await self._database.write(work)
+        return await self._database.write(work, before_ack=delivery is not None)
 
     async def conversation(self, channel_id: str, thread_ts: str) -> tuple[Run, ...]:
-        def work(connection: Connection) -> tuple[Run, ...]:
-            asked = connection.execute(runs.ASKED, {"channel": channel_id, "thread": thread_ts}).all()
-            named = [run_id for run_id, _, conversation_id in asked if conversation_id]
-            going_on = [run_id for run_id, ended_at, _ in asked if ended_at is None]
-            counts = {*(run_id for run_id, *_ in asked[:1]), *named[-1:], *going_on}
-            return tuple(runs.load(connection, run_id) for run_id, *_ in asked if run_id in counts)
+        return await self._database.read(lambda connection: runs.load_conversation(connection, channel_id, thread_ts))
+
+    async def asking(self, channel_id: str, thread_ts: str) -> Run | None:
+        return await self._found_in(runs.ASKING, channel_id, thread_ts)
+
+    async def workflow_in(self, channel_id: str, thread_ts: str) -> Run | None:
+        return await self._found_in(runs.WORKFLOW_IN, channel_id, thread_ts)
+
+    async def _found_in(self, find: Select[Any], channel_id: str, thread_ts: str) -> Run | None:
+        def work(connection: Connection) -> Run | None:
+            run_id = connection.scalar(find, {"channel": channel_id, "thread": thread_ts})
+            return None if run_id is None else runs.load(connection, run_id)
 
         return await self._database.read(work)
+
+    async def writes_alone(self, run: Run) -> bool:
+        before = {"channel": run.channel_id, "thread": run.thread_ts, "said_at": run.said_at}
+        return await self._database.read(
+            lambda connection: connection.execute(outbox.WRITES_BEFORE, before).first() is None
+        )
 
     async def posts_root(self, channel_id: str, since: datetime) -> bool:
         where = {"channel": channel_id, "since": since}
@@ -134,6 +145,11 @@ class SqlStore(Store):
 
     async def run(self, run_id: str) -> Run:
         return await self._database.read(lambda connection: runs.load(connection, run_id))
+
+    async def started_by(self, team_id: str, user_id: str, *, going: int, ended: int) -> tuple[Run, ...]:
+        return await self._database.read(
+            lambda connection: runs.load_started_by(connection, team_id, user_id, going, ended)
+        )
 
     async def named(self, workflow_run_ids: Collection[str]) -> frozenset[str]:
         ids = {"ids": list(workflow_run_ids)}
@@ -320,13 +336,23 @@ class SqlStore(Store):
 
     async def put_back_effect(self, row_id: int, due_at: datetime, *, attempts: int | None = None) -> None:
         counted = {} if attempts is None else {"attempts": attempts}
-        await self._change_effect(row_id, state=OutboxState.PENDING, due_at=due_at, owner=None, **counted)
+
+        def work(connection: Connection) -> None:
+            put_back = {"state": OutboxState.PENDING, "due_at": due_at, "owner": None, **counted}
+            self._change_begun(connection, row_id, put_back)
+            outbox.give_way(connection, row_id)
+
+        await self._database.write(work)
 
     async def give_up_effect(self, row_id: int, reason: str) -> None:
         await self._database.write(lambda connection: self._finish(connection, row_id, reason))
 
     async def forget_deliveries(self, before: datetime) -> None:
         await self._database.write(lambda connection: connection.execute(schedule.FORGET, {"before": before}))
+
+    async def held_since(self, before: datetime, limit: int) -> tuple[str, ...]:
+        past = {"before": before, "limit": limit}
+        return await self._database.read(lambda connection: tuple(connection.scalars(schedule.PAST_HELD, past)))
 
     async def purge(self, before: datetime, limit: int) -> int:
         past = {"before": before, "limit": limit}

@@ -1,4 +1,7 @@
-"""The tables. Columns of `runs` and `forms` bear the names of the fields of `Run` and `Form`."""
+"""The tables. Columns of `runs` and `forms` bear the names of the fields of `Run` and `Form`.
+
+`is_answering` is no field but what the core says of a run, for the statements that go by it.
+"""
 
 from __future__ import annotations
 
@@ -74,6 +77,7 @@ metadata = MetaData(
 )
 
 _ENDED = text("ended_at IS NOT NULL")
+_GOES_ON = text("ended_at IS NULL")
 UNDECIDED = text("status IN ('required', 'open')")
 """Of a row of `forms`; in these words, since SQLite uses an index with a condition for the same words alone."""
 
@@ -92,17 +96,24 @@ runs = Table(
     Column("status", String, nullable=False, index=True),
     Column("since", Moment),
     Column("query", Text, nullable=False),
+    Column("said_at", Moment),
     Column("response_url", String),
     Column("thread_ts", String),
     Column("root_ts", String),
     Column("workflow_run_id", String),
     Column("task_id", String),
     Column("conversation_id", String),
+    Column("crowded", Boolean, nullable=False, server_default=false()),
+    Column("question_ts", String),
+    Column("settlement", JSON(none_as_null=True)),
     Column("message_id", String),
     Column("suggestions", JSON),
     Column("suggestions_ts", String),
+    Column("attachments", JSON),
+    Column("out_files", JSON),
     Column("segment", Integer, nullable=False, server_default="0"),
     Column("answer_ts", String),
+    Column("texts", JSON),
     Column("outputs", JSON, nullable=False),
     Column("error", Text),
     Column("failed_step", Text),
@@ -115,12 +126,17 @@ runs = Table(
     Column("compared_at", Moment),
     Column("compared_steps", Integer),
     Column("poll_at", Moment),
+    Column("is_answering", Boolean, nullable=False, server_default=false()),
     # Whoever asks for the runs of one server must not read all those of another that hangs.
     Index(None, "poll_at", "app"),
     # Without those that go on: they may be many, and who asks for some of them must not be led through all.
     Index(None, "ended_at", sqlite_where=_ENDED, postgresql_where=_ENDED),
-    Index(None, "channel_id", "thread_ts"),
+    # A thread may hold many messages; the first and the last of them are found by this, and here those that go on.
+    Index(None, "channel_id", "thread_ts", "said_at"),
+    Index(None, "channel_id", "thread_ts", sqlite_where=_GOES_ON, postgresql_where=_GOES_ON),
     Index(None, "workflow_run_id"),
+    # A Home lists what one person has started, whenever it is looked at.
+    Index(None, "starter_id", "ended_at"),
 )
 
 forms = Table(
@@ -145,6 +161,7 @@ forms = Table(
     Column("refusal", Text),
     Column("lost_responses", Integer, nullable=False),
     Column("delayed", Boolean, nullable=False, server_default=false()),
+    Column("card_ts", String),
     Column("not_shown", Boolean, nullable=False, server_default=false()),
     Column("remind_at", Moment, index=True),
     Index(None, "run_id", "position", unique=True),

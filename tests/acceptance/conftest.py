@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from bot.playground import stage as playground
 from bot.playground.dify import App
 from bot.playground.dify.apps import all_apps
 from bot.playground.dify.graph import End, HumanInput, Llm, action
 from bot.playground.scenarios import Scene, scenario_apps
 from bot.playground.slack import Channel, RateLimits
-from bot.playground.stage import Stage, Transport, open_stage
+from bot.playground.stage import Stage, Transport
+from tests.refusals import watched
 from tests.store.conftest import postgres_url
 
 __all__ = ["postgres_url"]
@@ -41,6 +45,14 @@ def story(seconds: float) -> App:
         ),
         edges=("start -> ask", "ask.go -> write -> end"),
     )
+
+
+@asynccontextmanager
+async def open_stage(*given: Any, **settings: Any) -> AsyncIterator[Stage]:
+    """Open a stage whose workspace refuses nothing (`tests.refusals`)."""
+    async with playground.open_stage(*given, **settings) as stage:
+        with watched(stage.workspace):
+            yield stage
 
 
 @pytest.fixture(scope="module", params=["socket", "http"])

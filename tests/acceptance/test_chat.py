@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from bot.playground.dify.apps import chat
 from bot.playground.dify.forms import FormStatus
-from bot.playground.scenarios import Scene
+from bot.playground.scenarios import OPEN_WINDOW, Scene
 from bot.playground.slack import Message
 from bot.playground.slack.faults import Duplicate
-from bot.playground.stage import CHANNEL, Stage, open_stage
-from tests.acceptance.conftest import SPEED
+from bot.playground.stage import CHANNEL, Stage
+from tests.acceptance.conftest import SPEED, open_stage
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.asyncio(loop_scope="module")]
 
@@ -48,23 +49,24 @@ async def test_a_form_pauses_the_conversation_and_the_answer_is_whole(scene: Sce
     assert scene.shows(form, REFUND, "Before it: Where is my order?")
     await scene.reply(root, "I am asking now")
     await scene.click("ben", form, "Approve")
-    await scene.reply(root, "A colleague decides about refunds. I am asking now.", "Your money is on its way.")
+    answer = await scene.reply(root, "Your money is on its way.", "👍")
+    assert not scene.shows(answer, "I am asking now")
     await scene.say("ann", root, "Thanks")
     await scene.reply(root, f"Before it you asked: {REFUND}")
     scene.check_answers(1)
 
 
 async def test_a_message_while_a_form_is_open_is_sent_when_its_author_says_so(scene: Scene) -> None:
-    """It is not sent blindly; each button works once, and the form stays open."""
+    """It is not sent blindly; the thread is asked, the first click counts, and the form stays open."""
     root = await begin(scene, REFUND)
     await scene.form(root, "Approve")
     await scene.say("ben", root, "What about my order?")
-    asked = await scene.told("ben", "an answer to Approve the refund", "What about my order?")
+    asked = await scene.reply(root, "@ben", "an answer to Approve the refund", "What about my order?")
     assert len(scene.messages) == 1
-    assert scene.notes("ann") == []
-    await scene.click("ben", asked, "Send as a new message")
+    await scene.until(lambda: asked.buttons, "it can be answered")
+    await scene.click("ann", asked, "Send as a new message")
     await scene.reply(root, "You asked: What about my order?")
-    await scene.reads(asked, "Sent as a new message")
+    await scene.reads(asked, "@ann had this sent as a new message", "What about my order?")
     assert asked.buttons == []
     assert len(scene.messages) == 2
     assert scene.asked.status is FormStatus.WAITING
@@ -75,17 +77,42 @@ async def test_a_message_that_is_the_answer_is_filled_into_the_window_of_the_for
     root = await begin(scene, REFUND)
     form = await scene.form(root, "Approve")
     await scene.say("ann", root, "Tell them <tomorrow>")
-    asked = await scene.told("ann", "is it the answer")
+    asked = await scene.reply(root, "is it the answer")
     await scene.click("ann", asked, "Use it as the answer")
-    await scene.reads(asked, "in the window of the form Approve the refund", "Tell them <tomorrow>")
+    await scene.reads(asked, "@ann took this for the answer to Approve the refund", "Tell them <tomorrow>")
     assert scene.submits == []
     ann = scene.workspace.person("ann")
+    # Closed by accident, it holds the same when it is opened again.
+    await ann.close_view()
+    await scene.click("ann", form, "Open in window")
+    await scene.until(lambda: ann.views, "the window is open again")
     ann.select(ann.view, "Decision", "Approve")
     assert (await ann.submit_view()).acked
     await scene.reads(form, "✅ Approve", "@ann")
-    await scene.reply(root, "I am asking now.", "Tell them <tomorrow>")
+    await scene.reply(root, "Tell them <tomorrow>", "👍")
     assert len(scene.messages) == 1
     scene.check_answers(1)
+
+
+async def test_a_message_that_is_the_answer_stands_below_what_somebody_entered_before(scene: Scene) -> None:
+    """Neither their draft is lost, nor one of two messages."""
+    root = await begin(scene, REFUND)
+    form = await scene.form(root, "Approve")
+    await scene.click("ann", form, OPEN_WINDOW)
+    await scene.type_into_window("ann", "What to tell the customer", "Dear customer,")
+    await scene.close_window("ann")
+    for text in ("it comes tomorrow.", "Yours, Ann"):
+        await scene.say("ben", root, text)
+        asked = await scene.reply(root, "is it the answer", text)
+        await scene.click("ann", asked, "Use it as the answer")
+        await scene.reads(asked, "@ann took this for the answer")
+        await scene.close_window("ann")
+    await scene.click("ann", form, OPEN_WINDOW)
+    await scene.select("ann", scene.window("ann"), "Decision", "Approve")
+    await scene.submit("ann")
+    await scene.reads(form, "✅ Approve", "@ann")
+    (submit,) = scene.submits
+    assert submit.body["inputs"] == {"message": "Dear customer,\n\nit comes tomorrow.\n\nYours, Ann"}
 
 
 async def test_a_message_can_be_forgotten(scene: Scene) -> None:
@@ -93,9 +120,9 @@ async def test_a_message_can_be_forgotten(scene: Scene) -> None:
     root = await begin(scene, REFUND)
     form = await scene.form(root, "Approve")
     await scene.say("ann", root, "Never mind")
-    asked = await scene.told("ann", "is it the answer")
+    asked = await scene.reply(root, "is it the answer")
     await scene.click("ann", asked, "Forget it")
-    await scene.reads(asked, "I have not sent the message")
+    await scene.reads(asked, "@ann had this dropped", "Never mind")
     await scene.click("ben", form, "Decline")
     await scene.reply(root, "cannot be refunded")
     await scene.say("ann", root, "And now?")
@@ -114,6 +141,13 @@ async def test_messages_wait_for_the_answer_before_them(scene: Scene) -> None:
     await scene.reply(root, "message 3", "Before it you asked: Second")
     await scene.reply(root, "message 2", "Before it you asked: Where is my order?")
     assert [each.body["query"] for each in scene.messages] == ["Where is my order?", "Second", "Third"]
+    # Below the other messages nobody could tell otherwise which answer is whose.
+    await scene.reply(root, "↩️ @ann: “Where is my order?”", "message 1")
+    await scene.reply(root, "↩️ @ben: “Second”", "message 2")
+    await scene.reply(root, "↩️ @cleo: “Third”", "message 3")
+    await scene.say("ann", root, "Thanks")
+    alone = await scene.reply(root, "You asked: Thanks")
+    assert not scene.shows(alone, "↩️")
 
 
 async def test_a_suggestion_is_the_next_message_of_whoever_presses_it(scene: Scene) -> None:
@@ -127,6 +161,24 @@ async def test_a_suggestion_is_the_next_message_of_whoever_presses_it(scene: Sce
     await scene.say("ann", root, "Something else")
     await scene.reply(root, "You asked: Something else", "message 3")
     assert len(scene.messages) == 3
+
+
+async def test_whoever_presses_a_suggestion_second_is_told_what_was_asked(scene: Scene) -> None:
+    """Two people press at the same moment: one message is sent, and nobody waits for another."""
+    root = await begin(scene, "Hello")
+    offered = await scene.form(root, "How long does a refund take?")
+    choices = {"ann": "Where is my order?", "ben": "Can I change the address?"}
+    await asyncio.gather(*(scene.click(name, offered, choice) for name, choice in choices.items()))
+    second = await scene.until(
+        lambda: next(
+            (name for name in choices if any("was not sent" in each.shown for each in scene.notes(name))), None
+        ),
+        "the one who came second is told so",
+    )
+    (first,) = choices.keys() - {second}
+    await scene.told(second, f"@{first} asked “{choices[first]}” just before")
+    await scene.reply(root, f"You asked: {choices[first]}")
+    assert len(scene.messages) == 2
 
 
 async def test_a_thumb_reaches_dify_and_can_be_changed(scene: Scene) -> None:

@@ -11,8 +11,8 @@ from bot.playground.dify.apps import quick
 from bot.playground.scenarios import DONE, Scene
 from bot.playground.slack import Message
 from bot.playground.slack.text import shown
-from bot.playground.stage import CHANNEL, Stage, Transport, open_stage
-from tests.acceptance.conftest import SPEED, add_channel
+from bot.playground.stage import CHANNEL, Stage, Transport
+from tests.acceptance.conftest import SPEED, add_channel, open_stage
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.asyncio(loop_scope="module")]
 
@@ -51,8 +51,14 @@ async def test_help_about_an_app_lists_what_it_takes(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("line", "named"),
     [
-        pytest.param(f"/dify pick titel={LONG} size=XXL", ["titel", "title", "45", "40", "XXL"], id="three mistakes"),
-        pytest.param("/dify pick title=Spring menu size=M", ["menu", 'title="Spring menu"'], id="missing quotes"),
+        pytest.param(
+            f"/dify pick titel={LONG} size=XXL",
+            ["its value stands in title now", "45", "40", "XXL"],
+            id="three mistakes",
+        ),
+        pytest.param(
+            "/dify pick title=Spring menu size=M", ["“menu” was taken for a part of title"], id="missing quotes"
+        ),
         pytest.param("/dify pik title=Menu", ["pik", "did you mean pick"], id="unknown app"),
         pytest.param("/dify pick title=Menu copies=many", ["copies must be a number", "left out"], id="no number"),
     ],
@@ -94,6 +100,7 @@ async def test_nothing_typed_can_ping_anybody(scene: Scene) -> None:
     await scene.reads(await scene.start_by_window("ann"), DONE, "<!everyone>")
 
 
+@pytest.mark.provokes("not_in_channel")
 async def test_bot_that_is_no_member_says_how_to_invite_it(stage: Stage, new_scene: Callable[[], Scene]) -> None:
     """The starter learns it in private, nothing is started, and after the invitation the same command works."""
     scene = new_scene()

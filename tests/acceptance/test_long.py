@@ -13,7 +13,7 @@ from bot.playground.scenarios import DONE, Scene
 from bot.playground.slack import Message
 from bot.playground.slack.faults import LostResponse
 from bot.playground.stage import Stage
-from bot.slack.message import MESSAGES
+from bot.slack.messages.message import MESSAGES
 from tests.acceptance.conftest import SPEED, apps
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.asyncio(loop_scope="module")]
@@ -55,6 +55,13 @@ def replies(scene: Scene, root: Message) -> list[Message]:
     return scene.workspace.channel(scene.channel).replies(root.ts)
 
 
+def is_over(scene: Scene, root: Message) -> bool:
+    """Tell whether nothing in a thread looks as if more of it were to come."""
+    shown = replies(scene, root)
+    is_open = any(message.in_progress or "✍️" in message.shown for message in shown)
+    return not is_open and BELOW not in shown[-1].shown
+
+
 def sections(messages: list[Message]) -> list[int]:
     """Return the numbers of the sections in the order in which a reader finds them."""
     return [int(number) for message in messages for number in SECTION.findall(f"{message.shown}\n")]
@@ -67,7 +74,7 @@ async def test_a_streamed_text_of_100_000_characters_stands_there_once_and_whole
     await scene.reads(first, "The long report", BELOW)
     scene.expect(not scene.shows(root, DONE), "the run is still writing when the first message is full")
     await scene.reads(root, DONE)
-    await scene.until(lambda: "✍️" not in replies(scene, root)[-1].shown, "the text is over")
+    await scene.until(lambda: is_over(scene, root), "the text is over")
     shown = replies(scene, root)
     found = sections(shown)
     assert found == [*range(1, max(found) + 1)]
@@ -117,7 +124,7 @@ async def test_a_long_text_before_a_form_stands_above_it_whole(scene: Scene) -> 
     """Nothing takes its place; it is told whole before the form is asked."""
     root = await scene.start("ann", "/dify told_then_asked query=tea")
     form = await scene.form(root, "Yes")
-    await scene.until(lambda: not any("✍️" in message.shown for message in replies(scene, root)), "the text is over")
+    await scene.until(lambda: is_over(scene, root), "the text is over")
     *text, last = replies(scene, root)
     assert last is form
     found = sections(text)
@@ -135,7 +142,7 @@ async def test_a_text_that_a_crash_cut_off_says_so_and_a_result_takes_its_place(
     await scene.kill("while the text is being written")
     await scene.restart()
     await scene.reads(root, DONE)
-    await scene.until(lambda: "✍️" not in replies(scene, root)[-1].shown, "the text is over")
+    await scene.until(lambda: is_over(scene, root), "the text is over")
     await scene.until(lambda: max(sections(replies(scene, root))) > 200, "the result is whole")
     found = sections(replies(scene, root))
     assert found == [*range(1, max(found) + 1)]

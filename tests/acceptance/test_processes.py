@@ -19,8 +19,8 @@ from bot.playground.dify.forms import FormStatus
 from bot.playground.scenarios import DONE, Scene
 from bot.playground.slack import Message, RateLimits
 from bot.playground.slack.faults import Duplicate, Overtaken
-from bot.playground.stage import CHANNEL, PEOPLE, Stage, Transport, open_stage
-from tests.acceptance.conftest import SPEED, apps
+from bot.playground.stage import CHANNEL, PEOPLE, Stage, Transport
+from tests.acceptance.conftest import SPEED, apps, open_stage
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.postgres]
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bot.playground.dify import App
 from bot.playground.dify.apps import slow
 from bot.playground.dify.runs import RunStatus
 from bot.playground.scenarios import DONE, Scene
+from bot.playground.slack.faults import Delay
 from bot.playground.stage import Stage, Transport
 from tests.acceptance.conftest import SPEED, STORY, apps, story
 
@@ -104,6 +107,30 @@ async def test_forms_in_a_row_stay_in_one_thread(scene: Scene) -> None:
     scene.check_answers(2)
 
 
+async def test_what_slack_is_late_to_confirm_is_not_said_again(scene: Scene) -> None:
+    """The run ends before Slack answers the post of its text; the result waits to know whether that stands there."""
+    root = await scene.start("ann", "/dify parallel topic=tea")
+    legal = await scene.form(root, "OK", "Legal review")
+    brand = await scene.form(root, "OK", "Brand review")
+    await scene.fill("ann", legal, "note", "allowed")
+    await scene.fill("ben", brand, "note", "beautiful")
+    late: list[Any] = []
+
+    def is_the_text(body: dict[str, Any]) -> bool:
+        """Tell it from what comes later, whichever call posts it."""
+        if "allowed" in str(body):
+            late.append(body)
+        return late == [body]
+
+    for method in ("chat.startStream", "chat.postMessage"):
+        scene.workspace.faults.add(method, Delay(3.0), when=is_the_text)
+    await scene.click("ann", legal, "OK", hesitates=False)
+    await scene.click("ben", brand, "OK", hesitates=False)
+    await scene.result(root, "legal: ⬆️ stands above", "brand: beautiful")
+    assert late
+    scene.check_answers(2)
+
+
 async def test_parallel_forms_are_answered_one_after_the_other(scene: Scene) -> None:
     """Two forms of one run, answered at the same moment, both count: Dify would lose a run otherwise (recording 33)."""
     root = await scene.start("ann", "/dify parallel topic=tea")
@@ -115,5 +142,6 @@ async def test_parallel_forms_are_answered_one_after_the_other(scene: Scene) -> 
     await scene.click("ben", brand, "OK", hesitates=False)
     await scene.reads(legal, "✅ OK · @ann")
     await scene.reads(brand, "✅ OK · @ben")
-    await scene.result(root, "legal: allowed", "brand: beautiful")
+    # What was written before the second form stands there already.
+    await scene.result(root, "legal: ⬆️ stands above", "brand: beautiful")
     scene.check_answers(2)

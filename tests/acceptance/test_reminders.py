@@ -12,8 +12,8 @@ import pytest_asyncio
 from bot.playground.dify.apps import two_forms
 from bot.playground.scenarios import DONE, Scene
 from bot.playground.slack import Message, RateLimits
-from bot.playground.stage import Stage, Transport, open_stage
-from tests.acceptance.conftest import SPEED
+from bot.playground.stage import Stage, Transport
+from tests.acceptance.conftest import SPEED, open_stage
 from tests.acceptance.passing_time import let_time_pass
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.asyncio(loop_scope="module")]

@@ -10,8 +10,8 @@ import pytest
 from bot.playground.dify.forms import FormStatus
 from bot.playground.scenarios import DONE, Scene
 from bot.playground.slack import RateLimits
-from bot.playground.stage import CHANNEL, Stage, Transport, open_stage
-from tests.acceptance.conftest import SPEED, apps
+from bot.playground.stage import CHANNEL, Stage, Transport
+from tests.acceptance.conftest import SPEED, apps, open_stage
 
 pytestmark = pytest.mark.acceptance
 

@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.asyncio(loop_scope="module")]
 
 COMMANDS = {
     *("approve", "edit", "regenerate", "race", "elsewhere", "expired", "crash", "invalid", "long"),
-    *("chat", "start-window", "window", "parallel", "odd"),
+    *("chat", "start-window", "window", "parallel", "odd", "files", "files-window", "files-wrong", "start-files"),
 }
 
 

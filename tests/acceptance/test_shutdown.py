@@ -11,8 +11,8 @@ import pytest
 from bot.playground.bot_process import BotDied
 from bot.playground.scenarios import DONE, Scene
 from bot.playground.slack import RateLimits
-from bot.playground.stage import CHANNEL, Stage, open_stage
-from tests.acceptance.conftest import SPEED, apps
+from bot.playground.stage import CHANNEL, Stage
+from tests.acceptance.conftest import SPEED, apps, open_stage
 
 pytestmark = pytest.mark.acceptance
 

@@ -14,8 +14,8 @@ import pytest_asyncio
 
 from bot.playground.bot_process import free_port
 from bot.playground.slack import SlackServer, Workspace
-from bot.playground.stage import HOST, open_stage
-from tests.acceptance.conftest import apps
+from bot.playground.stage import HOST
+from tests.acceptance.conftest import apps, open_stage
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.asyncio(loop_scope="module")]
 

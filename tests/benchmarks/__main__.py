@@ -54,6 +54,14 @@ machine is full, and more processes can only share it.
 does: what stands far above its end is not written again. Then the calls to Slack: a run of each in a workspace that is
 taken to have Slack's published limits; the text is written within 20 s and is the run's output, too.
 
+`transfers`: the bot's carrier of files and both of its adapters in a process of their own, between the simulated
+platforms. One file of 100,000,000 bytes each way (the request around one of 100 MiB the proxy in front of Dify would
+refuse), then ten of 15,000,000 asked for at once, of which two are carried at the same time; the same ten back, five of
+them as images, while ten others come, of which six are carried at the same time; and ten with a carrier for each. Peak:
+the resident memory at its highest (VmHWM, set back before) above that right before, after a first transfer of small
+files. Written: what the process wrote to any file, also to one that is in memory only (`wchar` of /proc/self/io, which
+leaves out sockets). The bytes that arrive are compared with those that were shared.
+
 PostgreSQL is the server at `TEST_POSTGRES_URL`, or at 127.0.0.1:5432; without one its rows are left out.
 """
 

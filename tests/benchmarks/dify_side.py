@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Self, TypeVar
 
+from bot.playground.bodies import Body, Repeated
 from bot.playground.dify import App, Dify, DifyServer
 from bot.playground.dify.apps import long_form, long_report, quick, ticker
 from bot.playground.dify.forms import Form
@@ -183,6 +184,18 @@ class DifySide:
         """Return how often it was asked how a run stands."""
         return self._dify.requests.looks
 
+    async def signed_url(self, upload_id: str) -> str:
+        """Return an address of a file that was uploaded."""
+        return self._dify.files.signed_url(self._dify.files.stored[upload_id])
+
+    async def check_files(self, ids: list[str], size: int) -> None:
+        """Refuse the numbers where a file did not arrive as it was shared.
+
+        Raises:
+            RuntimeError: one did not.
+        """
+        check_bodies([self._dify.files.stored[each].body for each in ids], size)
+
     def _running(self) -> list[Run]:
         return [run for run in self._dify.runs.values() if run.status is RunStatus.RUNNING]
 
@@ -206,6 +219,13 @@ class DifySide:
             for run in self._dify.runs.values()
             if run.app.name == "ask" and run.status.ended
         ]
+
+
+def check_bodies(bodies: Iterable[Body | None], size: int) -> None:
+    """Check that these are the bytes that the benchmark shares."""
+    wanted = Repeated(size, b"benchmark ").sha256
+    if any(body is None or body.sha256 != wanted for body in bodies):
+        raise RuntimeError("a file is not what it was when it was shared")
 
 
 def _wall() -> float:

@@ -38,6 +38,10 @@ class Effort:
     """That share one database, one measurement each."""
     lanes: int
     """People who start a run, decide on its form, wait for its result, and begin anew."""
+    large_file: int = 100_000_000
+    """Bytes of the one file that is carried alone."""
+    file: int = 15_000_000
+    """Bytes of each of ten files that are carried at once."""
     rate_factor: float = 1.0
     """How many times its published limits Slack is taken to allow, where calls are counted."""
 
@@ -67,4 +71,6 @@ QUICK = Effort(
     polling=8.0,
     processes=(1, 2, 3),
     lanes=20,
+    large_file=20_000_000,
+    file=3_000_000,
 )

@@ -12,8 +12,10 @@ from tempfile import TemporaryDirectory
 
 from bot.playground.bot_process import free_port
 from bot.playground.dify.graph import Llm, Template
-from bot.slack.form import form_messages
-from bot.slack.result import answer_messages
+from bot.slack.delivery.chain import Chain, Stream, begin, next_step, take
+from bot.slack.delivery.native_streams import drawing
+from bot.slack.forms.form import form_messages
+from bot.slack.messages.result import answer_messages
 from tests.benchmarks.dify_side import LONG_FORM, LONG_REPORT
 from tests.benchmarks.effort import Effort, Row
 from tests.benchmarks.rig import HOST, check_bot, open_platforms
@@ -33,10 +35,14 @@ async def long(effort: Effort) -> list[Row]:
     rows = [
         Row("long_form_render_ms", _ms(lambda salt: form_messages(run, replace(form, content=salt + form.content)),
             effort.starts), "a 200,000-character form → its messages, in the bot's process"),
-        Row("long_stream_render_ms", _ms(lambda salt: answer_messages(salt + text, writing=False), effort.starts),
+        Row("long_stream_render_ms",
+            _ms(lambda salt: answer_messages(_salted(text, salt), writing=False), effort.starts),
             "a 100,000-character text → its messages, at once"),
-        Row("long_stream_draw_ms", _ms(lambda salt: _grow(salt + text), effort.starts) / _STEPS,
+        Row("long_drawn_draw_ms", _ms(lambda salt: _grow(_salted(text, salt)), effort.starts) / _STEPS,
             f"the same while it is written: one of {_STEPS} drawings in a row, on average"),
+        Row("long_stream_draw_ms",
+            _ms(lambda salt: _grow_natively(_salted(text, f"native {salt}")), effort.starts) / _STEPS,
+            "the same where it is streamed: what is settled of it, and what is new in that"),
     ]  # fmt: skip
     with TemporaryDirectory(prefix="benchmark-") as folder:
         async with open_platforms() as platforms:
@@ -44,11 +50,15 @@ async def long(effort: Effort) -> list[Row]:
             bot = platforms.new_bot(Path(folder), port, SLACK_RATE_FACTOR=str(effort.rate_factor))
             async with bot:
                 await platforms.slack.call("deliver", name="bot", url=f"http://{HOST}:{port}/slack/events")
-                for name, app in (("form", LONG_FORM), ("stream", LONG_REPORT)):
-                    calls = Counter(await platforms.slack.call("long", app=app.name))
+                for name, app, natively in _WAYS:
+                    calls = Counter(await platforms.slack.call("long", app=app.name, natively=natively))
                     rows += _calls(name, calls)
                 check_bot(bot)
     return rows
+
+
+_WAYS = (("form", LONG_FORM, True), ("stream", LONG_REPORT, True), ("drawn", LONG_REPORT, False))
+"""What is measured: a form, and a text that is streamed natively or, as without streams, redrawn."""
 
 
 def _calls(name: str, calls: Counter[str]) -> list[Row]:
@@ -57,13 +67,33 @@ def _calls(name: str, calls: Counter[str]) -> list[Row]:
     return [
         Row(f"long_{name}_calls", calls.total(), f"calls to Slack's Web API, {what}"),
         Row(f"long_{name}_posts", posts, "of these, messages and files posted"),
+        Row(f"long_{name}_streams", calls["chat.startStream"], "of these, messages begun as native streams"),
+        Row(f"long_{name}_appends", calls["chat.appendStream"], "of these, chat.appendStream"),
         Row(f"long_{name}_updates", calls["chat.update"], "of these, chat.update"),
     ]
+
+
+def _salted(text: str, salt: str) -> str:
+    """Return a text none of whose chapters was rendered before."""
+    return text.replace("section", f"section of {salt}")
 
 
 def _grow(text: str) -> None:
     for step in range(1, _STEPS + 1):
         answer_messages(text[: len(text) * step // _STEPS])
+
+
+def _grow_natively(text: str) -> None:
+    chain = Chain("benchmark")
+    for step in range(1, _STEPS + 1):
+        grown = text[: len(text) * step // _STEPS]
+        wanted = drawing(grown, (), chain, natively=True)
+        while (next_one := next_step(chain, wanted.messages, grows=wanted.grows)) is not None:
+            message = next_one.message
+            if message is None or not next_one.grows:
+                take(chain, next_one, "1.0")
+            else:
+                begin(chain, next_one.number, "1.0", Stream(message.markdown))
 
 
 def _ms(render: Callable[[str], object], times: int) -> float:

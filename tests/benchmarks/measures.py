@@ -17,6 +17,7 @@ from tests.benchmarks.effort import Effort, Row
 from tests.benchmarks.lasting import restart, throughput, waiting
 from tests.benchmarks.long import long
 from tests.benchmarks.rig import HOST, Rig, open_platforms, open_rig
+from tests.benchmarks.transfers import transfers
 
 _WARM_UP = 10
 _SETTLING_SECONDS = 2.0
@@ -159,5 +160,6 @@ def _percentile(sample: Sequence[float], percent: int) -> float:
 
 
 MEASURES: dict[str, Callable[[Effort], Awaitable[list[Row]]]] = {
-    measure.__name__: measure for measure in (startup, memory, latency, ack, cpu, restart, waiting, throughput, long)
+    measure.__name__: measure
+    for measure in (startup, memory, latency, ack, cpu, restart, waiting, throughput, long, transfers)
 }

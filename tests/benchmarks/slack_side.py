@@ -11,7 +11,7 @@ from typing import Any, Self
 from bot.playground.slack import Message, Person, RateLimits, Result, SlackServer, Workspace
 from bot.playground.slack.workspace import Call
 from tests.benchmarks.children import serve
-from tests.benchmarks.dify_side import QUESTION, RESULT
+from tests.benchmarks.dify_side import QUESTION, RESULT, check_bodies
 
 CHANNELS = 20
 """Enough for Slack's limit of one post a second and channel to matter little to the bot's own pacing."""
@@ -31,6 +31,8 @@ class _Workspace(Workspace):
     def __init__(self, channels: dict[str, tuple[str, ...]]) -> None:
         super().__init__(people=("ann",), channels=channels, rate_limits=RateLimits.off(), ack_timeout=WAIT_SECONDS)
         self._awaited: dict[str, asyncio.Future[Call]] = {}
+        self.arrivals: dict[str, float] = {}
+        """When the call came in that first said a `QUESTION` or a `RESULT` whole, in seconds of the monotonic clock."""
 
     def next_saying(self, text: str) -> asyncio.Future[Call]:
         """Return the next call that says this, a `QUESTION` or a `RESULT`, as soon as there is one."""
@@ -39,10 +41,19 @@ class _Workspace(Workspace):
 
     def record(self, call: Call) -> None:
         super().record(call)
-        if self._awaited and call.ok:
-            for said in _SAID.finditer(str(call.arguments)):
-                if awaited := self._awaited.pop(said[0], None):
-                    awaited.set_result(call)
+        if not call.ok:
+            return
+        for said in _SAID.finditer(self._said(call)):
+            self.arrivals.setdefault(said[0], call.arrived)
+            if awaited := self._awaited.pop(said[0], None):
+                awaited.set_result(call)
+
+    def _said(self, call: Call) -> str:
+        """Return what a call says; of a stream, what stands there by now, since a call brings only the next piece."""
+        if not call.method.endswith("Stream"):
+            return str(call.arguments)
+        message = self.channel(call.response["channel"]).message(call.response["ts"])
+        return message.shown if message else ""
 
 
 class SlackSide:
@@ -207,35 +218,36 @@ class SlackSide:
 
     async def _review(self, channel: str) -> dict[str, Any]:
         topic, first_call = self._new_topic(), len(self._bot.calls)
+        question, result = QUESTION.format(topic), RESULT.format(topic)
         _acked(await self._ann.command(channel, f"/dify ask topic={topic}"))
         form = await self._form(topic, channel)
         self._ann.select(form, "tone", "formal")
         await self._quiet()
         _acked(await self._ann.click(form, "OK"))
         clicked = self._bot.deliveries[-1].sent
-        await self._bot.wait_for(lambda: self._arrival(first_call, RESULT.format(topic)), timeout=WAIT_SECONDS)
+        await self._bot.wait_for(lambda: result in self._bot.arrivals, timeout=WAIT_SECONDS)
         await self._quiet()
         return {
             "topic": topic,
             "clicked": clicked,
-            "form": self._arrival(first_call, QUESTION.format(topic)),
-            "result": self._arrival(first_call, RESULT.format(topic)),
+            "form": self._bot.arrivals[question],
+            "result": self._bot.arrivals[result],
             "calls": [(call.arrived, call.answered) for call in self._bot.calls[first_call:]],
         }
 
-    def _arrival(self, first_call: int, text: str) -> float | None:
-        calls = self._bot.calls[first_call:]
-        return next((call.arrived for call in calls if text in str(call.arguments)), None)
-
     # --- long texts --------------------------------------------------------------------------------------------------
 
-    async def long(self, app: str) -> list[str]:
+    async def long(self, app: str, natively: bool) -> list[str]:
         """Start a run of an app with a long text, and return the methods called until its form or result is there.
+
+        The workspace takes streams where `natively`.
 
         Raises:
             RuntimeError: the bot says that it cannot be started.
         """
-        first_call, channel = len(self._bot.calls), _lane(0)
+        # Where streams are refused it is not tried again for a while, so that each way has a channel of its own.
+        first_call, channel = len(self._bot.calls), _lane(not natively)
+        self._bot.streams_in = frozenset({"channel"} if natively else ())
         before = len(self._bot.channel(channel).roots)
         _acked(await self._ann.command(channel, f"/dify {app} topic={self._new_topic()}"))
 
@@ -245,12 +257,27 @@ class SlackSide:
             if not replies:
                 return False
             last = replies[-1]
-            goes_on = "✍️" in last.shown or "goes on below" in last.shown
+            goes_on = last.in_progress or "✍️" in last.shown or "goes on below" in last.shown
             return bool(last.buttons) or ("Done in" in roots[0].shown and not goes_on)
 
         await self._bot.wait_for(is_there, timeout=WAIT_SECONDS)
         await self.settled()
         return [call.method for call in self._bot.calls[first_call:]]
+
+    # --- files -------------------------------------------------------------------------------------------------------
+
+    async def share(self, names: list[str], size: int) -> list[dict[str, str]]:
+        """Let somebody share files of this many bytes, none of which is in memory."""
+        message = await self._ann.share(_channel(0), [(name, (size, b"benchmark ")) for name in names])
+        return [{"id": file.id, "name": file.name} for file in message.content.shared]
+
+    async def check_files(self, ids: list[str], size: int) -> None:
+        """Refuse the numbers where a file did not arrive as it was shared.
+
+        Raises:
+            RuntimeError: one did not.
+        """
+        check_bodies([self._bot.files.by_id[each].body for each in ids], size)
 
     # --- shared ------------------------------------------------------------------------------------------------------
 

@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from bot.core.attaching import ATTACHMENT_MOVES
+from bot.core.giving_out import OUT_FILE_MOVES
 from bot.core.lifecycle import FORM_MOVES, RUN_MOVES
-from bot.core.model import FormStatus, RunStatus
+from bot.core.model import AttachmentStatus, FormStatus, OutFileStatus, RunStatus
 
 README = Path(__file__).parents[2] / "README.md"
 BEGIN = "<!-- state-diagram -->"
@@ -23,7 +25,12 @@ def section() -> str:
             _diagram(RUN_MOVES, [status for status in RunStatus if status.ended]),
             "### A form",
             _diagram(FORM_MOVES, [status for status in FormStatus if status.closed]),
-            "Drawn from `bot/core/lifecycle.py` by `python -m tests.core.diagram`, without moves that stay in place.",
+            "### A file that somebody gives",
+            _diagram(ATTACHMENT_MOVES, [status for status in AttachmentStatus if not status.counts]),
+            "### A file that a run gives out",
+            _diagram(OUT_FILE_MOVES, [OutFileStatus.SHARED, OutFileStatus.MISSED]),
+            "Drawn from `bot/core/lifecycle.py`, `bot/core/attaching.py` and `bot/core/giving_out.py` by "
+            "`python -m tests.core.diagram`, without moves that stay in place.",
             END,
         )
     )

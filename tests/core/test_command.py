@@ -31,7 +31,7 @@ from bot.core.command import (
     texts_of,
     write,
 )
-from bot.core.model import AppMode, StartInput
+from bot.core.model import Accepts, AppMode, StartInput
 from bot.core.ports import AppDescription
 
 RECORDINGS = Path(__file__).parent.parent / "data" / "dify"
@@ -260,7 +260,7 @@ class TestHelp:
             start_input("copies", "number", default=1),
             start_input("draft", "checkbox", default=False),
             start_input("config", "json_object"),
-            start_input("cv", "file"),
+            start_input("cv", "file", accepts=Accepts(("document",))),
         )
         assert inputs(app) == (
             "topic: a text of at most 20 characters; required.",
@@ -270,7 +270,7 @@ class TestHelp:
             "copies: a number; optional, “1” where it is left out.",
             "draft: true or false; optional, “false” where it is left out.",
             'config: a JSON object, as in {"key": "value"}; optional.',
-            "cv: a file, which cannot be given in a command yet; optional.",
+            "cv: a document, by a link, or chosen in the start window; optional.",
         )
 
     def test_the_query_of_a_chatflow_is_described_as_its_message(self) -> None:
@@ -281,7 +281,11 @@ class TestHelp:
         assert example(app, "/dify", "review") == '/dify review topic="…" language=English'
 
     @pytest.mark.parametrize(
-        "needed", [start_input("cv", "file", required=True), start_input("x", "select", default="")]
+        "needed",
+        [
+            start_input("cv", "file", required=True, accepts=Accepts(methods=("local_file",))),
+            start_input("x", "select", default=""),
+        ],
     )
     def test_there_is_no_example_where_no_command_is_right(self, needed: StartInput) -> None:
         assert example(workflow(TOPIC, needed), "/dify", "review") is None
@@ -445,16 +449,10 @@ class TestCheck:
             ('config must be a JSON object, as in {"key": "value"}. It may be left out.',), "/dify review"
         )
 
-    @pytest.mark.parametrize("type", ["file", "file-list"])
-    def test_a_file_cannot_be_given_yet_and_is_left_out(self, type: str) -> None:
-        assert refused("cv=a.pdf topic=x", workflow(TOPIC, start_input("cv", type))) == NotStartable(
-            ("cv takes a file, which cannot be given in a command yet.",), "/dify review topic=x"
-        )
-
-    @pytest.mark.parametrize("type", ["file", "file-list"])
-    def test_no_command_is_right_for_an_app_that_requires_a_file(self, type: str) -> None:
-        assert refused("topic=x", workflow(TOPIC, start_input("cv", type, required=True))) == NotStartable(
-            ("cv takes a file, which cannot be given in a command yet.",)
+    def test_a_file_is_given_by_a_link_and_what_is_none_is_left_out(self) -> None:
+        app = workflow(TOPIC, start_input("cv", "file", accepts=Accepts()))
+        assert refused("cv=a.pdf topic=x", app) == NotStartable(
+            ("cv takes a link that begins with https://.",), "/dify review topic=x"
         )
 
     def test_an_empty_text_is_sent_and_any_other_empty_value_is_left_out(self) -> None:
@@ -575,10 +573,50 @@ class TestDraft:
             {"topic": "tea", "age": "old"},
             (
                 "Known.",
-                "“titl” is no input of review: it takes topic, language and age.",
+                "“titl” is no input of review: its value was not filled in.",
                 "age must be a number, and “old” is none. It may be left out.",
             ),
         )
+
+    @pytest.mark.parametrize(
+        ("typed", "texts", "problem"),
+        [
+            ("summer launch", {}, "“summer launch” fits no field here; nothing of it was filled in."),
+            ("summer age=5", {"age": "5"}, "“summer” fits no field here; nothing of it was filled in."),
+            ("tpic=tea", {"topic": "tea"}, "“tpic” is no input of review: its value stands in topic now."),
+            ("topic=Solar panels", {"topic": "Solar panels"}, "“panels” was taken for a part of topic: look it over."),
+            ('topic="tea', {"topic": "tea"}, "The quotation mark that begins topic is not closed: look over where"),
+            ("topic=a topic=b", {"topic": "b"}, "topic is given more than once: the last stands there now."),
+        ],
+    )
+    def test_the_window_says_what_was_made_of_a_slip_and_not_how_a_command_is_written(
+        self, typed: str, texts: dict[str, str], problem: str
+    ) -> None:
+        app = workflow(start_input("topic", required=True), start_input("title", required=True), start_input("age"))
+        found = draft(parse(f"review {typed}"), app, "review")
+        assert found.texts == texts
+        assert found.problems[0].startswith(problem)
+
+    def test_words_beside_values_stand_in_the_one_field_that_they_may_be_meant_for(self) -> None:
+        app = workflow(start_input("topic", required=True), start_input("age", "number"))
+        found = draft(parse("review tea age=5"), app, "review")
+        assert found == Draft({"topic": "tea", "age": "5"}, ("“tea” stands in topic now: look it over.",))
+        given_twice = draft(parse("review tea topic=coffee"), app, "review")
+        assert given_twice.texts == {"topic": "coffee"}
+        assert given_twice.problems == ("“tea” fits no field here; nothing of it was filled in.",)
+
+    @pytest.mark.parametrize("typed", ["why is x=5 wrong?", "E=mc² “explained”", 'a="b" and  c=d'])
+    def test_a_sentence_with_an_equals_sign_is_kept_whole_where_the_app_takes_words(self, typed: str) -> None:
+        """It is looked over before it is sent: it may be a mistyped key all the same."""
+        app = workflow(start_input("topic", required=True), start_input("age", "number"))
+        found = draft(parse(f"review {typed}"), app, "review")
+        assert found.texts == {"topic": typed}
+        (problem,) = found.problems
+        assert problem.endswith("is no input of review: all of your words stand in topic now. Look them over.")
+        assert draft(parse(f"support {typed}"), chatflow(), "support").texts == {"query": typed}
+        told = refused(f"review {typed}", app)
+        assert told.problems[0].endswith("is no input of review: it takes topic and age.")
+        assert parse(told.corrected or "").pairs[-1].value == typed
 
     def test_a_placeholder_is_not_told_either(self) -> None:
         assert draft(parse("review topic=…"), REVIEW, "review").problems == ()
@@ -625,7 +663,7 @@ class TestDraft:
             (start_input("a", "number", default="some"), ""),
             (start_input("a", "checkbox", default=True), "true"),
             (start_input("a", "json_object", default={"k": 1}), '{"k": 1}'),
-            (start_input("a", "file", default="x"), ""),
+            (start_input("a", "file", default="x", accepts=Accepts()), ""),
             (start_input("a"), ""),
         ],
     )

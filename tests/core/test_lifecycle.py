@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
 
@@ -11,9 +11,9 @@ import pytest
 
 from bot.core import effects as do
 from bot.core import events as saw
-from bot.core.effects import Effect
+from bot.core.effects import Effect, Transition
 from bot.core.events import LifecycleEvent
-from bot.core.lifecycle import FORM_MOVES, RUN_MOVES, FormMove, RunMove, Transition, advance, move_form, move_run
+from bot.core.lifecycle import FORM_MOVES, RUN_MOVES, FormMove, RunMove, advance, move_form, move_run
 from bot.core.model import AppMode, FileField, Form, FormStatus, Paragraph, Run, RunStatus, Select
 from bot.errors import IllegalTransition, UnknownHere
 from tests.factories import NOW, make_form, make_run, make_submission
@@ -140,7 +140,9 @@ class TestStart:
 
     def test_the_root_message_lets_the_run_start(self) -> None:
         transition = after(make_run(), saw.RootPosted("1.1"))
-        assert transition.run == make_run(status=RunStatus.STARTING, thread_ts="1.1", root_ts="1.1", since=LATER)
+        said_at = datetime(1970, 1, 1, 0, 0, 1, 100_000, tzinfo=UTC)
+        started = {"status": RunStatus.STARTING, "thread_ts": "1.1", "root_ts": "1.1", "since": LATER}
+        assert transition.run == make_run(said_at=said_at, **started)
         assert transition.effects == (do.StartRun(),)
 
     def test_without_a_root_message_nothing_is_started(self) -> None:
@@ -883,6 +885,14 @@ class TestSettled:
         assert transition.run.status is RunStatus.RESUMING
         told = (do.TellDecided("U2", "form-1", CLAIM.values),) if status in DECIDED else ()
         assert transition.effects == (do.RefreshForm("form-1"), do.RefreshRoot(), *told)
+
+    @pytest.mark.parametrize("days", [-1, 3])
+    def test_what_expired_is_not_said_to_expire_in_days_to_come(self, days: int) -> None:
+        """A deadline can be brought forward in Dify."""
+        expires_at = LATER + timedelta(days=days)
+        run = run_in(RunStatus.PAUSED, form_in(FormStatus.REQUIRED, expires_at=expires_at))
+        form = after(run, saw.FormFoundClosed("form-1", expired=True)).run.form("form-1")
+        assert form.expires_at == min(expires_at, LATER)
 
     @pytest.mark.parametrize("status", [*UNDECIDED, *DECIDED])
     def test_a_form_that_cannot_be_read_is_void_and_the_run_stays(self, status: FormStatus) -> None:

@@ -18,7 +18,7 @@ from bot.core import events as saw
 from bot.core.effects import DifyEffect, Effect, SlackEffect
 from bot.core.events import LifecycleEvent
 from bot.core.lifecycle import IN_FLIGHT, advance
-from bot.core.model import Form, FormStatus, Run, RunStatus, Submission
+from bot.core.model import Form, FormStatus, Run, RunStatus, SegmentText, Submission
 from bot.errors import IllegalTransition
 from tests.factories import NOW, make_form, make_run, make_submission
 
@@ -69,7 +69,7 @@ class Witness:
             if isinstance(effect, do.SubmitForm):
                 self._may_be_sent(effect.form_id)
             if isinstance(effect, do.PostReminder):
-                assert self.run.form(effect.form_id).status in (FormStatus.REQUIRED, FormStatus.OPEN)
+                assert self.run.form(effect.form_id).status.asks
             if isinstance(effect, do.StartRun | do.PostForm | do.PostReminder | do.PostResult | do.TellNotStarted):
                 assert effect not in self.asked_once
                 self.asked_once.add(effect)
@@ -123,7 +123,7 @@ _submissions = st.builds(
     at=st.integers(0, 99).map(lambda seconds: NOW + timedelta(seconds=seconds)),
 )
 _events: st.SearchStrategy[LifecycleEvent] = st.one_of(
-    st.builds(saw.RootPosted, _texts),
+    st.builds(saw.RootPosted, st.just("1700000000.000100")),
     st.builds(saw.RootRefused, _texts),
     st.builds(saw.RunStarted, _texts, st.none() | _texts, st.none() | _texts),
     st.builds(saw.StartRefused, _texts),
@@ -132,6 +132,12 @@ _events: st.SearchStrategy[LifecycleEvent] = st.one_of(
     st.builds(saw.RunNotFound),
     st.builds(saw.RunResumed),
     st.builds(saw.RunPaused, st.frozensets(_form_ids)),
+    st.builds(
+        saw.RunPaused,
+        st.frozensets(_form_ids),
+        text=st.builds(SegmentText.of, st.integers(0, 3), _texts),
+    ),
+    st.builds(saw.TextShown, st.integers(0, 3)),
     st.builds(saw.RunFinished, st.sampled_from(ENDINGS)),
     st.builds(saw.RunGone, _texts),
     st.builds(saw.StopRequested, st.sampled_from(PEOPLE)),

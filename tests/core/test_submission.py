@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core.model import FileField, Form, FormInput, Paragraph, Select
-from bot.core.submission import complete, prefilled, problems, too_long
-from tests.factories import make_form, make_submission
+from bot.core.model import AttachmentStatus, FileField, Form, FormInput, Paragraph, Select
+from bot.core.submission import complete, not_there, prefilled, problems, too_long, unplaced
+from tests.factories import make_attachment, make_form, make_submission
 
+LINKED = FileField("source", allowed_methods=("remote_url",))
 TONE = Select("tone", ("friendly", "formal"))
 TYPED_TONE = Select("tone", ())
 
@@ -59,11 +60,19 @@ class TestProblems:
         assert problems(form, complete(form, {"tone": "formal"})) == {}
 
     def test_every_field_to_mend_is_named(self) -> None:
-        form = form_with(Paragraph("feedback"), TONE, Select("length", ()), FileField("proof"))
+        form = form_with(Paragraph("feedback"), TONE, Select("length", ()), FileField("proof"), LINKED)
         assert problems(form, complete(form, {})) == {
             "tone": "is empty: choose one of its options.",
             "length": "is empty: enter a value.",
-            "proof": "needs a file, which cannot be given in Slack yet: answer this form in Dify.",
+            "proof": "needs a file: reply to this thread with it, or choose it in the form's window.",
+            "source": "needs a link: reply to this thread with nothing but that, or give it in the form's window.",
+        }
+
+    def test_in_the_window_nobody_is_sent_to_the_window(self) -> None:
+        form = form_with(FileField("proof"), LINKED)
+        assert problems(form, complete(form, {}), in_window=True) == {
+            "proof": "needs a file: choose it here, or share it in the thread.",
+            "source": "needs a link: give it here.",
         }
 
     def test_a_value_that_is_no_option_is_refused(self) -> None:
@@ -116,3 +125,11 @@ class TestTooLong:
     def test_what_dify_refused_is_what_the_form_says(self) -> None:
         form = make_form(inputs=(Paragraph("a", "default"),), submission=make_submission(values={"a": "sent"}))
         assert prefilled(form) == {"a": "sent"}
+
+
+def test_a_file_that_may_be_for_several_fields_is_not_left_behind_silently() -> None:
+    form = make_form(inputs=(FileField("proof", many=True), FileField("more", many=True)))
+    placing = make_attachment(status=AttachmentStatus.PLACING, field=None, choices=("proof", "more"))
+    assert list(unplaced(form, (placing,))) == ["proof"]
+    assert "shot.png" in not_there(form, (placing,))["proof"]
+    assert unplaced(form, (make_attachment(),)) == {}

@@ -11,7 +11,7 @@ from bot.core.lifecycle import advance
 from bot.core.model import AppMode, Run, RunStatus
 from bot.dify import schema
 from bot.dify.sansio import SegmentReader
-from bot.slack.result import result_messages
+from bot.slack.messages.result import result_messages
 from tests.dify.recordings import exchange, read
 from tests.factories import NOW, make_run
 from tests.slack.reading import texts

@@ -31,7 +31,7 @@ from bot.core.model import AppMode, FormStatus, Run, RunStatus
 from bot.core.ports import LoggedRun, RunDetail
 from bot.dify import client as client_module
 from bot.dify.client import Deadlines, DifyClient, stream_events
-from bot.dify.sansio import SegmentReader, Upload
+from bot.dify.sansio import SegmentReader
 from bot.errors import (
     BotError,
     ConfigError,
@@ -44,7 +44,7 @@ from bot.errors import (
     FormRefused,
 )
 from tests.dify.recordings import exchange, frames
-from tests.factories import make_form, make_run, make_submission
+from tests.factories import file_of, make_attachment, make_form, make_run, make_submission
 
 KEY = "app-demo-key"
 TOKEN = "form-token-demo"
@@ -536,6 +536,22 @@ async def test_a_logged_run_is_compared_by_its_inputs(topic: str, alike: bool) -
     assert asked[0] == "/v1/workflows/run/logged"
 
 
+@pytest.mark.parametrize(("upload_file_id", "alike"), [("upload-1", True), ("upload-2", False)])
+async def test_a_logged_run_is_compared_by_its_files(upload_file_id: str, alike: bool) -> None:
+    """By Dify's ids of them, which no two starts share: each has uploaded its own (recording 18)."""
+    attachment = make_attachment(attachment_id="start-1", form_id=None, field="proof", upload_file_id="upload-1")
+    run = make_run(run_inputs={"proof": {"attachment_id": "start-1"}}, attachments=(attachment,))
+
+    async def app(request: web.Request) -> web.StreamResponse:
+        if request.path.endswith("/parameters"):
+            return web.json_response({"user_input_form": []})
+        stored = {"dify_model_identity": "__dify__file__", "type": "image", "related_id": upload_file_id}
+        return web.json_response({"status": "paused", "inputs": json.dumps({"proof": stored, "sys.files": []})})
+
+    async with client_of(app) as client:
+        assert await client.is_start_of(run, "logged") is alike
+
+
 async def test_a_logged_run_that_was_deleted_is_nobody_s() -> None:
     async with client_of(refusing(404, "not_found")) as client:
         assert not await client.is_start_of(make_run(), "logged")
@@ -719,22 +735,6 @@ async def test_a_form_that_dify_does_not_know_is_not_open() -> None:
             await client.check_open(make_form())
 
 
-async def test_a_file_is_uploaded_as_the_one_who_started_the_run() -> None:
-    seen: dict[str, Any] = {}
-
-    async def app(request: web.Request) -> web.StreamResponse:
-        assert request.path == "/v1/files/upload"
-        form = await request.post()
-        file = form["file"]
-        assert isinstance(file, web.FileField)
-        seen.update(user=form["user"], name=file.filename, kind=file.content_type, content=file.file.read())
-        return web.json_response({"id": "file-id"}, status=201)
-
-    async with client_of(app) as client:
-        assert await client.upload_file(RUN, Upload("Grüße.txt", b"hello", "text/plain")) == "file-id"
-    assert seen == {"user": "slack:T1:U1", "name": "Grüße.txt", "kind": "text/plain", "content": b"hello"}
-
-
 async def test_stopping_names_the_task() -> None:
     seen: list[tuple[str, Any]] = []
 
@@ -761,7 +761,7 @@ async def _every_call(client: DifyClient) -> list[BotError]:
         client.open_forms(RUN),
         client.check_open(make_form()),
         client.submit(RUN, make_form(), make_submission()),
-        client.upload_file(RUN, Upload("a.txt", b"hello", "text/plain")),
+        client.upload(RUN, "a.txt", file_of(b"hello")),
         client.stop(RUN),
     ):
         try:

@@ -23,7 +23,6 @@ from bot.core.events import (
 )
 from bot.core.model import AppMode, Form, Paragraph, Rating, Run, RunStatus, Select
 from bot.dify.client import DifyClient
-from bot.dify.sansio import Upload
 from bot.errors import DifyNotFound, DifyUnauthorized, DifyUnavailable, FormClosed, FormRefused
 from bot.playground.dify import App, DifyServer
 from bot.playground.dify import Dify as Simulator
@@ -237,11 +236,6 @@ async def test_a_wrong_key_is_unauthorized() -> None:
     async with DifyServer(simulator) as server, DifyClient(server.base_url, "app-demo-wrong") as client:
         with pytest.raises(DifyUnauthorized):
             await client.describe()
-
-
-async def test_a_file_can_be_uploaded() -> None:
-    async with playing(every_field()) as (_, client):
-        assert await client.upload_file(make_run(), Upload("notes.txt", b"hello", "text/plain"))
 
 
 async def test_the_version_is_known_after_the_first_answer() -> None:

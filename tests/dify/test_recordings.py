@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
 from math import gcd
 
 import pytest
@@ -20,6 +23,8 @@ from bot.core.events import (
     StreamFailed,
     TextArrived,
 )
+from bot.core.files import MB
+from bot.core.model import Accepts, FileLimits
 from bot.dify import schema
 from bot.dify.sansio import SegmentReader, decode, error_from
 from bot.errors import (
@@ -71,13 +76,13 @@ async def test_every_recorded_frame_survives_a_cut_at_every_place() -> None:
         assert await read(chunks, EndlessReader()) == once * step, frame
 
 
-async def test_every_recorded_stream_survives_a_cut_in_two() -> None:
-    """At and around the end of every frame, and at places spread over the whole stream."""
+async def test_every_recorded_stream_survives_cuts_around_the_ends_of_its_frames() -> None:
+    """In all of its frames at once, at one place after the other; and at places spread over the whole stream."""
     for body in different_streams():
         whole = await read([body], SegmentReader(names_run=True))
-        for place in _places(body):
-            halves = await read([body[:place], body[place:]], SegmentReader(names_run=True))
-            assert halves == whole, f"{place} of {body!r}"
+        for places in _places(body):
+            pieces = [body[start:end] for start, end in pairwise((0, *places, len(body)))]
+            assert await read(pieces, SegmentReader(names_run=True)) == whole, f"{places} of {body!r}"
 
 
 async def test_recorded_streams_survive_coming_byte_by_byte() -> None:
@@ -94,11 +99,11 @@ async def test_a_cut_off_stream_tells_exactly_its_whole_frames() -> None:
         assert await read([body[:place]], EndlessReader()) == whole
 
 
-def _places(body: bytes) -> list[int]:
+def _places(body: bytes) -> Iterator[list[int]]:
     ends = [place + 2 for place in range(len(body)) if body.startswith(b"\n\n", place)]
-    around = {end + offset for end in ends for offset in (-2, -1, 0, 1, 2)}
-    spread = set(range(0, len(body), 211))
-    return sorted(place for place in around | spread if 0 < place < len(body))
+    for offset in (-2, -1, 0, 1, 2):
+        yield [end + offset for end in ends if 0 < end + offset < len(body)]
+    yield [*range(211, len(body), 211)]
 
 
 def _without_failed_steps(events: list[StreamEvent]) -> list[StreamEvent]:
@@ -244,6 +249,33 @@ def test_the_start_inputs_of_a_recorded_app_keep_their_rules() -> None:
     topic, language = parameters.start_inputs()
     assert (topic.variable, topic.type, topic.required, topic.max_length) == ("topic", "text-input", True, 256)
     assert (language.label, language.options) == ("Language", ("English", "Japanese", "Chinese"))
+
+
+def test_the_start_inputs_of_a_recorded_app_say_which_files_they_take() -> None:
+    parameters = schema.Parameters.model_validate_json(exchange("18/0").body)
+    accepts = {each.variable: each.accepts for each in parameters.start_inputs() if each.accepts is not None}
+    both = ("local_file", "remote_url")
+    assert accepts == {
+        "avatar": Accepts(("image", "document"), (), both, 1),
+        "cv": Accepts(("custom",), (".pdf", ".md"), both, 1),
+        "photos": Accepts(("image",), (), both, 3),
+        "extras": Accepts(("image", "document"), (), both, 5),
+    }
+
+
+def test_a_recorded_app_says_which_files_a_message_takes_and_how_large_they_may_be() -> None:
+    parameters = schema.Parameters.model_validate_json(exchange("37/0").body)
+    accepts = parameters.file_upload.to_core()
+    assert accepts == Accepts(("image", "document"), (), ("local_file", "remote_url"), 3)
+    assert parameters.system_parameters.to_core() == FileLimits()
+    without = schema.Parameters.model_validate_json(exchange("02/1").body)
+    assert without.file_upload.to_core() is None, "switched off: Dify ignores files then (recording 41)"
+
+
+def test_limits_that_dify_does_not_tell_are_its_defaults() -> None:
+    parameters = schema.Parameters.model_validate({"user_input_form": [], "system_parameters": {"file_size_limit": 2}})
+    assert parameters.system_parameters.to_core() == replace(FileLimits(), other=2 * MB)
+    assert schema.Parameters.model_validate({"user_input_form": []}).file_upload.to_core() is None
 
 
 _MEANING: dict[tuple[int, str | None], type[DifyError]] = {

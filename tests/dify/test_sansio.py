@@ -24,9 +24,19 @@ from bot.core.events import (
     StreamFailed,
     TextArrived,
 )
-from bot.core.model import AppMode, ButtonStyle, FileField, Form, Paragraph, RunStatus, Select, UserAction
+from bot.core.model import (
+    AppMode,
+    AttachmentStatus,
+    ButtonStyle,
+    FileField,
+    Form,
+    Paragraph,
+    RunStatus,
+    Select,
+    UserAction,
+)
 from bot.dify import sansio, schema
-from bot.dify.sansio import Request, SegmentReader, Upload, api_root, error_from
+from bot.dify.sansio import Request, SegmentReader, api_root, error_from
 from bot.errors import (
     ConfigError,
     DifyError,
@@ -37,7 +47,7 @@ from bot.errors import (
     FormClosed,
     FormRefused,
 )
-from tests.factories import make_run, make_submission
+from tests.factories import make_attachment, make_run, make_submission
 
 STARTED = make_run(workflow_run_id="run-id", task_id="task-id")
 
@@ -94,6 +104,34 @@ def test_a_chatflow_goes_on_in_its_conversation() -> None:
     assert body_of(request)["conversation_id"] == "talk"
 
 
+SENT = {"transfer_method": "local_file", "upload_file_id": "upload-1", "type": "image"}
+"""How Dify takes the picture of `make_attachment`."""
+
+
+@pytest.mark.parametrize("mode", AppMode)
+def test_a_start_sends_files_in_its_inputs_and_beside_them(mode: AppMode) -> None:
+    """What is attached to no input goes along as `files`; what was refused or removed goes nowhere (dify-api §12.2)."""
+    avatar = make_attachment(form_id=None, field="avatar")
+    link = make_attachment(attachment_id="a2", form_id=None, field=None, url="https://x.example/a.pdf", kind="document")
+    removed = make_attachment(attachment_id="a3", form_id=None, field=None, status=AttachmentStatus.REMOVED)
+    of_a_form = make_attachment(attachment_id="a4")
+    run = make_run(
+        mode=mode,
+        run_inputs={"avatar": {"attachment_id": "attachment-1"}, "photos": [{"attachment_id": "attachment-1"}]},
+        attachments=(avatar, link, removed, of_a_form),
+    )
+    body = body_of(sansio.start_run(run))
+    assert body["inputs"] == {"avatar": SENT, "photos": [SENT]}
+    assert body["files"] == [{"transfer_method": "remote_url", "url": "https://x.example/a.pdf", "type": "document"}]
+
+
+def test_an_answer_sends_its_files_as_dify_takes_them() -> None:
+    values = {"note": "", "proof": {"attachment_id": "attachment-1"}, "more": []}
+    run = make_run(attachments=(make_attachment(),))
+    request = sansio.submit_form(run, "form-token", make_submission(values=values))
+    assert body_of(request)["inputs"] == {"note": "", "proof": SENT, "more": []}
+
+
 def test_events_are_asked_for_by_run_and_starter() -> None:
     request = sansio.read_events(STARTED, snapshot=False, continue_on_pause=False)
     assert (request.path, request.query) == ("/workflow/run-id/events", {"user": "slack:T1:U1"})
@@ -139,7 +177,6 @@ def test_a_request_shows_neither_token_nor_content() -> None:
     shown = repr(sansio.submit_form(STARTED, "form-token", make_submission(values={"note": "private"})))
     assert "form-token" not in shown
     assert "private" not in shown
-    assert "private" not in repr(sansio.upload_file("u", Upload("a.txt", b"private", "text/plain")))
 
 
 # --- events ----------------------------------------------------------------------------------------------------------
@@ -535,6 +572,13 @@ def test_a_long_message_is_shortened() -> None:
 
 _FILE = {"type": "image", "transfer_method": "local_file", "upload_file_id": "57c3"}
 _OBJECT = {"dify_model_identity": "__dify__file__", "type": "image", "filename": "a.png", "related_id": "57c3"}
+_LINK = {"type": "image", "transfer_method": "remote_url", "url": "https://x.example/a.png"}
+_LINK_OBJECT = {
+    "dify_model_identity": "__dify__file__",
+    "type": "image",
+    "remote_url": _LINK["url"],
+    "related_id": None,
+}
 
 
 @pytest.mark.parametrize(
@@ -546,6 +590,7 @@ _OBJECT = {"dify_model_identity": "__dify__file__", "type": "image", "filename":
         ({"age": "41"}, {"age": 41}, {}),
         ({"age": ""}, {"age": None}, {}),
         ({"avatar": _FILE, "photos": [_FILE]}, {"avatar": _OBJECT, "photos": [_OBJECT]}, {}),
+        ({"avatar": _LINK}, {"avatar": _LINK_OBJECT}, {}),
         ({"config": {"k": [1, None]}}, {"config": {"k": [1, None]}}, {}),
         (
             {},
@@ -554,7 +599,7 @@ _OBJECT = {"dify_model_identity": "__dify__file__", "type": "image", "filename":
         ),
         ({}, {}, {"added since by a new version": "x"}),
     ],
-    ids=["text", "NUL", "number", "number as text", "no number", "files", "object", "defaults", "new version"],
+    ids=["text", "NUL", "number", "number as text", "no number", "files", "link", "object", "defaults", "new version"],
 )
 def test_a_run_is_known_by_its_inputs_as_dify_stores_them(
     sent: dict[str, Any], stored: dict[str, Any], declared: dict[str, Any]
@@ -575,6 +620,7 @@ def test_a_run_is_known_by_its_inputs_as_dify_stores_them(
         ({}, {"age": 0}, {"age": ""}),
         ({"avatar": _FILE}, {"avatar": {**_OBJECT, "related_id": "1ef7"}}, {}),
         ({"photos": [_FILE]}, {"photos": [_OBJECT, _OBJECT]}, {}),
+        ({"avatar": _LINK}, {"avatar": {**_LINK_OBJECT, "remote_url": "https://x.example/b.png"}}, {}),
     ],
 )
 def test_a_run_with_other_inputs_is_another_one(

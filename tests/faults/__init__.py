@@ -38,8 +38,8 @@ decisions_lost          an acknowledged decision that Dify never got, although n
 decisions_sent_twice    an answer that was sent after Dify had taken one of ours for the same form, or sent again
                         without a look at the form in between; a run that was started twice
 posts_lost              a root, form or result that is nowhere, or a result with less text than Dify gave out; a text
-                        that still says that more is to come when the run has ended; a form left to its deadline of
-                        which nobody was reminded
+                        that still says that more is to come, or is still being streamed, when the run has ended; a form
+                        left to its deadline of which nobody was reminded
 posts_doubled           one that stands there twice, by its metadata or by what it says; two texts of one segment, two
                         reminders of one form, or a note that somebody got more often than they had to act
 forms_without_outcome   a form that still has buttons, or does not say what Dify knows of it, or a run whose root

@@ -118,6 +118,7 @@ _OF_SEVERAL: Mapping[Kind, int] = {Kind.FREEZE: 6, Kind.JOIN: 3}
 """Kinds that there are only where several processes share the work."""
 
 _POST, _UPDATE, _TELL, _SEARCH = "chat.postMessage", "chat.update", "chat.postEphemeral", "conversations.replies"
+_STREAMED = ("chat.startStream", "chat.startStream", "chat.appendStream", "chat.stopStream")
 _AGAIN = (Point.BEFORE_SAVE, Point.AFTER_SAVE, Point.BEFORE_DIFY, Point.AFTER_DIFY, Point.AFTER_SLACK)
 """Where a bot that has just come back is killed again."""
 
@@ -184,7 +185,8 @@ def _of_calls(kind: Kind, play: Play, chance: random.Random) -> Fault:
             return Fault(kind, number=chance.randint(1, most), target=route, how=how)
         case Kind.SLACK_LOST | Kind.SLACK_ERROR:
             how = "" if kind is Kind.SLACK_LOST else chance.choice(("500", "429", "cut"))
-            method = chance.choice((_POST, _POST, _UPDATE, _SEARCH, *([_TELL] if play.others else [])))
+            written = _STREAMED if play.writes else ()
+            method = chance.choice((_POST, _POST, _UPDATE, _SEARCH, *written, *([_TELL] if play.others else [])))
             most = {_POST: 2 + len(play.decisions), _UPDATE: 2 + 2 * len(play.decisions)}.get(method, 1)
             return Fault(kind, number=chance.randint(1, most), target=method, how=how)
         case Kind.DELIVERY:

@@ -76,6 +76,7 @@ _KILLS = frozenset({Kind.KILL, Kind.KILL_TWICE, Kind.KILL_ANY_TIME, Kind.FREEZE}
 _STARTS = (Route.RUN, Route.CHAT)
 _REFUSALS = range(400, 500)
 
+_LINK = re.compile(r"!?\[(?P<name>[^\]]*)\]\([^)]*\)")
 _STARTED = ("⚙️", "⏸️", "✅", "❌", "⏹️", "⌛", "🔑", "⚠️", "Answered")
 """What a root message shows only of a run that Dify has named."""
 _WRITING = "✍️"
@@ -208,7 +209,7 @@ class Judge:
         for form in run.forms.values():
             yield from self._of_form(root, form)
             yield from self._of_reminder(root, form)
-        if any(_WRITING in post.shown for post in self._posts(root)):
+        if any(_WRITING in post.shown or post.in_progress for post in self._posts(root)):
             yield Problem("posts_lost", "The run has ended, and a text looks as if more of it were to come.")
         yield from self._of_result(root, run)
 
@@ -253,6 +254,10 @@ class Judge:
             for name, value in run.outputs.items():
                 if isinstance(value, str) and (given := _words(value)) and f" {given} " not in f" {said} ":
                     yield Problem("posts_lost", f"The output “{name}” is not in the thread as Dify gave it out.")
+            shown = self._files(root)
+            for name in self._people.play.files:
+                if not shown[name]:
+                    yield Problem("posts_lost", f"The file “{name}” is not in the thread.")
 
     def _of_click(self, click: Click) -> Iterator[Problem]:
         told = self._people.answers_to(click)
@@ -290,6 +295,9 @@ class Judge:
                 yield Problem("decisions_sent_twice", f"Dify was asked {len(starts)} times to start one run.")
             for root in roots:
                 yield from self._texts_again(root)
+                for name, count in self._files(root).items():
+                    if count > 1:
+                        yield Problem("posts_doubled", f"The file “{name}” stands in a thread {count} times.")
             if (run := self._run(asked)) is not None and roots:
                 for form in run.forms.values():
                     if (count := len(self._messages(roots[0], form))) > 1:
@@ -302,7 +310,8 @@ class Judge:
         """Yield each text that stands beside another one of the same segment: a form comes between two segments."""
         written = False
         for reply in self._channel.replies(root.ts):
-            is_text = reply.author.bot_id is not None and _WRITING in reply.history[0].shown
+            is_streamed = reply.stream is not None or _WRITING in reply.history[0].shown
+            is_text = reply.author.bot_id is not None and is_streamed
             if is_text and written:
                 yield Problem(
                     "posts_doubled", f"What was written between two forms stands there twice: {reply.shown!r}."
@@ -384,6 +393,12 @@ class Judge:
     def _reminders(self, root: Message, form: Form) -> list[Message]:
         return [post for post in self._posts(root) if REMINDED in post.shown and form.node.title in post.shown]
 
+    def _files(self, root: Message) -> Counter[str]:
+        """How often a thread shows each file of its run, shared or as an image in the text of a form."""
+        replies = self._channel.replies(root.ts)
+        images = (block["alt_text"] for reply in replies for block in reply.blocks if block["type"] == "image")
+        return Counter([*images, *(file["name"] for reply in replies for file in reply.content.files)])
+
     def _posts(self, root: Message) -> list[Message]:
         """What the bot wrote into a thread, besides forms."""
         replies = self._channel.replies(root.ts)
@@ -439,4 +454,6 @@ def _last_line(message: Message) -> str:
 
 
 def _words(text: str) -> str:
+    # An address that Dify signed is shown to nobody.
+    text = _LINK.sub(r"\g<name>", text)
     return " ".join(re.findall(r"[^\W_]+", text.casefold()))

@@ -15,9 +15,12 @@ from bot.playground.dify.errors import ApiError
 from bot.playground.dify.forms import Form
 from bot.playground.slack import Channel, Message, Result, Workspace
 from bot.playground.slack import forms as slack_forms
+from bot.playground.slack.people import Person
 from tests.faults.faults import Fault, Kind
 from tests.faults.plays import Decision, Play
 
+ATTACHED = "✅ attached"
+"""How the card of a form says that Dify has a file."""
 TRIES = 12
 """How often somebody does the same thing before giving up."""
 _LOOK_AGAIN = 0.1
@@ -148,13 +151,31 @@ class People:
             asked = Asked("ann", word, self.workspace.now())
             self.commands.append(asked)
             line = self.play.command.format(word=word)
-            asked.result = await self.workspace.person(asked.person).command(self.channel.name, line)
+            person = self.workspace.person(asked.person)
+            asked.result = await person.command(self.channel.name, line)
+            if self.play.chosen and person.views:
+                # It may be open although the command itself was not acked.
+                asked.result = await self._send_window(person)
             if asked.result.acked:
                 await self.until(lambda asked=asked: self._root(asked) or self.answers_to(asked))
                 if self._root(asked) or not self._may_try_again(asked):
                     return
             await self.until(lambda: self.workspace.courier.sockets.connections)
             await asyncio.sleep(0.2)
+
+    async def _send_window(self, person: Person) -> Result:
+        """Choose the files of the play in the start window, and press its button until it is taken."""
+        for name, files in self.play.chosen.items():
+            person.choose_files(person.view, name, files)
+        result = await person.submit_view()
+        for _ in range(TRIES):
+            if not person.views:
+                break
+            await self.until(lambda: self.workspace.courier.sockets.connections)
+            # Time to read what the window says.
+            await asyncio.sleep(0.3)
+            result = await person.submit_view()
+        return result
 
     def _root(self, asked: Asked) -> Message | None:
         return next((root for root in self.channel.roots if asked.word in root.shown), None)
@@ -201,6 +222,8 @@ class People:
     async def _press(self, message: Message, decision: Decision, think: float) -> None:
         """Press a button until something comes of it."""
         await asyncio.sleep(think)
+        if decision.shares:
+            await self._share(message, decision)
         for _ in range(TRIES):
             if decision.button not in message.buttons:
                 return
@@ -213,6 +236,17 @@ class People:
                 await self.until(lambda: self.workspace.courier.sockets.connections)
             # Time to read what Slack or the bot says, and to see the message change.
             await asyncio.sleep(0.3)
+
+    async def _share(self, message: Message, decision: Decision) -> None:
+        """Reply with files, and wait until the form's card says that they are attached, or the form is decided."""
+        person = self.workspace.person(decision.person)
+        await person.share(self.channel.name, decision.shares, thread_ts=message.thread_ts)
+
+        def attached() -> bool:
+            replies = self.channel.replies(message.thread_ts or "")
+            return any(reply.shown.count(ATTACHED) == len(decision.shares) for reply in replies)
+
+        await self.until(lambda: attached() or decision.button not in message.buttons)
 
     def _answered(self, click: Click) -> bool:
         return click.button not in click.message.buttons or bool(self.answers_to(click))

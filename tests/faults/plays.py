@@ -6,8 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from bot.playground.dify import App
-from bot.playground.dify.apps import chat_review, content_review, fails_after, parallel, pick, quick, slow, two_forms
-from bot.playground.dify.graph import HumanInput, Node
+from bot.playground.dify.apps import (
+    chat_review,
+    content_review,
+    fails_after,
+    file_form,
+    file_report,
+    file_start,
+    parallel,
+    pick,
+    picture_form,
+    quick,
+    slow,
+    two_forms,
+)
+from bot.playground.dify.graph import End, HumanInput, Node
 from tests.faults.points import Point
 
 PEOPLE = ("ann", "ben", "cleo")
@@ -25,6 +38,8 @@ class Decision:
     person: str = "ben"
     fills: Mapping[str, str] = field(default_factory=dict)
     selects: Mapping[str, str] = field(default_factory=dict)
+    shares: tuple[tuple[str, bytes], ...] = ()
+    """Files that they reply with before they press, each of which the form's card is to list as attached."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +55,12 @@ class Play:
     """Another button of some of the forms, by title: for the faults in which two people decide."""
     stops: bool = False
     """Somebody presses Stop."""
+    chosen: Mapping[str, tuple[tuple[str, bytes], ...]] = field(default_factory=dict)
+    """Files, by field, that are chosen in the start window, which the command then opens."""
+    files: tuple[str, ...] = ()
+    """The names of those that the run gives out, each of which the thread is to show once."""
+    writes: bool = False
+    """Its app writes text, which is streamed."""
     seconds: float = 1.0
     """About how long it takes; moments are drawn from this time."""
     points: Mapping[Point, int] = field(default_factory=dict)
@@ -71,6 +92,7 @@ def _points(save: int, dify: int, slack: int, event: int, delivery: int) -> dict
     }
 
 
+_PAPERS = (("contract.pdf", b"%PDF-1.7"), ("roof.png", b"\x89PNG\r\n\x1a\n"))
 _OK = Decision("OK", "ben", {"note": "looks good"})
 
 PLAYS: tuple[Play, ...] = (
@@ -80,7 +102,7 @@ PLAYS: tuple[Play, ...] = (
         {"First review": _OK, "Second review": Decision("OK", "ann", {"note": "so be it"})},
         {"First review": "No", "Second review": "No"},
         seconds=0.8,
-        points=_points(55, 7, 12, 23, 3),
+        points=_points(65, 7, 14, 23, 16),
     ),
     Play(
         "parallel",
@@ -88,23 +110,25 @@ PLAYS: tuple[Play, ...] = (
         {"Legal review": _OK, "Brand review": Decision("No", "cleo", {"note": "too loud"})},
         {"Legal review": "No", "Brand review": "OK"},
         seconds=0.7,
-        points=_points(58, 7, 12, 28, 3),
+        points=_points(62, 7, 14, 28, 16),
     ),
     Play(
         "approve",
         "/dify review topic={word} language=English",
         {"Review draft": Decision("Approve")},
         {"Review draft": "Apply edit"},
+        writes=True,
         seconds=1.2,
-        points=_points(50, 5, 16, 400, 2),
+        points=_points(58, 5, 17, 400, 15),
     ),
     Play(
         "edit",
         "/dify review topic={word} language=German",
         {"Review draft": Decision("Apply edit", "ann", {"edits": "One calendar for all of us. Starts on Monday."})},
         {"Review draft": "Approve"},
+        writes=True,
         seconds=1.2,
-        points=_points(46, 5, 12, 36, 2),
+        points=_points(56, 5, 12, 36, 14),
     ),
     Play(
         "regenerate",
@@ -114,8 +138,9 @@ PLAYS: tuple[Play, ...] = (
             "Review revision": Decision("Approve", "ann"),
         },
         {"Review draft": "Approve", "Review revision": "Apply edit"},
+        writes=True,
         seconds=1.4,
-        points=_points(66, 7, 16, 37, 3),
+        points=_points(74, 7, 17, 37, 20),
     ),
     Play(
         "fields",
@@ -123,26 +148,64 @@ PLAYS: tuple[Play, ...] = (
         {"Decide": Decision("Accept", "ben", {"remarks": "Less garlic"}, {"priority": "high"})},
         {"Decide": "Dismiss"},
         seconds=0.6,
-        points=_points(37, 5, 8, 20, 2),
+        points=_points(43, 5, 9, 20, 10),
     ),
     Play(
         "chatflow",
         '/dify chat_review query="What about {word}?" audience=all',
         {"Review reply": Decision("Send", "cleo", {"reply": "We are on it."})},
         {"Review reply": "Drop"},
+        writes=True,
         seconds=0.6,
-        points=_points(39, 5, 10, 24, 2),
+        points=_points(50, 6, 12, 24, 14),
     ),
-    Play("quick", "/dify quick topic={word}", seconds=0.3, points=_points(17, 3, 4, 8, 1)),
-    Play("expiring", "/dify hasty topic={word} language=English", seconds=6.0, points=_points(115, 16, 10, 70, 1)),
+    Play("quick", "/dify quick topic={word}", seconds=0.3, points=_points(18, 3, 4, 8, 4)),
+    Play(
+        "expiring",
+        "/dify hasty topic={word} language=English",
+        writes=True,
+        seconds=6.0,
+        points=_points(155, 20, 11, 85, 11),
+    ),
     Play(
         "failing",
         "/dify fails_after topic={word}",
         {"Doomed review": _OK},
         seconds=0.6,
-        points=_points(36, 5, 8, 16, 2),
+        points=_points(45, 5, 10, 16, 12),
     ),
-    Play("stop", "/dify slow topic={word}", stops=True, seconds=1.1, points=_points(32, 5, 10, 15, 2)),
+    Play(
+        "report",
+        "/dify file_report topic={word}",
+        files=("chart.png", "letter.pdf", "film.mp4"),
+        seconds=0.6,
+        points=_points(26, 6, 12, 22, 6),
+    ),
+    Play(
+        "picture",
+        "/dify picture_form topic={word}",
+        {"Review the chart": Decision("Accept", "ben", {"remarks": "Well drawn"})},
+        {"Review the chart": "Reject"},
+        files=("chart.png", "letter.pdf"),
+        seconds=0.8,
+        points=_points(52, 7, 16, 22, 13),
+    ),
+    Play(
+        "papers",
+        "/dify papers topic={word}",
+        {"Hand in": Decision("Hand in", "ben", {"remarks": "signed"}, shares=_PAPERS)},
+        seconds=1.2,
+        points=_points(54, 7, 16, 16, 15),
+    ),
+    Play(
+        "intake",
+        "/dify file_start note={word}",
+        chosen={"Contract": _PAPERS[:1], "Photos": _PAPERS[1:]},
+        files=("contract.pdf", "roof.png"),
+        seconds=0.9,
+        points=_points(33, 9, 14, 12, 8),
+    ),
+    Play("stop", "/dify slow topic={word}", stops=True, seconds=1.1, points=_points(37, 5, 10, 15, 11)),
 )
 
 
@@ -150,7 +213,16 @@ def apps() -> dict[str, App]:
     """Return what the plays start, by the name people type."""
     review = content_review()
     hasty = replace(review, name="hasty_review", nodes=[_hurried(node) for node in review.nodes])
-    named = {app.name: app for app in (two_forms(), parallel(), pick(), chat_review(), quick(), fails_after())}
+    # What it is given is not given back: whoever counts the files of the thread would count it twice.
+    papers = file_form()
+    kept = [
+        replace(node, outputs={"remarks": ("documents", "remarks")}) if isinstance(node, End) else node
+        for node in papers.nodes
+    ]
+    others = (two_forms(), parallel(), pick(), chat_review(), quick(), fails_after())
+    with_files = (file_report(), file_start(), picture_form())
+    named = {app.name: app for app in (*others, *with_files)}
+    named["papers"] = replace(papers, name="papers", nodes=kept)
     return {**named, "slow": slow(steps=10, seconds=8.0), "review": review, "hasty": hasty}
 
 

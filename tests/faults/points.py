@@ -34,7 +34,7 @@ class Point(IntEnum):
     STREAM_EVENT = 6
     """A stream brought a message that has not been looked at."""
     DELIVERY = 7
-    """A command or a click has arrived, and nothing has been done about it."""
+    """A command, a click or an event has arrived, and nothing has been done about it."""
     BEFORE_ACK = 8
     """It is saved, and about to be acknowledged."""
     AFTER_ACK = 9

@@ -24,7 +24,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -36,18 +36,22 @@ from slack_sdk.socket_mode.aiohttp import SocketModeClient
 
 from bot import bootstrap, cli, transports
 from bot.core import effects, polling, reminding
-from bot.core.lifecycle import Transition
+from bot.core.effects import Transition
+from bot.core.giving_out import to_share
 from bot.core.model import Run, RunStatus
+from bot.core.ports import FileContent
 from bot.dify.client import DifyClient
 from bot.dify.sansio import SegmentReader
 from bot.errors import StoreError
 from bot.services import due, limits, outbox, reconcile, recorder, streams
 from bot.services.commands import CommandDesk
 from bot.services.forms import DecisionDesk
-from bot.slack import message, notices
+from bot.slack.delivery import texts
+from bot.slack.delivery.posts import Poster
+from bot.slack.delivery.shares import Shares
+from bot.slack.delivery.texts import Texts
 from bot.slack.gateway import SlackGateway
-from bot.slack.posts import Poster
-from bot.slack.texts import Texts
+from bot.slack.messages import message, notices
 from bot.store import database
 from tests.faults.points import Point, Points
 
@@ -244,6 +248,22 @@ def _post_twice() -> None:
     Poster._post_part = post  # type: ignore[method-assign]
 
 
+def _share_twice() -> None:
+    usual = Shares.share
+
+    async def share(self: Shares, run: Run, form_id: str | None, errand: Any) -> None:
+        await usual(self, run, form_id, errand)
+        for file in to_share(run, form_id):
+            again = await self._files.upload(file.name, FileContent(_bytes(b"again"), 5), "", errand)
+            await self._files.complete({again: file.name}, errand, channel_id=run.channel_id, thread_ts=run.thread_ts)
+
+    Shares.share = share  # type: ignore[method-assign]
+
+
+async def _bytes(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
 def _leave_out(kind: type) -> None:
     usual = SlackGateway.carry_out
 
@@ -321,6 +341,8 @@ def _leave_texts() -> None:
 
     Texts._finish = leave_it  # type: ignore[method-assign]
     Texts._cut = leave_it  # type: ignore[method-assign]
+    # Also where the run is done with a text before its message is posted.
+    texts.is_writing = lambda run, segment: True  # type: ignore[attr-defined]
 
 
 def _write_texts_twice() -> None:
@@ -352,6 +374,8 @@ def _say_nothing_of_use() -> None:
 
 SABOTAGE: dict[str, Callable[[], None]] = {
     "post twice": _post_twice,
+    "lose files": lambda: _leave_out(effects.ShareFiles),
+    "share files twice": _share_twice,
     "lose results": lambda: _leave_out(effects.PostResult),
     "leave forms": lambda: _leave_out(effects.RefreshForm),
     "tell nobody": lambda: _leave_out(effects.TellDecided),

@@ -22,6 +22,7 @@ from bot.playground.dify import Dify, DifyServer
 from bot.playground.dify.faults import Faults as DifyFaults
 from bot.playground.slack import Channel, RateLimits, SlackServer, Workspace
 from bot.playground.slack.faults import Faults as SlackFaults
+from bot.playground.stage import EVENTS, SCOPES
 from tests.faults.bots import Bot, Fleet, Zygote
 from tests.faults.databases import Database, open_database
 from tests.faults.faults import ENDS_A_BOT, MOMENTS, Fault, Kind, draw, order
@@ -39,7 +40,6 @@ DRAIN = 15.0
 TRIALS_PER_STAGE = 50
 LEASE = 2.0
 """Seconds after which a process that does not answer is taken for dead."""
-SCOPES = ("channels:history", "chat:write", "commands", "groups:history", "im:history", "mpim:history")
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,7 @@ async def open_stage(order_: Order, zygote: Zygote, folder: Path) -> AsyncIterat
         people=PEOPLE,
         channels={"content": (*PEOPLE, "bot")},
         scopes=SCOPES,
+        events=EVENTS,
         rate_limits=RateLimits.off(),
         ack_timeout=1.5,
     )
@@ -320,18 +321,24 @@ class Trial:
             self.outcome.problems.append(Problem("bots_died", sentence))
 
 
-async def play(order_: Order) -> AsyncGenerator[Outcome, None]:
+@asynccontextmanager
+async def open_zygote(logs: str | None = None) -> AsyncIterator[Zygote]:
+    """Start the process that forks the bots of all stages; its log is kept in the folder `logs`, if there is one."""
+    with TemporaryDirectory(prefix="faults-") as scratch:
+        async with Zygote(Path(logs or scratch) / f"zygote-{os.getpid()}.log") as zygote:
+            yield zygote
+
+
+async def play(order_: Order, zygote: Zygote) -> AsyncGenerator[Outcome, None]:
     """Play all trials of an order and judge each at its end, and once more when its stage closes."""
     with TemporaryDirectory(prefix="faults-") as scratch:
-        logs = Path(order_.logs or scratch)
-        async with Zygote(logs / f"zygote-{os.getpid()}.log") as zygote:
-            seeds = deque(order_.seeds)
-            while seeds:
-                folder = logs / f"stage-{os.getpid()}-{seeds[0]}"
-                folder.mkdir()
-                async with aclosing(_play_some(order_, zygote, folder, seeds)) as outcomes:
-                    async for outcome in outcomes:
-                        yield outcome
+        seeds = deque(order_.seeds)
+        while seeds:
+            folder = Path(order_.logs or scratch) / f"stage-{os.getpid()}-{seeds[0]}"
+            folder.mkdir()
+            async with aclosing(_play_some(order_, zygote, folder, seeds)) as outcomes:
+                async for outcome in outcomes:
+                    yield outcome
 
 
 async def _play_some(order_: Order, zygote: Zygote, folder: Path, seeds: deque[int]) -> AsyncGenerator[Outcome, None]:
@@ -359,7 +366,7 @@ def main() -> None:
 
 
 async def _main(order_: Order) -> None:
-    async with aclosing(play(order_)) as outcomes:
+    async with open_zygote(order_.logs) as zygote, aclosing(play(order_, zygote)) as outcomes:
         async for outcome in outcomes:
             sys.stdout.write(json.dumps(asdict(outcome)) + "\n")
             sys.stdout.flush()

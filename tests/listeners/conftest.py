@@ -15,7 +15,7 @@ from slack_bolt.response import BoltResponse
 from bot.bootstrap import bolt_app
 from bot.playground.slack.delivery import Delivery, NotAcknowledged, Retry
 from tests.services.conftest import bot, logged, stage
-from tests.services.stage import Stage
+from tests.services.stage import CHANNEL, Stage
 
 __all__ = ["bot", "logged", "stage"]
 
@@ -23,6 +23,23 @@ __all__ = ["bot", "logged", "stage"]
 async def dispatch(app: AsyncApp, payload: dict[str, Any]) -> BoltResponse:
     """Let the app answer a payload as it comes over Socket Mode."""
     return await app.async_dispatch(AsyncBoltRequest(mode="socket_mode", body=payload))
+
+
+def message_event(stage: Stage, **said: Any) -> dict[str, Any]:
+    """Return a `message` event of ben's in a channel, as Slack sends it; what is None is left out."""
+    message = {
+        "type": "message",
+        "channel": stage.workspace.channel(CHANNEL).id,
+        "user": stage.workspace.person("ben").id,
+        "ts": "1800000000.000100",
+        "channel_type": "channel",
+    }
+    return {
+        "type": "event_callback",
+        "team_id": stage.workspace.team_id,
+        "event_id": "Ev1",
+        "event": {key: value for key, value in {**message, **said}.items() if value is not None},
+    }
 
 
 class Dispatch:

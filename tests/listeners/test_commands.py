@@ -6,7 +6,7 @@ import pytest
 from slack_bolt.app.async_app import AsyncApp
 
 from bot.playground.slack.faults import Duplicate
-from bot.slack import notices
+from bot.slack.messages import notices
 from tests.services.stage import CHANNEL, Stage
 
 pytestmark = pytest.mark.usefixtures("app")

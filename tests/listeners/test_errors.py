@@ -9,12 +9,12 @@ import pytest
 from slack_bolt.app.async_app import AsyncApp
 from slack_bolt.response import BoltResponse
 
-from bot.core.lifecycle import Transition
+from bot.core.effects import Transition
 from bot.core.model import FormStatus
 from bot.playground.bot_process import free_port
 from bot.playground.slack import Message, payloads
 from bot.playground.slack.state import Content
-from bot.slack import notices
+from bot.slack.messages import notices
 from tests.listeners.conftest import dispatch
 from tests.services.stage import CHANNEL, Stage
 

@@ -6,7 +6,7 @@ import pytest
 
 from bot.core.model import FormStatus, RunStatus
 from bot.playground.slack.faults import Duplicate
-from bot.slack import notices
+from bot.slack.messages import notices
 from tests.services.stage import Stage
 
 pytestmark = pytest.mark.usefixtures("app")

@@ -17,7 +17,7 @@ from bot.bootstrap import bolt_app
 from bot.core.model import FormStatus, RunStatus
 from bot.playground.dify.apps import all_apps, slow
 from bot.playground.slack import Result
-from bot.slack import notices
+from bot.slack.messages import notices
 from tests.services.stage import CHANNEL, SPEED, Stage, open_stage
 
 HOST = "127.0.0.1"

@@ -13,9 +13,10 @@ from bot.core.model import Run, RunStatus
 from bot.manifest import EVENTS
 from bot.playground.dify.apps import chat
 from bot.playground.slack import Message
-from bot.slack import chat as sentences
+from bot.playground.slack.faults import LostResponse
 from bot.slack import ids
-from tests.listeners.conftest import dispatch
+from bot.slack.messages import chat as sentences
+from tests.listeners.conftest import dispatch, message_event
 from tests.services.stage import CHANNEL, Stage, open_stage
 
 pytestmark = pytest.mark.usefixtures("app")
@@ -48,23 +49,28 @@ async def say(stage: Stage, run: Run, text: str, user: str = "ann") -> Message:
     return await stage.workspace.person(user).post(CHANNEL, text, run.thread_ts)
 
 
+async def asked(stage: Stage, run: Run) -> Message:
+    """Wait for the question about a message that is held, and return it."""
+    return await stage.workspace.wait_for(
+        lambda: next((each for each in stage.thread(run) if "is it the answer" in each.shown.lower()), None)
+    )
+
+
+def pressed(stage: Stage) -> dict[str, Any]:
+    """Return the last click as it was delivered."""
+    return next(each.payload for each in reversed(stage.workspace.deliveries) if "actions" in each.payload)
+
+
+def queries(stage: Stage) -> set[str]:
+    """Return every message that is kept."""
+    with stage.sql() as database:
+        return {query for (query,) in database.execute("SELECT query FROM runs")}
+
+
 def event(stage: Stage, run: Run, **changes: Any) -> dict[str, Any]:
     """Return a `message` event in the thread of a run, as Slack sends it."""
-    said = {
-        "type": "message",
-        "channel": run.channel_id,
-        "user": stage.workspace.person("ben").id,
-        "text": "And &lt;now&gt;, <@U0ANN>?",
-        "ts": "1800000000.000100",
-        "thread_ts": run.thread_ts,
-        "channel_type": "channel",
-    }
-    return {
-        "type": "event_callback",
-        "team_id": stage.workspace.team_id,
-        "event_id": "Ev1",
-        "event": {key: value for key, value in {**said, **changes}.items() if value is not None},
-    }
+    said = {"channel": run.channel_id, "text": "And &lt;now&gt;, <@U0ANN>?", "thread_ts": run.thread_ts, **changes}
+    return message_event(stage, **said)
 
 
 async def test_a_reply_is_saved_before_it_is_acked(stage: Stage, app: AsyncApp) -> None:
@@ -120,7 +126,7 @@ async def test_a_reply_with_files_or_to_the_channel_is_a_message(
     assert (await dispatch(app, event(bot, begun, subtype=subtype, files=files))).status == 200
     await bot.settled()
     assert len(bot.requests("POST", "/chat-messages")) == 2
-    told = bot.workspace.find(visible_to="ben", text="without them")
+    told = bot.workspace.find(visible_to="ben", text="do not go along with yours")
     assert (told is not None) == (files is not None)
 
 
@@ -132,43 +138,100 @@ async def test_files_without_a_word_are_not_sent_and_that_is_told(bot: Stage, be
 
 
 async def test_a_question_is_settled_once(bot: Stage, app: AsyncApp) -> None:
-    """Both buttons pressed: the first counts, and the second changes nothing."""
+    """Both buttons pressed: the first counts, and the second changes nothing; it may be of somebody else."""
     run = await bot.paused(REFUND)
     await say(bot, run, "And now?")
-    question = await bot.told("ann", "is it the answer")
-    ann = bot.workspace.person("ann")
-    assert (await ann.click(question, sentences.SEND_NEW)).acked
-    await bot.told("ann", "Sent as a new message")
-    click = next(each.payload for each in reversed(bot.workspace.deliveries) if "actions" in each.payload)
-    forget = {**click, "actions": [{**click["actions"][0], "action_id": ids.FORGET_MESSAGE}]}
+    question = await asked(bot, run)
+    assert (await bot.workspace.person("ann").click(question, sentences.SEND_NEW)).acked
+    await bot.reads(question, "had this sent as a new message", "And now?")
+    click = pressed(bot)
+    ben = {"id": bot.workspace.person("ben").id}
+    forget = {**click, "user": ben, "actions": [{**click["actions"][0], "action_id": ids.FORGET_MESSAGE}]}
     assert (await dispatch(app, forget)).status == 200
-    await bot.told("ann", sentences.ALREADY_SETTLED)
+    await bot.told("ben", "had this sent as a new message", sentences.ALREADY_SETTLED)
     await bot.settled()
     assert len(bot.requests("POST", "/chat-messages")) == 2
 
 
+@pytest.mark.parametrize(
+    ("button", "outcome"),
+    [
+        (sentences.SEND_NEW, "sent as a new message"),
+        (sentences.FORGET, "had this dropped"),
+        ("Use it as the answer", "took this for the answer"),
+    ],
+)
+async def test_a_click_on_a_question_that_comes_twice_is_answered_as_once(
+    bot: Stage, app: AsyncApp, button: str, outcome: str
+) -> None:
+    run = await bot.paused(REFUND)
+    await say(bot, run, "And now?")
+    question = await asked(bot, run)
+    assert (await bot.workspace.person("ann").click(question, button)).acked
+    await bot.reads(question, outcome)
+    assert (await dispatch(app, pressed(bot))).status == 200
+    await bot.settled()
+    assert bot.workspace.find_all(visible_to="ann", text=sentences.ALREADY_SETTLED) == []
+    assert outcome in question.shown
+
+
+async def test_a_question_is_posted_once_whatever_comes_in_between(bot: Stage) -> None:
+    """It is found again by its metadata, as everything else that is posted."""
+    run = await bot.paused(REFUND)
+    bot.workspace.faults.add("chat.postMessage", LostResponse())
+    await say(bot, run, "And now?")
+    await asked(bot, run)
+    retry = await bot.put_back("AskAboutMessage")
+    await bot.later(seconds=(retry.due_at - bot.clock.now()).total_seconds())
+    await bot.settled()
+    assert len([message for message in bot.thread(run) if "is it the answer" in message.shown.lower()]) == 1
+
+
+async def test_a_question_that_nobody_answers_lapses_with_its_message(bot: Stage) -> None:
+    """It says so, and the message is deleted; no conversation keeps it for ever."""
+    run = await bot.paused(REFUND)
+    await say(bot, run, "And now?")
+    question = await asked(bot, run)
+    await bot.settled()
+    await bot.later(days=31)
+    await bot.reads(question, "Nobody said what to do with this", "And now?")
+    assert question.buttons == []
+    await bot.settled()
+    await bot.later(hours=2)
+    await bot.until(lambda: "And now?" not in queries(bot))
+
+
+@pytest.mark.provokes("trigger_exchanged")
 async def test_a_message_that_became_an_answer_is_settled_once_that_can_be_saved(bot: Stage, app: AsyncApp) -> None:
     """The window opened with the click, which counts when it comes again although it opens no second one."""
     run = await bot.paused(REFUND)
     await say(bot, run, "And now?")
-    question = await bot.told("ann", "is it the answer")
+    question = await asked(bot, run)
     ann = bot.workspace.person("ann")
     with bot.refusing("INSERT ON inbox"):
         assert not (await ann.click(question, "Use it as the answer")).acked
-    click = next(each.payload for each in reversed(bot.workspace.deliveries) if "actions" in each.payload)
-    assert (await dispatch(app, click)).status == 200
-    await bot.told("ann", "stands in the window")
+    assert (await dispatch(app, pressed(bot))).status == 200
+    await bot.reads(question, "took this for the answer to", "And now?")
     assert len(ann.views) == 1
     assert [each.status for each in await conversation(bot, run)] == [RunStatus.PAUSED]
 
 
-async def test_a_suggestion_is_asked_once(bot: Stage, begun: Run) -> None:
-    """Two people press at the same time: one message."""
+async def test_a_suggestion_is_asked_once_and_who_comes_second_is_told_so(
+    bot: Stage, begun: Run, app: AsyncApp
+) -> None:
+    """Two people press at the same time: one message. A click that comes twice is told nothing, or the same, once."""
     (offered,) = [message for message in bot.thread(begun) if "Where is my order?" in message.buttons]
     ben, cleo = (bot.workspace.person(name) for name in ("ben", "cleo"))
     assert (await ben.click(offered, "Where is my order?")).acked
+    first = pressed(bot)
     assert (await cleo.click(offered, "How long")).acked
+    second = pressed(bot)
+    for click in (first, second):
+        assert (await dispatch(app, click)).status == 200
     await bot.settled()
+    assert bot.workspace.find_all(visible_to="ben", text="was not sent") == []
+    (told,) = bot.workspace.find_all(visible_to="cleo", text="was not sent")
+    assert f"<@{ben.id}> asked “Where is my order?” just before" in told.shown
     assert [each.body["query"] for each in bot.requests("POST", "/chat-messages")][1:] == ["Where is my order?"]
 
 
@@ -178,6 +241,14 @@ async def test_no_suggestions_where_the_app_has_them_switched_off(tmp_path: Path
         await stage.settled()
         assert stage.requests("GET", "/suggested") == []
         assert len(stage.thread(run)) == 1
+
+
+async def test_what_is_suggested_twice_is_offered_once(tmp_path: Path) -> None:
+    app = replace(chat(), next_questions=("Why?", " ", "Why? ", "When?", "Why?"))
+    async with open_stage(tmp_path, [app]) as stage, stage.working():
+        run = await stage.in_status(await stage.ask(QUERY), RunStatus.SUCCEEDED)
+        await stage.settled()
+        assert stage.thread(run)[-1].buttons == ["Why?", "When?"]
 
 
 async def test_suggestions_that_dify_cannot_make_are_not_missed(tmp_path: Path, logged: list[Any]) -> None:

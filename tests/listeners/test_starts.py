@@ -11,7 +11,7 @@ import pytest
 
 from bot.core.model import Run, RunStatus
 from bot.playground.dify.apps import pick, quick, ticker
-from bot.playground.dify.graph import App, End, start_file, text_input
+from bot.playground.dify.graph import App, End, choice, text_input
 from bot.playground.slack import Result
 from bot.playground.slack.faults import Duplicate, Refuse
 from bot.playground.slack.forms import find_field
@@ -77,7 +77,11 @@ async def test_a_missing_value_opens_the_window_with_what_was_given(bot: Stage) 
 
 async def test_what_was_wrong_with_a_command_is_told_in_its_window(bot: Stage) -> None:
     await give(bot, '/dify pik titel="Spring menu" size=XXL')
-    for problem in ("no app “pik”", "“titel” is no input of pick: did you mean title?", "“XXL” is no option of size"):
+    for problem in (
+        "no app “pik”",
+        "“titel” is no input of pick: its value stands in title now.",
+        "“XXL” is no option of size",
+    ):
         assert problem in shown(bot)
     await send(bot)
     assert (await started(bot)).run_inputs == {"title": "Spring menu", "size": "M", "copies": 1}
@@ -144,7 +148,7 @@ async def test_the_command_alone_offers_all_apps_and_then_the_fields_of_the_chos
     person.fill(person.view, "title", "Spring menu")
     person.select(person.view, "App", "every_field")
     await bot.workspace.wait_for(lambda: person.view.title == "Start every_field")
-    assert "files cannot be given in Slack yet" in shown(bot)
+    assert "file_input" in shown(bot)
     await send(bot)
     run = await started(bot)
     assert run.app == "every_field"
@@ -200,19 +204,22 @@ async def test_an_app_without_values_is_started_by_its_window_all_the_same(tmp_p
         assert (await started(bot)).run_inputs == {}
 
 
-async def test_an_app_that_needs_a_file_gets_no_window(tmp_path: Path) -> None:
+async def test_an_app_that_cannot_be_started_gets_no_window(tmp_path: Path) -> None:
     """The answer to the command says why, as it does for whoever chooses the app in a window."""
-    needs_file = App(
-        name="scan", start=(start_file("page", required=True),), nodes=(End("end", "End", {}),), edges=("start -> end",)
+    without_options = App(
+        name="scan",
+        start=(choice("page", [], required=True),),
+        nodes=(End("end", "End", {}),),
+        edges=("start -> end",),
     )
-    async with knowing(tmp_path, needs_file, quick()) as bot:
+    async with knowing(tmp_path, without_options, quick()) as bot:
         assert (await ann(bot).command(CHANNEL, "/dify scan")).acked
-        await bot.told("ann", "page takes a file")
+        await bot.told("ann", "page is missing: it has no options")
         person = await give(bot, "/dify")
         person.select(person.view, "App", "scan")
-        await bot.workspace.wait_for(lambda: "scan needs a file, which cannot be given in Slack yet" in shown(bot))
+        await bot.workspace.wait_for(lambda: "scan needs a choice from a list that has no options" in shown(bot))
         await send(bot)
-        assert "scan needs a file" in shown(bot)
+        assert "scan needs a choice" in shown(bot)
         person.select(person.view, "App", "quick")
         await bot.workspace.wait_for(lambda: person.view.title == "Start quick")
 
@@ -246,6 +253,7 @@ async def test_a_window_that_slack_does_not_open_is_made_up_for_by_a_sentence(bo
     await bot.told("ann", "title is missing", "/dify pick")
 
 
+@pytest.mark.provokes("trigger_exchanged")
 async def test_a_command_that_comes_twice_opens_one_window(bot: Stage) -> None:
     bot.workspace.faults.add("slash_commands", Duplicate())
     await give(bot, "/dify pick")
@@ -320,6 +328,7 @@ async def test_an_app_that_is_left_out_of_the_settings_meanwhile_is_told(stage: 
         assert "There is no app pick any more." in repr(person.view.blocks)
 
 
+@pytest.mark.provokes("not_in_channel")
 async def test_who_starts_in_a_channel_without_the_bot_is_told_directly(bot: Stage) -> None:
     """A window has no response_url (slack-platform §4.1)."""
     assert (await ann(bot).command("random", "/dify pick title=Menu size=XL")).acked

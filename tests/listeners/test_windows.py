@@ -14,7 +14,7 @@ from bot.playground.slack import Message
 from bot.playground.slack.faults import Delay, Duplicate, Refuse
 from bot.playground.slack.people import Person
 from bot.playground.slack.state import View
-from bot.slack import window
+from bot.slack.forms import window
 from tests.listeners.conftest import dispatch
 from tests.services.stage import Stage
 from tests.slack.test_payloads import SUBMITTED
@@ -202,6 +202,7 @@ async def test_a_submit_that_comes_twice_counts_once(bot: Stage) -> None:
     assert len(bot.submits()) == 1
 
 
+@pytest.mark.provokes("trigger_exchanged")
 async def test_a_click_that_comes_twice_opens_one_window(bot: Stage) -> None:
     """The second use of a trigger is refused, which nobody needs to know."""
     _, form = await form_of(bot)
@@ -243,7 +244,7 @@ async def test_an_open_window_says_that_its_form_was_answered_elsewhere(bot: Sta
     await opened(ben, form)
     await type_into(bot, ben, REMARKS, "Less garlic")
     await bot.dify.answer_elsewhere(bot.dify.open_forms()[0], "accept", {"remarks": "", "priority": "low"})
-    bot.clock.advance(hours=2)
+    await bot.later(hours=2)
     await bot.run_when(run.run_id, lambda run: not run.open_forms)
     await bot.workspace.wait_for(lambda: "✅" in words(ben.view))
     assert "Less garlic" in words(ben.view)

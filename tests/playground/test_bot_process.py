@@ -24,12 +24,41 @@ async def test_bot_that_ends_at_once_is_told_with_its_last_words(tmp_path: Path)
     assert not bot.is_running
 
 
+async def test_the_end_of_the_bot_is_told_to_who_waits(tmp_path: Path) -> None:
+    """With its exit code, also when it comes before anybody waits."""
+    bot = BotProcess({}, tmp_path, never)
+    with pytest.raises(BotDied):
+        await bot.start()
+    assert await bot.ended() == 2
+    assert "exit code 2. Its last words:" in (bot.trouble or "")
+    await bot.kill()
+    assert "exit code 2. Its last words:" in (bot.trouble or "")
+
+
+async def test_an_end_that_was_asked_for_is_no_trouble(tmp_path: Path) -> None:
+    """Killed while it starts: whoever started it is told, and nothing is wrong with the bot."""
+    begun = asyncio.Event()
+
+    async def begin() -> None:
+        begun.set()
+        await never()
+
+    bot = BotProcess({}, tmp_path, begin)
+    starting = asyncio.create_task(bot.start())
+    await begun.wait()
+    await bot.kill()
+    with pytest.raises(BotDied, match="exit code -9"):
+        await starting
+    assert bot.trouble is None
+
+
 async def test_bot_that_does_not_get_ready_is_ended(tmp_path: Path) -> None:
     """Waiting has an end, and the child does not outlive it."""
     bot = BotProcess({}, tmp_path, never, start_seconds=0.0)
     with pytest.raises(BotDied, match="was not ready within"):
         await bot.start()
     assert not bot.is_running
+    assert "was not ready within" in (bot.trouble or "")
 
 
 async def test_trouble_while_waiting_is_passed_on(tmp_path: Path) -> None:

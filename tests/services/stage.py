@@ -7,7 +7,7 @@ import itertools
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,9 +19,10 @@ from bot.bootstrap import Parts, assemble, at_work
 from bot.core.model import Command, Run, RunStatus
 from bot.core.ports import SavedEffect, Store
 from bot.errors import UnknownHere
+from bot.manifest import SHORTCUT_ID
 from bot.playground.dify import App, DifyServer
 from bot.playground.dify import Dify as DifySimulator
-from bot.playground.dify.apps import all_apps
+from bot.playground.dify.apps import all_apps, slow
 from bot.playground.dify.simulator import RecordedRequest
 from bot.playground.slack import Message, RateLimits, SlackServer, Workspace
 from bot.playground.slack.tickets import Destination
@@ -29,6 +30,7 @@ from bot.settings import AppSettings, Settings
 from bot.store.database import Database, PostgresqlDatabase, SqliteDatabase, Work
 from bot.store.migrations import migrate
 from bot.store.sql import SqlStore
+from tests.refusals import watched
 
 Found = TypeVar("Found")
 
@@ -320,6 +322,11 @@ class Stage:
         return self.requests("POST", "/form/human_input/")
 
 
+def endless() -> App:
+    """A run that lasts for as long as a test does, however busy the machine is."""
+    return replace(slow(seconds=3_600.0), name="endless")
+
+
 @asynccontextmanager
 async def open_stage(
     folder: Path, apps: Iterable[App] | None = None, *, speed: float = SPEED, **changes: Any
@@ -330,13 +337,15 @@ async def open_stage(
     """
     async with AsyncExitStack() as stack:
         clock = HandClock()
-        apps = list(apps or all_apps())
+        apps = list(apps or (*all_apps(), endless()))
         workspace = Workspace(
             people=("ann", "ben", "cleo"),
             channels={CHANNEL: ("ann", "ben", "cleo", "bot"), "random": ("ann",)},
+            shortcuts=(SHORTCUT_ID,),
             rate_limits=RateLimits.off(),
             now=clock.seconds,
         )
+        stack.enter_context(watched(workspace))
         slack = await stack.enter_async_context(SlackServer(workspace))
         dify = DifySimulator(apps, speed=speed, now=clock.seconds)
         server = await stack.enter_async_context(DifyServer(dify))

@@ -14,8 +14,7 @@ import pytest
 from bot import bootstrap
 from bot.core import effects as do
 from bot.core import events as saw
-from bot.core.effects import Effect, SlackEffect
-from bot.core.lifecycle import Transition
+from bot.core.effects import Effect, SlackEffect, Transition
 from bot.core.model import AppMode, FormStatus, Run, RunStatus
 from bot.core.ports import AppDescription, SavedEffect
 from bot.dify.client import DifyClient
@@ -25,7 +24,7 @@ from bot.playground.slack.faults import LostResponse, RateLimited, Refuse, Serve
 from bot.playground.slack.state import Content
 from bot.services import outbox, outcomes, recorder
 from bot.slack.gateway import SlackGateway
-from bot.slack.result import WRITING
+from bot.slack.messages.result import WRITING
 from tests.factories import make_run
 from tests.services.stage import CHANNEL, LEASE, PATIENCE, Stage, open_stage
 
@@ -226,6 +225,7 @@ async def test_nobody_is_reminded_of_what_cannot_or_need_not_be_answered_any_mor
 # --- what cannot be done ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.provokes("not_in_channel")
 async def test_a_run_whose_root_is_refused_is_not_started_and_its_starter_is_told(bot: Stage) -> None:
     """There is no place for its result: the answer goes through the command's own response_url."""
     run_id = await bot.ask("quick topic=tea", channel="random")
@@ -330,7 +330,7 @@ async def test_nobody_is_reminded_of_a_form_of_which_not_even_a_notice_is_there(
     """Neither is tried for ever."""
     bot.workspace.faults.add("chat.postMessage", Refuse("msg_too_long"), when=lambda call: "thread_ts" in call, times=4)
     run = await bot.in_status(await bot.ask(TWO_FORMS), RunStatus.PAUSED)
-    await bot.reads(bot.root(run), "Waiting for", "Slack does not take it")
+    await bot.reads(bot.root(run), "Waiting for", "cannot be answered in Slack")
     await bot.settled()
     assert [(row.kind, row.state) for row in bot.outbox()] == [("PostForm", "failed"), ("PostFormNotShown", "failed")]
     await add(bot, run, do.PostReminder(run.forms[0].form_id))
@@ -364,7 +364,7 @@ async def test_a_mistake_of_ours_holds_up_no_lane(bot: Stage, impossible: Effect
 async def test_a_stop_that_dify_does_not_take_is_told_and_holds_up_no_answer(
     bot: Stage, status: int, times: int
 ) -> None:
-    run = await bot.in_status(await bot.ask("slow topic=tea"), RunStatus.RUNNING)
+    run = await bot.in_status(await bot.ask("endless topic=tea"), RunStatus.RUNNING)
     bot.dify.fail_next("stop", status=status, times=times)
     await bot.parts.decisions.stop(run.run_id, bot.workspace.person("ben").id, delivery="stop")
     await retried(bot, "StopRun", times - 1)
@@ -407,10 +407,12 @@ async def test_who_gave_a_command_that_cannot_be_checked_is_told(
 class Clumsy(SlackGateway):
     """A gateway that cannot post a root message."""
 
-    async def carry_out(self, effect: SlackEffect, run: Run | None, post_id: str, *, again: bool) -> str | None:
+    async def carry_out(
+        self, effect: SlackEffect, run: Run | None, post_id: str, *, again: bool, writes_alone: bool = True
+    ) -> str | None:
         if isinstance(effect, do.PostRoot):
             raise RuntimeError("a mistake")
-        return await super().carry_out(effect, run, post_id, again=again)
+        return await super().carry_out(effect, run, post_id, again=again, writes_alone=writes_alone)
 
 
 async def test_who_started_a_run_whose_root_message_cannot_be_posted_is_told(
@@ -452,6 +454,7 @@ async def test_an_answer_to_a_run_that_ended_meanwhile_is_not_sent(stage: Stage)
     assert stage.submits() == []
 
 
+@pytest.mark.provokes("message_not_found")
 async def test_a_form_message_that_was_deleted_is_posted_anew_once(bot: Stage) -> None:
     """The bot goes on with the new message."""
     run = await bot.paused(TWO_FORMS)
@@ -465,7 +468,7 @@ async def test_a_form_message_that_was_deleted_is_posted_anew_once(bot: Stage) -
 
 async def test_the_text_of_a_segment_has_one_message(bot: Stage) -> None:
     """A stream that was opened anew tells of its first text once more."""
-    run = await bot.in_status(await bot.ask("slow topic=tea"), RunStatus.RUNNING)
+    run = await bot.in_status(await bot.ask("endless topic=tea"), RunStatus.RUNNING)
     await add(bot, run, do.PostAnswer(), do.PostAnswer())
     await bot.settled()
     run = await bot.store.run(run.run_id)
@@ -550,7 +553,7 @@ async def test_what_another_process_may_be_sending_by_now_is_not_sent(
     if what == "answer":
         run_id = (await bot.paused(TWO_FORMS)).run_id
     elif what == "stop":
-        run_id = (await bot.in_status(await bot.ask("slow topic=tea"), RunStatus.RUNNING)).run_id
+        run_id = (await bot.in_status(await bot.ask("endless topic=tea"), RunStatus.RUNNING)).run_id
     with monkeypatch.context() as lapsed:
         lapsed.setattr(bot.store, "holds_lease", lambda: False)
         if what == "start":
@@ -570,7 +573,7 @@ async def test_what_another_process_may_be_sending_by_now_is_not_sent(
 async def test_no_row_keeps_the_bot_from_starting(stage: Stage, logged: list[MutableMapping[str, Any]]) -> None:
     """Neither an effect nor a run of another version: what cannot be read is logged and left alone."""
     async with stage.working():
-        run = await stage.in_status(await stage.ask("slow topic=tea"), RunStatus.RUNNING)
+        run = await stage.in_status(await stage.ask("endless topic=tea"), RunStatus.RUNNING)
         await stage.settled()
     await add(stage, run, do.SubmitForm("nobody"), do.RefreshRoot())
     await stage.begin()

@@ -15,7 +15,7 @@ import pytest
 from bot import bootstrap
 from bot.bootstrap import at_work
 from bot.core import effects as do
-from bot.core.lifecycle import Transition
+from bot.core.effects import Transition
 from bot.core.model import FormStatus, RunStatus
 from bot.errors import LeaseLost
 from bot.playground.dify.apps import quick, slow, two_forms

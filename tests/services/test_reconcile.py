@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bot.bootstrap import at_work
-from bot.core.lifecycle import Transition
+from bot.core.effects import Transition
 from bot.core.model import FormStatus, Run, RunStatus
 from bot.core.ports import RunDetail
 from bot.dify.client import DifyClient

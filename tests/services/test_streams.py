@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from bot.core import effects as do
-from bot.core.events import StreamEvent
-from bot.core.lifecycle import Transition
+from bot.core.effects import Transition
+from bot.core.events import StreamEvent, TextArrived
 from bot.core.model import FormStatus, Run, RunStatus
 from bot.dify.client import DifyClient
 from bot.playground.dify.apps import quick, two_forms
@@ -138,7 +138,7 @@ async def test_nobody_follows_a_run_whose_answer_waits_for_dify(bot: Stage) -> N
 
 async def test_nobody_follows_a_run_that_was_left(bot: Stage) -> None:
     """Also where the database is away just then."""
-    run = await bot.in_status(await bot.ask("slow topic=tea"), RunStatus.RUNNING)
+    run = await bot.in_status(await bot.ask("endless topic=tea"), RunStatus.RUNNING)
     assert followers(bot) == [run.run_id]
     with bot.refusing("DELETE ON follows"):
         bot.parts.streams.leave(run.run_id)
@@ -225,7 +225,7 @@ async def test_a_pause_that_the_stream_did_not_tell_is_found(bot: Stage) -> None
 
 async def test_a_stopped_run_is_what_run_detail_calls_it(bot: Stage) -> None:
     """Its stream says `failed` (recording 12)."""
-    run = await bot.in_status(await bot.ask("slow topic=tea"), RunStatus.RUNNING)
+    run = await bot.in_status(await bot.ask("endless topic=tea"), RunStatus.RUNNING)
     await bot.parts.decisions.stop(run.run_id, bot.workspace.person("ben").id, delivery="stop")
     run = await bot.in_status(run.run_id, RunStatus.STOPPED)
     await bot.reads(bot.root(run), "Stopped by")
@@ -314,7 +314,7 @@ async def test_a_text_that_was_heard_until_the_run_was_stopped_is_whole(tmp_path
 async def test_a_stream_that_does_not_tell_of_the_end_of_its_run_is_left_once_a_look_does(tmp_path: Path) -> None:
     """Dify keeps it open for long, and others wait for its place."""
     async with open_stage(tmp_path, dify_max_streams=1) as stage, stage.working():
-        run = await stage.in_status(await stage.ask("slow topic=tea"), RunStatus.RUNNING)
+        run = await stage.in_status(await stage.ask("endless topic=tea"), RunStatus.RUNNING)
         stage.dify.kill_worker()
         (there,) = stage.dify.runs.values()
         await stage.dify.wait_for(lambda: not stage.dify.executes(there))
@@ -348,3 +348,49 @@ async def test_a_run_is_followed_even_if_the_database_does_not_take_that_down(bo
     with bot.refusing("INSERT ON follows"):
         await bot.in_status(await bot.ask("quick topic=tea"), RunStatus.SUCCEEDED)
     assert len(bot.requests("POST", "/workflows/run")) == 1
+
+
+# --- what stands above -----------------------------------------------------------------------------------------------
+
+
+class Short(DifyClient):
+    """A client that hears no more of each text after a form than four characters."""
+
+    @asynccontextmanager
+    async def follow(self, run: Run) -> AsyncIterator[AsyncIterator[StreamEvent]]:
+        async with super().follow(run) as events:
+            yield self._shortened(events)
+
+    async def _shortened(self, events: AsyncIterator[StreamEvent]) -> AsyncIterator[StreamEvent]:
+        heard = 0
+        async for event in events:
+            if not isinstance(event, TextArrived):
+                yield event
+            elif heard == 0:
+                heard += 1
+                yield TextArrived(event.text[:4])
+
+
+async def test_a_text_that_ends_before_it_is_the_one_above_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then it might have been the same once more, which is not shown (recording 16)."""
+    monkeypatch.setattr("bot.bootstrap.DifyClient", Short)
+    steps = App(
+        name="steps",
+        mode="advanced-chat",
+        nodes=(
+            Answer("before", "Before", "Well, let me see."),
+            HumanInput("ask", "Ask", content="Shall I?", inputs=(), actions=(action("yes", "Yes"),)),
+            HumanInput("again", "Ask again", content="Surely?", inputs=(), actions=(action("yes", "Yes"),)),
+            Answer("after", "After", "Done."),
+        ),
+        edges=("start -> before -> ask", "ask.yes -> again", "again.yes -> after"),
+    )
+    async with open_stage(tmp_path, [steps]) as stage, stage.working():
+        run = await stage.paused("steps now")
+        await stage.choose(run, "yes")
+        run = await stage.run_when(run.run_id, lambda run: len(run.texts_above) == 2)
+        assert run.texts_above[1].is_of("Well")
+        shown = [message.shown for message in stage.thread(run)]
+        assert (shown.count("Well, let me see."), shown.count("Well")) == (1, 1)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.core.lifecycle import Transition
+from bot.core.effects import Transition
 from bot.core.model import Run, RunStatus
 from bot.dify.client import DifyClient
 from tests.factories import make_run

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from bot.slack.message import Message, TextFile
+from bot.slack.messages.message import Message, TextFile
 from tests.slack.reading import Json, wire
 
 
@@ -59,6 +59,8 @@ def _field(block: Json) -> Iterator[str]:
         case "plain_text_input":
             lines = element.get("initial_value", "").split("\n")
             yield from (f"  ┃ {line}".rstrip() for line in lines)
+        case "file_input":
+            yield f"  📎 up to {element['max_files']}"
         case "static_select" | "radio_buttons":
             chosen = element.get("initial_option", {}).get("value")
             sign = "▾" if element["type"] == "static_select" else "○"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bot.playground.slack.text import CONTROL, pinged_ids, text_objects
-from bot.slack.message import Message
+from bot.slack.messages.message import Message
 from tests.slack.reading import Json, disguised_links, wire
 
 INJECTIONS = (

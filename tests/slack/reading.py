@@ -14,8 +14,8 @@ from markdown_it.tree import SyntaxTreeNode
 from bot.playground.slack import block_kit
 from bot.playground.slack.content import MESSAGE_CHARACTERS_MAX, UPDATE_TEXT_MAX
 from bot.playground.slack.text import pinged_ids
-from bot.slack.message import Message
-from bot.slack.mrkdwn import clean, unescape
+from bot.slack.messages.message import Message
+from bot.slack.text.mrkdwn import clean, unescape
 
 Json = dict[str, Any]
 

@@ -159,13 +159,21 @@ def options(draw: st.DrawFn) -> tuple[str, ...]:
     return tuple(option if alike else f"{option}{index}" for index in range(times) for option in found)
 
 
+def _marked(draw: st.DrawFn, text: str, markers: list[str]) -> str:
+    """Put a marker anywhere into some of the texts: into a word, an address, a fence, beside any mark."""
+    if not draw(st.booleans()):
+        return text
+    at = draw(st.integers(0, min(len(text), 200)))
+    return text[:at] + draw(st.sampled_from(markers)) + text[at:]
+
+
 @st.composite
 def forms(draw: st.DrawFn) -> Form:
     """Draw a form that Dify would ask for."""
     fields = draw(inputs())
     markers = [f"{{{{#$output.{field.name}#}}}}" for field in fields] + ["{{#$output.nobody#}}"]
     texts = draw(st.lists(st.one_of(long_text, any_markdown), max_size=4))
-    pieces = [text.replace("{m}", draw(st.sampled_from(markers))) for text in texts]
+    pieces = [_marked(draw, text.replace("{m}", draw(st.sampled_from(markers))), markers) for text in texts]
     placed = draw(st.lists(st.sampled_from(markers), max_size=8))
     content = draw(st.sampled_from(["\n\n", " ", "\n"])).join(draw(st.permutations(pieces + placed)))
     if draw(st.integers(0, 39)) == 20:  # not at an end of the range, which is drawn more often

@@ -15,9 +15,29 @@ import pytest
 
 from bot.core import effects as do
 from bot.core.effects import DrawnEffect
-from bot.core.model import AppMode, ButtonStyle, FormStatus, Paragraph, Rating, Run, RunStatus, Select, UserAction
-from bot.slack.blocks import Post, Redraw, Rendered, Reply, Tell, render
-from tests.factories import NOW, make_form, make_run, make_submission
+from bot.core.model import (
+    Addressed,
+    AppMode,
+    AttachmentStatus,
+    ButtonStyle,
+    FileField,
+    FileProblem,
+    FormStatus,
+    HeldOutcome,
+    OutFile,
+    OutFileStatus,
+    Paragraph,
+    Place,
+    Rating,
+    Run,
+    RunStatus,
+    SegmentText,
+    Select,
+    Settlement,
+    UserAction,
+)
+from bot.slack.messages.blocks import Answer, Post, Redraw, Rendered, Reply, Tell, render
+from tests.factories import NOW, make_attachment, make_form, make_run, make_submission
 from tests.slack.reading import faults, wire
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -82,6 +102,28 @@ GONE = replace(
 )
 LOST = replace(GONE, error="Dify has called it running for more than a day, longer than it lets any run execute")
 
+SIGNED = "https://dify.example/files/{name}/file-preview?timestamp=1&nonce=2&sign=3"
+PICTURES = make_form(
+    content=(
+        f"## Two drafts\n\n![first.png]({SIGNED.format(name='first')}) is the first.\n\n"
+        f"Its *source*: [source.pdf]({SIGNED.format(name='source')}), its notes: "
+        f"[notes.txt]({SIGNED.format(name='notes')})\n\n"
+        f"The second:\n\n![second.png]({SIGNED.format(name='second')})\n\n"
+        "Feedback:\n\n{{#$output.feedback#}}"
+    ),
+    expires_at=NOW + timedelta(days=3),
+)
+GIVEN_OUT = tuple(
+    OutFile(f"/files/{stem}/file-preview", name, "secret", "form-1", is_image, is_image, status, file_id, reason)
+    for stem, name, is_image, status, file_id, reason in (
+        ("first", "first.png", True, OutFileStatus.SHARED, "F1", None),
+        ("source", "source.pdf", False, OutFileStatus.SHARED, "F2", None),
+        ("notes", "notes.txt", False, OutFileStatus.SEEN, None, None),
+        ("second", "second.png", True, OutFileStatus.MISSED, None, "its address in Dify has expired."),
+    )
+)
+PICTURED = replace(RUN, forms=(PICTURES,), out_files=GIVEN_OUT)
+
 CHAT = replace(
     RUNNING,
     app="support",
@@ -99,9 +141,81 @@ ANSWERED = replace(
     outputs={"answer": "It is *on its way*.", "files": []},
     ended_at=NOW + timedelta(seconds=3),
 )
+SAID = replace(SegmentText.of(0, "First.\n\n"), shown=True)
+SENT = Settlement(HeldOutcome.SENT, "U2")
 HELD = replace(CHAT, status=RunStatus.HELD, root_ts=None, workflow_run_id=None, task_id=None, message_id=None)
 
+FILE_FORM = make_form(
+    inputs=(FileField("contract"), FileField("photos", many=True, limit=3)),
+    content="The contract\n\n{{#$output.contract#}}\n\nPhotos\n\n{{#$output.photos#}}",
+)
+WITH_FILES = replace(
+    RUN,
+    forms=(FILE_FORM,),
+    attachments=(
+        make_attachment(name="contract.pdf", field="contract"),
+        make_attachment(attachment_id="a2", name="roof.png", field="photos", status=AttachmentStatus.PULLING),
+        make_attachment(
+            attachment_id="a3",
+            name="x.png",
+            field=None,
+            status=AttachmentStatus.PLACING,
+            choices=("contract", "photos"),
+        ),
+    ),
+)
+UNFIT = (
+    FileProblem("x <!here>.zip", "takes an image or a document.", "sys.files"),
+    FileProblem("A file", "it was deleted in Slack."),
+)
+PULLING = make_attachment(name="a *b* <!here>.png", form_id=None, status=AttachmentStatus.PULLING, upload_file_id=None)
+SEVERAL_FORMS = replace(
+    WITH_FILES,
+    forms=(FILE_FORM, replace(FILE_FORM, form_id="form-2", node_title="A second *opinion*")),
+    attachments=(
+        make_attachment(
+            name="x.png",
+            field=None,
+            status=AttachmentStatus.PLACING,
+            choices=("photos",),
+            elsewhere=(Place("form-2", "photos"),),
+        ),
+    ),
+)
+STARTED_WITH_FILES = make_run(
+    status=RunStatus.STARTING,
+    thread_ts="1.2",
+    root_ts="1.2",
+    run_inputs={"topic": "Tea", "proof": {"attachment_id": "start-1"}},
+    attachments=(PULLING, replace(PULLING, attachment_id="start-2", field=None, name="b.pdf")),
+)
+REFUSED_FILE = replace(
+    STARTED_WITH_FILES,
+    status=RunStatus.FAILED,
+    error="a *b* <!here>.png: Dify takes no file that large.",
+    attachments=(replace(PULLING, status=AttachmentStatus.REFUSED, reason="Dify takes no file that large."),),
+)
+
 CASES: dict[str, tuple[DrawnEffect, Run | None]] = {
+    "card": (do.PostCard("form-1"), WITH_FILES),
+    "card-empty": (do.RefreshCard("form-1"), replace(WITH_FILES, attachments=())),
+    "not-attached": (
+        do.TellNotAttached("U1", "form-1", (FileProblem("a.exe", "takes an image.", "photos"),)),
+        WITH_FILES,
+    ),
+    "file-placed-before": (do.TellFileStands("U3", WITH_FILES.attachments[0].attachment_id), WITH_FILES),
+    "file-gone": (
+        do.TellFileStands("U3", "gone"),
+        replace(WITH_FILES, attachments=(make_attachment(attachment_id="gone", status=AttachmentStatus.REMOVED),)),
+    ),
+    "nothing-asks": (do.TellNothingAsks("U3", ("a *b* <!here>.png", "c.pdf")), RUNNING),
+    "nothing-asks-any-more": (do.TellNothingAsks("U3", ("c.pdf",)), ENDED),
+    "card-several-forms": (do.PostCard("form-1"), SEVERAL_FORMS),
+    "files-too-late": (do.TellFilesTooLate("U3", "form-1", ("a *b* <!here>.png", "c.pdf")), RUNNING),
+    "files-too-late-expired": (
+        do.TellFilesTooLate("U3", "form-1"),
+        replace(RUN, status=RunStatus.RESUMING, forms=(EXPIRED,)),
+    ),
     "root-running": (do.RefreshRoot(), RUNNING),
     "root-waiting": (do.RefreshRoot(), RUN),
     "root-done": (do.RefreshRoot(), ENDED),
@@ -109,6 +223,15 @@ CASES: dict[str, tuple[DrawnEffect, Run | None]] = {
     "form-refused": (
         do.RefreshForm("form-1"),
         replace(RUN, forms=(replace(DECIDED, status=FormStatus.OPEN, refusal="Invalid value", revision=1),)),
+    ),
+    "form-with-files": (do.PostForm("form-1"), PICTURED),
+    "form-with-files-decided": (
+        do.RefreshForm("form-1"),
+        replace(PICTURED, forms=(replace(PICTURES, status=FormStatus.SUBMITTED, submission=make_submission()),)),
+    ),
+    "form-with-files-long": (
+        do.PostForm("form-1"),
+        replace(PICTURED, forms=(replace(PICTURES, content=PICTURES.content.replace("Feedback", "word " * 2_000)),)),
     ),
     "form-not-shown": (do.PostFormNotShown("form-1"), replace(RUN, forms=(NOT_SHOWN,))),
     "form-not-shown-decided": (
@@ -120,6 +243,30 @@ CASES: dict[str, tuple[DrawnEffect, Run | None]] = {
     "result-not-shown": (do.PostResultNotShown(), ENDED),
     "form-decided": (do.RefreshForm("form-1"), RUNNING),
     "result": (do.PostResult(), ENDED),
+    "result-files": (
+        do.PostResult(),
+        replace(
+            ENDED,
+            outputs={
+                "text": f"See ![first.png]({SIGNED.format(name='first')})",
+                "files": [
+                    {
+                        "dify_model_identity": "__dify__file__",
+                        "transfer_method": "local_file",
+                        "filename": "source.pdf",
+                        "url": SIGNED.format(name="source"),
+                    },
+                    {
+                        "dify_model_identity": "__dify__file__",
+                        "transfer_method": "remote_url",
+                        "filename": "logo.png",
+                        "url": "https://example.com/logo.png",
+                    },
+                ],
+                "parts": {"deep": [f"![first.png]({SIGNED.format(name='first')})", {"n": 1}]},
+            },
+        ),
+    ),
     "result-failed": (do.PostResult(), replace(ENDED, status=RunStatus.FAILED, error="no quota", failed_step="LLM")),
     "stuck": (do.PostStuck(), replace(RUN, status=RunStatus.RESUMING)),
     "not-started": (do.TellNotStarted("not_in_channel"), make_run(response_url="https://hooks.example/1")),
@@ -141,11 +288,25 @@ CASES: dict[str, tuple[DrawnEffect, Run | None]] = {
         ),
         None,
     ),
+    "offer": (do.OfferStart(Addressed("C1", "2.0", "U2"), "/dify"), None),
+    "offer-in-thread": (do.OfferStart(Addressed("C1", "2.0", "U2", "1.0"), "/dify"), None),
+    "usage": (do.TellUsage(Addressed("D1", "2.0", "U2"), "/dify", ("chat", "review")), None),
     "root-starting": (do.PostRoot(), make_run()),
     # A conversation with a Chatflow.
     "chat-waiting": (do.PostRoot(waits=True), replace(CHAT, status=RunStatus.REQUESTED, root_ts=None)),
     "chat-running": (do.RefreshRoot(), CHAT),
     "chat-answer": (do.PostResult(), ANSWERED),
+    "chat-answer-below-others": (do.PostResult(), replace(ANSWERED, crowded=True)),
+    "chat-answer-goes-on": (
+        do.PostResult(),
+        replace(ANSWERED, outputs={"answer": "First.\n\nThen <this>."}, texts=(SAID,)),
+    ),
+    "chat-answer-above": (do.PostResult(), replace(ANSWERED, outputs={"answer": "First.\n\n"}, texts=(SAID,))),
+    "result-partly-above": (
+        do.PostResult(),
+        replace(ENDED, outputs={"draft": "First.\n\n", "final": "Then <this>."}, texts=(SAID,)),
+    ),
+    "result-above": (do.PostResult(), replace(ENDED, outputs={"draft": "First.\n\n"}, texts=(SAID,))),
     "chat-done": (do.RefreshRoot(), ANSWERED),
     "chat-refused": (
         do.PostResult(),
@@ -153,6 +314,29 @@ CASES: dict[str, tuple[DrawnEffect, Run | None]] = {
     ),
     "chat-question": (do.AskAboutMessage(("Approve the *refund*",), (("r1", "f1", "Approve the *refund*"),)), HELD),
     "chat-question-of-two": (do.AskAboutMessage(("Approve", "Check"), (("r2", "f2", "Check"),)), HELD),
+    "chat-question-sent": (do.RefreshQuestion(), replace(HELD, question_ts="3.0", settlement=SENT)),
+    "chat-question-sent-anew": (
+        do.RefreshQuestion(),
+        replace(HELD, question_ts="3.0", settlement=SENT, conversation_id=""),
+    ),
+    "chat-question-used": (
+        do.RefreshQuestion(),
+        replace(HELD, question_ts="3.0", settlement=Settlement(HeldOutcome.ANSWER, "U2", "Approve the *refund*")),
+    ),
+    "chat-question-dropped": (
+        do.RefreshQuestion(),
+        replace(HELD, question_ts="3.0", settlement=Settlement(HeldOutcome.DROPPED, "U2")),
+    ),
+    "chat-question-lapsed": (
+        do.RefreshQuestion(),
+        replace(HELD, question_ts="3.0", settlement=Settlement(HeldOutcome.LAPSED)),
+    ),
+    "chat-question-asked-privately": (do.RefreshQuestion(), replace(HELD, settlement=SENT)),
+    "chat-settled-before": (do.TellSettled("U3"), replace(HELD, settlement=SENT)),
+    "chat-root-lapsed": (
+        do.RefreshRoot(),
+        replace(HELD, root_ts="2.0", status=RunStatus.STOPPED, settlement=Settlement(HeldOutcome.LAPSED)),
+    ),
     "chat-conversation-gone": (do.AskAboutConversation(), replace(HELD, root_ts="2.0", conversation_id="")),
     "chat-root-held": (do.RefreshRoot(), replace(HELD, root_ts="2.0")),
     "chat-root-forgotten": (
@@ -161,11 +345,19 @@ CASES: dict[str, tuple[DrawnEffect, Run | None]] = {
     ),
     "chat-without-files": (do.TellFilesLeftOut("U2"), CHAT),
     "chat-files-alone": (do.TellFilesLeftOut("U2", alone=True), CHAT),
+    "chat-files-unfit": (do.TellFilesUnfit("U2", UNFIT), CHAT),
+    "chat-files-unfit-alone": (do.TellFilesUnfit("U2", UNFIT[:1], alone=True), CHAT),
+    "chat-file-refused": (do.PostResult(), replace(REFUSED_FILE, mode=AppMode.CHATFLOW, root_ts="2.0")),
+    "root-files": (do.RefreshRoot(), STARTED_WITH_FILES),
+    "result-file-refused": (do.PostResult(), REFUSED_FILE),
     "chat-suggestions": (do.PostSuggestions(), replace(ANSWERED, suggestions=("How *long*?", "<!here> & why?"))),
     "chat-suggestions-closed": (
         do.CloseSuggestions(),
         replace(ANSWERED, suggestions=("How *long*?", "<!here> & why?"), suggestions_ts="3.0"),
     ),
+    "chat-asked-before": (do.TellAskedBefore("U3", "U2", "How *long*?"), ANSWERED),
+    "chat-asked-before-by-you": (do.TellAskedBefore("U3", "U3", "How *long*?"), ANSWERED),
+    "chat-something-asked-before": (do.TellAskedBefore("U3"), ANSWERED),
     "chat-rated": (do.TellRated("U2", Rating.LIKE), ANSWERED),
     "chat-not-rated": (do.TellRated("U2", Rating.DISLIKE, taken=False), ANSWERED),
     # What Dify or time did to a run and its forms.
@@ -273,13 +465,17 @@ def render_messages(run: Run) -> tuple[Any, ...]:
 
 
 def test_where_each_effect_goes() -> None:
-    """To the thread, to one person, or back to the command."""
+    """To the thread, to one person, beside a message, or back to the command."""
     form = render(do.RefreshForm("form-1"), RUN, NOW)
     assert isinstance(form, Redraw)
     assert (form.ts, form.anew) == (FORM.message_ts, True)
     told = render(do.TellCannotStop("U2"), RUN, NOW)
     assert isinstance(told, Tell)
     assert told.user_id == "U2"
+    asked = Addressed("C1", "2.0", "U2", "1.0")
+    answer = render(do.OfferStart(asked, "/dify"), None, NOW)
+    assert isinstance(answer, Answer)
+    assert answer.to == asked
     reply = render(do.TellNotStarted("is_archived"), make_run(response_url="https://hooks.example/1"), NOW)
     assert isinstance(reply, Reply)
     assert (reply.response_url, reply.user_id) == ("https://hooks.example/1", "U1")

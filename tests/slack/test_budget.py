@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from bot.slack.budget import MessageKey, Pace, ProgressBoard
+from bot.slack.delivery.budget import Lane, MessageKey, Pace, ProgressBoard
 
 A, B, C = ("C1", "1.0"), ("C1", "2.0"), ("C1", "3.0")
 
@@ -188,3 +188,21 @@ async def test_a_message_is_settled_before_its_turn_comes() -> None:
     await board.settle(A, draw=False)
     assert board.next_due() == (None, 0.0)
     writer.cancel()
+
+
+async def test_drawings_with_a_budget_of_their_own_wait_for_no_other(clock: HandClock) -> None:
+    """What is added to streams is counted apart from what is redrawn (slack-platform §8.1)."""
+    wall, streams = Wall(), Lane(Pace.of_streams(1.0))
+    board = ProgressBoard(
+        wall.draw, Pace(), clock, held=lambda: 30.0, lane_of=lambda drawing: streams if drawing == "added" else None
+    )
+    board.note(A, "redrawn")
+    board.note(B, "added")
+    assert board.next_due() == (B, 0.0)
+    await drawn(board, wall, 1)
+    board.note(B, "added")
+    assert board.next_due() == (B, 1.0)
+    board.note(C, "added")
+    assert board.next_due() == (C, pytest.approx(60 / 95))
+    streams.held = lambda: 60.0
+    assert board.next_due() == (A, 30.0)

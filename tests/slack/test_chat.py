@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core.model import AppMode, Progress, Rating, Run, RunStatus
+from bot.core.model import AppMode, FileProblem, HeldOutcome, Progress, Rating, Run, RunStatus, Settlement
 from bot.errors import UnknownHere
-from bot.slack import chat, ids
-from bot.slack.result import result_messages
-from bot.slack.root import root_message
-from tests.factories import make_form, make_run
+from bot.slack import ids
+from bot.slack.messages import chat
+from bot.slack.messages.result import result_messages
+from bot.slack.messages.root import root_message
+from tests.factories import make_run
 from tests.slack.reading import faults, pings, texts, wire
 from tests.slack.strategies import long_text, titles
 
@@ -24,12 +25,12 @@ MESSAGE = make_run(
 
 @given(long_text, st.lists(titles, min_size=1, max_size=30), st.booleans())
 def test_slack_takes_every_question_about_a_message(text: str, names: list[str], takes_text: bool) -> None:
-    """With up to ten forms to choose from, and nobody pinged in private."""
+    """With up to ten forms to choose from, and nobody pinged but who wrote it."""
     run = replace(MESSAGE, app=text, query=text)
     forms = [(f"run-{place}", f"form-{place}", name) for place, name in enumerate(names)] if takes_text else []
     message = chat.ask_about_message(run, names, forms)
     assert not faults(message)
-    assert not pings(message)
+    assert pings(message) == {"U1"}
     assert pings(chat.ask_about_conversation(run)) == {"U1"}
     assert not faults(chat.ask_about_conversation(run))
 
@@ -37,17 +38,40 @@ def test_slack_takes_every_question_about_a_message(text: str, names: list[str],
 @given(st.lists(long_text, min_size=1, max_size=20), long_text)
 def test_slack_takes_every_suggestion_and_every_answer(suggestions: list[str], text: str) -> None:
     run = replace(MESSAGE, suggestions=tuple(suggestions), app=text, outputs={"answer": text})
-    form = make_form(node_title=text)
     messages = (
         chat.suggestions(run),
         chat.closed_suggestions(run),
-        chat.in_window(form, text[:3_000]),
         chat.without_files(run, alone=False),
+        chat.unfit_files(run, [FileProblem(each, each) for each in suggestions], alone=False),
         chat.rated(run, Rating.LIKE, taken=True),
         *chat.with_thumbs(run, result_messages(run)),
     )
     assert [found for message in messages for found in faults(message)] == []
     assert not any(map(pings, messages))
+    named, *others = chat.with_question(replace(run, query=text, crowded=True), result_messages(run))
+    assert not faults(named)
+    assert (pings(named), set().union(*map(pings, others))) == ({"U1"}, set())
+
+
+def test_a_suggestion_that_is_too_long_for_its_button_can_be_read_whole() -> None:
+    """Two that begin alike can be told apart; a short one is not said twice."""
+    question = "Which papers do I have to hand in for an order that came broken more than thirty days ago"
+    message = chat.suggestions(replace(MESSAGE, suggestions=("Why?", f"{question}?", f"{question}, and where?")))
+    said, actions = wire(message)
+    assert said["elements"][0]["text"].split("\n")[1:] == [f"2. {question}?", f"3. {question}, and where?"]
+    first, *cut = [button["text"]["text"] for button in actions["elements"]]
+    assert first == "Why?"
+    assert [(text[:9], text[-1]) for text in cut] == [("2. Which ", "…"), ("3. Which ", "…")]
+
+
+@given(long_text, titles, st.sampled_from(HeldOutcome), st.booleans())
+def test_slack_takes_whatever_became_of_a_message(text: str, title: str, outcome: HeldOutcome, anew: bool) -> None:
+    """It names who said so, whom a message that is redrawn does not notify."""
+    settlement = Settlement(outcome, "U2", title)
+    run = replace(MESSAGE, app=text, query=text, settlement=settlement, conversation_id="" if anew else None)
+    for message in (chat.settled(run), chat.settled_before(run)):
+        assert not faults(message)
+        assert pings(message) == (set() if outcome is HeldOutcome.LAPSED else {"U2"})
 
 
 @given(long_text, st.sampled_from(RunStatus))

@@ -11,7 +11,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.errors import ChannelUnreachable, SlackError, SlackRejected, SlackUnauthorized, SlackUnavailable
-from bot.slack.failures import SlackFailure, refusal_details, slack_error
+from bot.slack.delivery.failures import SlackFailure, refusal_details, slack_error
 
 
 def failure(status: int, body: Any, headers: dict[str, str] | None = None) -> SlackApiError:
@@ -84,6 +84,15 @@ def test_a_lost_answer_is_told_from_a_missing_connection(cause: SlackFailure, se
     error = slack_error(cause)
     assert isinstance(error, SlackUnavailable)
     assert error.sent is sent
+
+
+def test_the_address_of_an_upload_is_not_told() -> None:
+    """aiohttp puts it into its complaint, and it is good for whoever has it (slack-platform §5.4)."""
+    error = slack_error(
+        aiohttp.ClientOSError(32, "Can not write request body for https://files.slack.com/upload/v1/x9")
+    )
+    assert "x9" not in str(error)
+    assert "Can not write" in str(error)
 
 
 def test_slacks_pointers_are_kept_for_the_log() -> None:

@@ -1,7 +1,7 @@
 """How fields share the room of a message."""
 
 from bot.core.model import FileField, Paragraph, Select
-from bot.slack.fields import Menu, TextField, shown_fields
+from bot.slack.forms.fields import Menu, TextField, shown_fields
 from tests.factories import make_form, make_submission
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 from datetime import timedelta
 
@@ -14,9 +16,9 @@ from bot.core.model import FileField, Form, FormStatus, Paragraph, Run, RunStatu
 from bot.core.submission import complete, problems
 from bot.playground.slack.forms import state_values
 from bot.slack import ids
-from bot.slack.form import form_message, form_messages, obstacle
-from bot.slack.form_layout import labels
-from bot.slack.message import Message
+from bot.slack.forms.form import form_message, form_messages, obstacle
+from bot.slack.forms.layout import labels, text_alone
+from bot.slack.messages.message import Message
 from bot.slack.payloads import ButtonClick
 from tests.factories import NOW, make_form, make_run, make_submission
 from tests.slack import strategies
@@ -62,8 +64,7 @@ def pressed(message: Message, draft: dict[tuple[str, str], Json] | None = None) 
 
 def is_answerable(form: Form) -> bool:
     """Say whether the form has fields and buttons in Slack."""
-    needs_file = any(isinstance(field, FileField) and not field.many for field in form.inputs)
-    return form.form_token is not None and bool(form.user_actions) and len(form.inputs) <= 40 and not needs_file
+    return form.form_token is not None and bool(form.user_actions) and len(form.inputs) <= 40
 
 
 def actions_of(message: Message) -> list[str]:
@@ -91,10 +92,11 @@ def test_any_form_is_posted_within_slacks_limits(form: Form) -> None:
 @given(strategies.forms())
 @patient
 def test_no_text_of_a_form_pings_or_disguises_a_link(form: Form) -> None:
-    """Only the starter is mentioned."""
+    """Only the starter is mentioned; and of the marks that hold fields' places nothing is left."""
     for message in form_messages(run_of(form), form):
         assert pings(message) <= {"U1"}
         assert not disguised_links(message)
+        assert not re.search("[\ufdd0-\ufdef]|%EF%B7%9", json.dumps(wire(message), ensure_ascii=False))
 
 
 @given(strategies.forms())
@@ -234,6 +236,10 @@ def form_with(content: str, *names: str) -> Form:
         ("**Draft: {{#$output.a#}}** x", ["a"], ["[Draft]", "x"]),
         ("*required\n\n{{#$output.a#}}", ["a"], ["*required", "[required]"]),
         ("Name*\n\n{{#$output.a#}}", ["a"], ["[Name*]"]),
+        ("`x {{#$output.a#}}` y **z {{#$output.b#}}**", ["a", "b"], ["`x`", "[x]", "[y z]"]),
+        ("__{{#$output.a_b#}}__", ["a_b"], ["[A b]"]),
+        ("Text\n\n# {{#$output.a#}}\n\nBye", ["a"], ["[Text]", "Bye"]),
+        ("\\{{#$output.a#}} b", ["a"], ["\\\\", "[A]", "b"]),
     ],
 )
 def test_fields_stand_where_the_builder_put_them(content: str, names: list[str], expected: list[str]) -> None:
@@ -277,6 +283,34 @@ def test_problems_can_be_told_by_label() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ("Your remarks:\n\n| Item | Price |\n|---|---|\n| Tea | 3 |\n\n{{#$output.comment#}}", "Your remarks"),
+        ("| Item | Price |\n|---|---|\n| Tea | 3 |\n\n{{#$output.comment#}}", "Comment"),
+        ("| Item | Price |\n|---|---|\n| Tea | {{#$output.comment#}} |", "Tea"),
+        ("Menu\n\n| Item |\n|---|\n| {{#$output.comment#}} |", "Item"),
+    ],
+)
+def test_a_field_is_named_by_a_row_of_a_table_only_within_it(content: str, named: str) -> None:
+    """One that stands in the table is named by the cell before it, or above it."""
+    assert labels(form_with(content, "comment"))["comment"] == named
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "- Trip\n  - Costs\n    - Hotel {{#$output.a#}}\n    - Train",
+        "Trip\n\n    Hotel {{#$output.a#}}",
+        "**The total of {{#$output.b#}} EUR** for\n**Hotel: {{#$output.a#}}**",
+        "**{{#$output.b#}} Hotel** {{#$output.a#}}",
+    ],
+    ids=["deep in a list", "in code", "in bold", "after bold that another field stands in"],
+)
+def test_a_label_has_nothing_of_the_markup_that_its_marker_stands_in(content: str) -> None:
+    assert labels(form_with(content, "a", "b"))["a"] == "Hotel"
+
+
 def test_a_long_text_is_posted_whole_before_the_form() -> None:
     """200 KB of form content come through in Dify (recording 32); the form keeps the last words above each field."""
     form = form_with(
@@ -285,7 +319,7 @@ def test_a_long_text_is_posted_whole_before_the_form() -> None:
     *before, message = form_messages(run_of(form), form)
     assert len(before) > 15
     assert "".join(texts(part) for part in before).count("Long line number N.") == 9_752
-    assert "▢ Your answer" in texts(before[-1])
+    assert texts(before[-1]).rstrip().endswith("Your answer:\n\n▢")
     assert elements(message, "input")[0]["label"]["text"] == "Your answer"
     assert "messages above" in texts(message)
     assert not any(map(faults, (*before, message)))
@@ -327,6 +361,13 @@ def test_a_default_too_long_for_a_field_is_kept_by_leaving_it_empty() -> None:
     assert complete(form, pressed(message, typed).entered(form)) == {"feedback": "Short"}
 
 
+def test_a_default_too_long_for_the_window_too_is_not_promised_there() -> None:
+    """A window holds 100,000 characters of JSON."""
+    form = make_form(inputs=(Paragraph("feedback", "日本語" * 6_000),))
+    (field,) = elements(shown(form), "input")
+    assert field["hint"]["text"].startswith("Empty keeps the 18,000 characters of now, which are too many for a window")
+
+
 def test_a_default_that_fits_stands_in_its_field() -> None:
     """Up to 3,000 characters; emptying the field then means an empty text."""
     form = make_form(inputs=(Paragraph("feedback", "x" * 3_000),))
@@ -344,6 +385,17 @@ def test_long_options_are_numbered_and_listed_whole() -> None:
     listed = elements(message, "static_select")[0]["options"]
     assert [option["text"]["text"][:8] for option in listed] == ["1. long ", "2. long ", "3. long "]
     assert texts(before[0]).count("long ") == 90
+
+
+def test_an_option_of_which_nothing_can_be_seen_reads_so_wherever_it_stands() -> None:
+    """In the menu as in the list of all options."""
+    form = make_form(inputs=(Select("feedback", ("long " * 30, "", " \n")),))
+    *before, message = form_messages(run_of(form), form)
+    assert [option["text"]["text"] for option in elements(message, "static_select")[0]["options"][1:]] == [
+        "2. (empty)",
+        "3. (empty)",
+    ]
+    assert texts(before[0]).endswith("2. (empty)\n3. (empty)")
 
 
 def test_250_options_come_in_groups_and_500_are_typed() -> None:
@@ -367,29 +419,22 @@ def test_a_select_without_options_takes_any_text() -> None:
     }
 
 
-def test_a_list_of_files_may_stay_empty() -> None:
-    """Files come later."""
-    message = shown(make_form(inputs=(FileField("feedback", many=True),)))
-    assert "it is sent without any" in texts(message)
-    assert elements(message, "button")
-
-
-def test_a_form_that_needs_a_file_offers_no_button_that_cannot_succeed() -> None:
-    """It says which file is missing, why it cannot be given here, and where the form can be answered."""
-    inputs = (Paragraph("note", "Hi"), FileField("contract"), FileField("id_card"), FileField("more", many=True))
-    message = shown(
-        make_form(content="Note\n\n{{#$output.note#}}\n\n*Contract*:\n\n{{#$output.contract#}}", inputs=inputs)
+def test_a_field_for_files_says_how_they_are_given() -> None:
+    """And what fits, since a message has no place for them: a reply with files, or the window."""
+    inputs = (
+        FileField("contract", allowed_types=("document",)),
+        FileField("photos", many=True, limit=3, allowed_types=("image",), allowed_methods=("local_file",)),
+        FileField("source", allowed_methods=("remote_url",)),
     )
-    assert (
-        "This form needs a file: *Contract*, *Id card*. Files cannot be given in Slack yet, so it cannot be answered "
-        "here. Answer it on its page in this app's web app in Dify"
-    ) in texts(message)
-    assert "without any" not in texts(message)
+    content = "".join(f"{each.name}\n\n{{{{#$output.{each.name}#}}}}\n\n" for each in inputs)
+    message = shown(make_form(content=content, inputs=inputs))
+    said = texts(message)
+    contract = "📎 *contract*: reply to this thread with a document, or choose it in the window."
+    assert f"{contract} A link will do, too: reply with nothing but that." in said
+    assert "📎 *photos*: reply to this thread with up to 3 files, each an image, or choose it in the window." in said
+    assert "📎 *source*: reply to this thread with nothing but a link, or give it in the window." in said
     assert not elements(message, "input")
-    assert not elements(message, "button")
-
-
-# --- buttons ---------------------------------------------------------------------------------------------------------
+    assert [button["action_id"] for button in elements(message, "button")] == ["form.act.0", "form.act.1", ids.WINDOW]
 
 
 def test_buttons_keep_difys_order_and_styles() -> None:
@@ -414,6 +459,13 @@ def test_a_long_title_is_spelled_out() -> None:
     message = shown(make_form(user_actions=(UserAction("ok", title),)))
     assert elements(message, "button")[0]["text"]["text"].endswith("…")
     assert f"1. {title.strip()}" in texts(message)
+
+
+def test_a_button_that_would_read_like_that_of_the_window_is_numbered() -> None:
+    """It decides, which whoever wants to see the window does not mean."""
+    actions = tuple(UserAction(title, title) for title in ("Approve", "Open in window"))
+    titles = [button["text"]["text"] for button in elements(shown(make_form(user_actions=actions)), "button")]
+    assert titles == ["Approve", "2. Open in window", "Open in window"]
 
 
 def test_buttons_that_would_read_alike_are_numbered() -> None:
@@ -452,6 +504,12 @@ def test_a_form_that_cannot_be_answered_here_says_what_to_do(change: Json, sente
     assert not elements(message, "actions")
 
 
+def test_nobody_is_asked_to_decide_who_cannot() -> None:
+    """Whoever started the run is told that it waits, and for what."""
+    said = shown(make_form(answerable=False)).text
+    assert said == "<@U1>, this run waits for *Review*, which cannot be answered here."
+
+
 def test_a_form_with_more_fields_than_a_message_holds_is_answered_in_its_window() -> None:
     """The message has the text, and what of the fields a window does not hold; nothing can be decided in it."""
     long_options = Select("level", tuple("an option " * 12 + str(number) for number in range(3)))
@@ -464,6 +522,12 @@ def test_a_form_with_more_fields_than_a_message_holds_is_answered_in_its_window(
     assert not actions_of(message)
     assert len(window_buttons(message)) == 1
     assert texts(before[0]).count("an option") == 36
+
+
+def test_in_a_text_of_its_own_a_field_is_named_where_nothing_above_names_it() -> None:
+    """The words that stand right above it need not be said again."""
+    content = "Question?\n\n{{#$output.a#}}{{#$output.b_c#}} Again {{#$output.a#}}"
+    assert text_alone(form_with(content, "a", "b_c")) == ["Question?\n\n▢▢ B c Again ▢ Question?"]
 
 
 def test_options_that_are_typed_in_a_message_are_chosen_in_the_window() -> None:

@@ -18,12 +18,12 @@ from bot.core import effects as do
 from bot.core.model import FileField, Form, Paragraph, RunStatus, Select
 from bot.core.submission import complete
 from bot.dify.sansio import submit_form
-from bot.slack.blocks import Post, render
-from bot.slack.fields import Menu, Shown, TextField, shown_fields, window_fields
-from bot.slack.form import form_message, form_messages
-from bot.slack.message import Message
-from bot.slack.mrkdwn import unescape
-from bot.slack.window import LONG_FORM
+from bot.slack.forms.fields import Menu, Shown, TextField, shown_fields, window_fields
+from bot.slack.forms.form import form_message, form_messages
+from bot.slack.forms.window import LONG_FORM
+from bot.slack.messages.blocks import Post, render
+from bot.slack.messages.message import Message
+from bot.slack.text.mrkdwn import unescape
 from tests.factories import NOW, make_form, make_run, make_submission
 from tests.slack import strategies
 from tests.slack.reading import Json, lost, missing, read_whole, seen, wire, words
@@ -152,7 +152,8 @@ def meant(form: Form, fields: Mapping[str, Shown], values: Mapping[str, str]) ->
     found: dict[str, Any] = {}
     for field in form.inputs:
         if isinstance(field, FileField):
-            found[field.name] = []
+            # Nothing was shared: a list may stay empty, and a single file is asked for.
+            found |= {field.name: []} if field.many else {}
             continue
         shown, value = fields[field.name], values[field.name]
         text = (value or (shown.kept if isinstance(shown, TextField) else "")).replace("\0", "")

@@ -15,17 +15,17 @@ import pytest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.core import effects as do
-from bot.core.model import FormStatus, Progress, Run, RunStatus
+from bot.core.model import Addressed, FormStatus, Progress, Run, RunStatus, SegmentText
 from bot.errors import ChannelUnreachable, SlackRejected, SlackUnauthorized, SlackUnavailable
 from bot.playground.slack import Message, SlackServer, Workspace
-from bot.playground.slack.faults import LostResponse, RateLimited, Refuse, ServerError
+from bot.playground.slack.faults import Delay, LostResponse, RateLimited, Refuse, ServerError
 from bot.playground.slack.rate_limits import RateLimits
 from bot.playground.slack.state import Content
 from bot.playground.slack.tickets import Destination
+from bot.slack.delivery.limits import Gate
 from bot.slack.gateway import SlackGateway
-from bot.slack.limits import Gate
-from bot.slack.message import MESSAGES
-from bot.slack.result import answer_messages
+from bot.slack.messages.message import MESSAGES
+from bot.slack.messages.result import answer_messages
 from tests.factories import make_form, make_run, make_submission
 from tests.slack.reading import texts
 
@@ -35,11 +35,15 @@ QUICK = 10_000.0
 
 @pytest.fixture
 async def workspace() -> AsyncIterator[Workspace]:
-    """A workspace on the network; ann is everywhere, ben not in #content, the bot not in #random."""
+    """A workspace on the network; ann is everywhere, ben not in #content, the bot not in #random.
+
+    It streams nothing: that is the matter of `test_native_streams`.
+    """
     workspace = Workspace(
         people=["ann", "ben"],
         channels={"content": ["ann", "bot"], "random": ["ann", "ben"]},
         rate_limits=RateLimits.off(),
+        streams_in=(),
     )
     async with SlackServer(workspace):
         yield workspace
@@ -56,7 +60,9 @@ async def gateway(workspace: Workspace) -> AsyncIterator[SlackGateway]:
 def run_in(workspace: Workspace, channel: str = "content", **changes: Any) -> Run:
     """Return ann's run in a channel."""
     place, ann = workspace.channel(channel), workspace.person("ann")
-    return make_run(channel_id=place.id, starter_id=ann.id, created_at=datetime.now(UTC), **changes)
+    return make_run(
+        team_id=workspace.team_id, channel_id=place.id, starter_id=ann.id, created_at=datetime.now(UTC), **changes
+    )
 
 
 async def running(gateway: SlackGateway, workspace: Workspace, **changes: Any) -> Run:
@@ -228,14 +234,79 @@ async def test_without_a_reply_url_the_starter_gets_a_direct_message(
 
 
 async def test_a_wrong_command_is_answered_privately(workspace: Workspace, gateway: SlackGateway) -> None:
-    """Through its reply URL."""
+    """Through its reply URL, without unfurling what somebody may have written."""
+
+    def is_quiet(body: dict[str, Any]) -> bool:
+        return body["unfurl_links"] is False and body["unfurl_media"] is False
+
+    workspace.faults.add("response_url", Delay(0), when=is_quiet)
     effect = do.TellNotStartable(response_url(workspace, "random"), ("“topik” is unknown.",), "/dify review topic=tea")
     await gateway.carry_out(effect, None, "post-1", again=False)
+    assert not workspace.faults.left_for("response_url")
     assert "/dify review topic=tea" in only(workspace, channel="random", visible_to="ann").shown
     with pytest.raises(SlackRejected):
         await gateway.carry_out(
             replace(effect, response_url=f"{workspace.url}/commands/99/gone"), None, "p", again=False
         )
+
+
+async def test_in_a_channel_an_answer_is_seen_by_one_person(workspace: Workspace, gateway: SlackGateway) -> None:
+    """In the thread of their message, if it stands in one."""
+    ann, place = workspace.person("ann"), workspace.channel("content")
+    root = await ann.post("content", "Lunch?")
+    for thread_ts in (None, root.ts):
+        effect = do.OfferStart(Addressed(place.id, root.ts, ann.id, thread_ts), "/dify")
+        assert await gateway.carry_out(effect, None, f"post-{thread_ts}", again=False) is None
+    answers = workspace.find_all(visible_to="ann", button="Run a Dify app")
+    assert [each.thread_ts for each in answers] == [None, root.ts]
+    assert place.messages == [root]
+
+
+@pytest.mark.parametrize("in_thread", [False, True])
+async def test_in_direct_messages_an_answer_is_posted_once_and_stays(
+    workspace: Workspace, gateway: SlackGateway, in_thread: bool
+) -> None:
+    """Whatever comes in between, and whatever else was answered there."""
+    ann, place = workspace.person("ann"), workspace.direct_messages(workspace.person("ann"))
+    first, second = await ann.post("@ann", "Hi"), await ann.post("@ann", "Hi")
+    thread_ts = first.ts if in_thread else None
+    other, effect = (
+        do.OfferStart(Addressed(place.id, message.ts, ann.id, thread_ts), "/dify") for message in (first, second)
+    )
+    await gateway.carry_out(other, None, "other", again=False)
+    workspace.faults.add("chat.postMessage", LostResponse())
+    with pytest.raises(SlackUnavailable):
+        await gateway.carry_out(effect, None, "post-1", again=False)
+    await gateway.carry_out(effect, None, "post-1", again=True)
+    answers = workspace.find_all(channel="@ann", button="Run a Dify app")
+    assert [each.thread_ts for each in answers] == [thread_ts] * 2
+
+
+async def test_a_message_is_read_wherever_it_stands(workspace: Workspace, gateway: SlackGateway) -> None:
+    """Also one with replies, of which none is taken for it."""
+    ann, place = workspace.person("ann"), workspace.channel("content")
+    root = await ann.share("content", [("a.png", b"PNG")], "@Dify look")
+    reply = await ann.post("content", "And <here>", root.ts)
+    whose = {"team_id": workspace.team_id, "bot_user_id": workspace.bot.user_id}
+    read = await gateway.picked(place.id, root.ts, **whose)
+    assert read is not None
+    assert (read.text, read.team_id, read.channel_id) == ("look", workspace.team_id, place.id)
+    assert [file.name for file in read.files] == ["a.png"]
+    below = await gateway.picked(place.id, reply.ts, **whose)
+    assert below is not None
+    assert (below.text, below.files) == ("And <here>", ())
+
+
+async def test_a_message_that_is_gone_is_told_from_one_that_cannot_be_read(
+    workspace: Workspace, gateway: SlackGateway
+) -> None:
+    whose = {"team_id": workspace.team_id, "bot_user_id": workspace.bot.user_id}
+    message = await workspace.person("ann").post("content", "Hi")
+    workspace.delete(message)
+    assert await gateway.picked(message.channel.id, message.ts, **whose) is None
+    for channel_id in ("C0NOWHERE", workspace.channel("random").id):
+        with pytest.raises(ChannelUnreachable):
+            await gateway.picked(channel_id, message.ts, **whose)
 
 
 async def test_blocks_slack_refuses_go_once_more_as_plain_text(
@@ -426,10 +497,33 @@ async def test_a_text_that_was_heard_whole_is_shown_whole_once_the_run_waits(
     workspace.faults.add("chat.update", Refuse("internal_error"))
     await gateway.show_answer(replace(run, answer_ts=ts), "Once upon a time")
     await workspace.wait_for(lambda: "chat.update" in methods(workspace))
-    paused = replace(run, status=RunStatus.PAUSED, answer_ts=ts)
-    await gateway.carry_out(do.EndAnswer(0, str(ts)), paused, "end", again=False)
+    heard = (SegmentText.of(0, "Once upon a time"),)
+    paused = replace(run, status=RunStatus.PAUSED, answer_ts=ts, texts=heard)
+    assert await gateway.carry_out(do.EndAnswer(0, str(ts)), paused, "end", again=False) == ts
     assert shows(workspace, ts, "Once upon a time")
     assert not shows(workspace, ts, "✍️")
+
+
+async def test_it_is_known_whether_a_text_stands_there_whole(workspace: Workspace, gateway: SlackGateway) -> None:
+    """Then the result need not say it again. Who has not heard it goes by the marks that it bears."""
+    run = await running(gateway, workspace)
+    ts = await gateway.carry_out(do.PostAnswer(), run, "answer", again=False)
+    paused = replace(run, status=RunStatus.PAUSED, answer_ts=ts, texts=(SegmentText.of(0, "Once upon a time"),))
+    end = do.EndAnswer(0, str(ts))
+    client = AsyncWebClient(token=workspace.bot_token, base_url=f"{workspace.url}/api/")
+    async with SlackGateway(client, QUICK, shared=True) as other:
+        assert await other.carry_out(end, paused, "end", again=False) is None
+        assert shows(workspace, ts, "may not be complete")
+        assert await other.carry_out(end, paused, "end", again=True) is None
+        await gateway.show_answer(replace(run, answer_ts=ts), "Once")
+        assert await gateway.carry_out(end, paused, "end", again=False) is None
+        await gateway.show_answer(replace(run, answer_ts=ts), "Once upon a time")
+        assert await gateway.carry_out(end, paused, "end", again=False) == ts
+        assert await other.carry_out(end, paused, "end", again=True) == ts
+        assert not shows(workspace, ts, "may not be complete")
+    await gateway.show_answer(replace(run, answer_ts=ts), "Once upon a time")
+    await gateway.lose_answer(replace(run, answer_ts=ts))
+    assert await gateway.carry_out(end, paused, "end", again=False) is None
 
 
 async def test_a_text_that_is_over_before_its_message_is_posted_is_posted_whole(

@@ -9,22 +9,26 @@ import pytest
 
 from bot.core.effects import DrawnEffect
 from bot.core.model import AppMode, Progress, Run
-from bot.core.ports import WindowFill
+from bot.core.ports import AppDescription, StartWindow, WindowFill
 from bot.playground.slack.block_kit import view_problems
-from bot.slack.blocks import Post, render
-from bot.slack.message import Message
-from bot.slack.notices import usage
-from bot.slack.rich_text import rich_text_blocks
-from bot.slack.window import notice_of, window
+from bot.slack.forms.window import notice_of, window
+from bot.slack.messages.blocks import Post, render
+from bot.slack.messages.message import Message
+from bot.slack.messages.notices import usage
+from bot.slack.messages.result import answer_messages
+from bot.slack.starts.window import notice_view, start_view
+from bot.slack.text.rich_text import rich_text_blocks
 from tests.factories import NOW
 from tests.slack.hostile import HOSTILE, harm, harm_of
 from tests.slack.reading import faults, texts
 from tests.slack.test_blocks import CASES, RUN
+from tests.slack.test_start_window import PLACE, start_input
 
 OURS = frozenset(
     {
         *("run_id", "team_id", "channel_id", "starter_id", "user_id", "stop_requested_by", "dify_user"),
         *("response_url", "thread_ts", "root_ts", "answer_ts", "suggestions_ts", "message_ts", "ts", "code"),
+        *("question_ts", "asker_id"),
         *("workflow_run_id", "task_id", "conversation_id", "message_id", "form_id", "node_id", "form_token", "id"),
         *("name", "action_id"),
     }
@@ -101,6 +105,33 @@ def test_no_text_does_harm_in_a_forms_window(text: str) -> None:
     for view in (window(run, form, WindowFill()), window(run, form, WindowFill(values)), notice_of(form, "–", values)):
         assert not view_problems(view)
         assert not harm("", [view["title"], *view["blocks"]])
+
+
+TYPES = ("text-input", "paragraph", "select", "number", "checkbox", "json_object", "file-list")
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_no_text_does_harm_in_a_start_window(text: str) -> None:
+    """Titles, labels, options, defaults, schemas, what was given, and what is wrong with it."""
+    variables = [f"field_{number}" for number in range(len(TYPES))]
+    changes = {"label": text, "default": text, "options": (text, f"{text}!"), "json_schema": {text: text}}
+    fields = [start_input(name, type, **changes) for name, type in zip(variables, TYPES, strict=True)]
+    described = AppDescription(text, AppMode.CHATFLOW, tuple(fields))
+    for given in ({}, dict.fromkeys(variables, text)):
+        window = StartWindow(PLACE, ("other", "review"), described, texts=given, problems=(text,))
+        view = start_view(window).to_dict()
+        assert not view_problems(view)
+        assert not harm("", [view["title"], *view["blocks"]])
+    assert not harm("", notice_view(text).to_dict()["blocks"])
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_no_text_does_harm_while_it_is_written(text: str) -> None:
+    """Whole, and at every character where it may stand still."""
+    for end in range(len(text) + 1):
+        for message in answer_messages(text[:end] or "…"):
+            assert not harm_of(message), end
+            assert not faults(message), end
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))

@@ -8,6 +8,7 @@ from bot.errors import UnknownHere
 from bot.slack import ids
 from bot.slack.ids import ChosenAction
 
+channel_ids = st.from_regex(r"[A-Z0-9]{1,20}", fullmatch=True)
 own_ids = st.from_regex(r"[A-Za-z0-9_-]{1,40}", fullmatch=True)
 
 
@@ -67,3 +68,14 @@ def test_a_foreign_window_is_refused(value: str) -> None:
     """Another app's window, or an old one of ours, is never taken for a form's."""
     with pytest.raises(UnknownHere, match="not a form's window"):
         ids.decode_window(value)
+
+
+@given(channel_ids, st.from_regex(r"[0-9]{1,12}\.[0-9]{6}", fullmatch=True))
+def test_the_button_of_an_answer_names_the_message(channel_id: str, ts: str) -> None:
+    assert ids.decode_message(ids.encode_message(channel_id, ts)) == (channel_id, ts)
+
+
+@pytest.mark.parametrize("value", ["", "C1", "C1/", "/1.0", "C1/1", "C1/1.0/2.0", "C1/one", "C 1/1.0"])
+def test_a_foreign_value_names_no_message(value: str) -> None:
+    with pytest.raises(UnknownHere, match="not a message of somebody's"):
+        ids.decode_message(value)

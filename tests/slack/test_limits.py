@@ -8,7 +8,7 @@ import pytest
 
 from bot.errors import SlackUnavailable
 from bot.playground.slack.rate_limits import RateLimits
-from bot.slack.limits import PATIENCE, Gate, Importance
+from bot.slack.delivery.limits import PATIENCE, Gate, Importance
 
 POST, UPDATE = "chat.postMessage", "chat.update"
 
@@ -310,3 +310,14 @@ def test_an_hour_of_both_stays_within_slacks_limit() -> None:
                 gate.count(UPDATE)
                 sent.append(clock.time)
     assert max(sum(start <= at < start + 60 for at in sent) for start in sent) <= 50
+
+
+async def test_calls_of_one_name_that_wait_at_the_same_time_are_both_made() -> None:
+    """Such as for a file that two forms want."""
+    caller = Caller()
+    for number in range(50):
+        caller.gate.count(UPDATE)
+        caller.clock.time += 1.0 if number == 0 else 0.0
+    caller.clock.time = 1_000.0 + 58.0
+    await caller.all(caller.call("same"), caller.call("same"), caller.call("other"))
+    assert sorted(name for _, name in caller.called) == ["other", "same", "same"]

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bot.slack import markdown
-from bot.slack.message import Message
-from bot.slack.message import markdown as block
-from bot.slack.mrkdwn import clean
+from bot.slack.messages.message import Message
+from bot.slack.messages.message import markdown as block
+from bot.slack.text import markdown
+from bot.slack.text.mrkdwn import clean
 from tests.slack.hostile import INJECTIONS
 from tests.slack.reading import disguised_links, pings
 from tests.slack.strategies import long_text, odd_text
@@ -41,6 +41,8 @@ def message_of(text: str) -> Message:
         ("[a](https://a.example/(x))", "[a](https://a.example/%28x%29) (a.example)"),
         ("<https://a.example/?a=1&b=2>", "[https://a.example/?a=1&b=2](https://a.example/?a=1&b=2)"),
         ("[mail](mailto:ann@a.example)", "[mail](mailto:ann@a.example) (ann@a.example)"),
+        ("<ann@a.example>", "[ann@a.example](mailto:ann@a.example)"),
+        ("[ann@a.example](mailto:ann@a.example)", "[ann@a.example](mailto:ann@a.example)"),
         ("![pic](https://a.example/p.png)", "[pic](https://a.example/p.png) (a.example)"),
         ("![](https://a.example/p.png)", "[image](https://a.example/p.png) (a.example)"),
         ("[file](ftp://a.example/x)", "[file] (ftp://a.example/x)"),
@@ -187,6 +189,12 @@ def test_no_chapter_begins_within_something() -> None:
         ("[a {0}](https://a.example)", ["[a](https://a.example) (a.example)", 0]),
         ("{0}{1}", [0, 1]),
         ("{0}\n\n---\n\n{1}", [0, "---", 1]),
+        ("a\n\n# {0}\n\nb", ["a", 0, "b"]),
+        ("\\{0} a", ["\\\\", 0, "a"]),
+        ("[a](https://a.example/{0}x)", ["[a](https://a.example/x) (a.example)", 0]),
+        ("<https://a.example/{0}>", ["[https://a.example/](https://a.example/)", 0]),
+        ("- a\n  - b {0}\n    - c\n      1. d\n- e", ["- a\n  - b", 0, "- c\n  1. d\n- e"]),
+        ("- a\n  ```\n  b\n  {0}\n  c\n  ```", ["- a\n  ```\n  b\n  ```", 0, "```\nc\n```"]),
     ],
 )
 def test_places_keep_their_order_in_the_text(text: str, parts: list[str | int]) -> None:

@@ -1,7 +1,7 @@
 """Messages as values."""
 
 from bot.playground.slack.text import pinged_ids
-from bot.slack.message import PART, Message, label, markdown, markdown_messages, quote, section, verbatim
+from bot.slack.messages.message import PART, Message, label, markdown, markdown_messages, quote, section, verbatim
 from tests.slack.reading import texts, wire
 
 

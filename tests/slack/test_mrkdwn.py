@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.playground.slack.text import pinged_ids, unescape
-from bot.slack import mrkdwn
+from bot.slack.text import mrkdwn
 from tests.slack.hostile import INJECTIONS
 
 
@@ -47,6 +47,23 @@ def test_shortened_text_fits_after_escaping(text: str, limit: int) -> None:
 def test_what_nobody_sees_is_dropped(text: str, cleaned: str) -> None:
     """Control characters, lone surrogates, and marks that turn the reading direction round."""
     assert mrkdwn.clean(text) == cleaned
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("_x_ ~y~ `z` *b*.txt", "ˍxˍ ∼y∼ ˋzˋ ∗b∗.txt"),
+        ("__init__.py", "ˍˍinitˍˍ.py"),
+        ("`*x*`_~y~_", "ˋ∗x∗ˋˍ∼y∼ˍ"),
+        ("a`b`c", "aˋbˋc"),
+        ("report_2024_final.pdf", "report_2024_final.pdf"),
+        ("2 * 3 ~ `", "2 * 3 ~ `"),
+        ("~/a and _b", "~/a and _b"),
+    ],
+)
+def test_marks_in_a_name_are_characters_of_it(name: str, shown: str) -> None:
+    """In pairs Slack would take them for formatting, and not show them; one alone, or within a word, stays itself."""
+    assert mrkdwn.one_line(name) == shown
 
 
 def test_a_name_cannot_end_its_bold_early() -> None:

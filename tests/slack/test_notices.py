@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.core.model import FileField, FormStatus, Paragraph, RunStatus
-from bot.slack import notices
-from bot.slack.message import Message
+from bot.slack.messages import notices
+from bot.slack.messages.message import Message
 from tests.factories import NOW, make_form, make_run, make_submission
 from tests.slack.reading import faults, pings, texts
 from tests.slack.strategies import long_text
@@ -199,6 +199,12 @@ def test_a_reminder_that_comes_late_promises_no_time() -> None:
     assert "still waits for an answer. The form was posted above" in text
 
 
+def test_a_reminder_of_a_form_that_cannot_be_answered_here_says_so() -> None:
+    """It was sent by e-mail alone, for example; the form's message says what can be done."""
+    text = texts(notices.reminder(make_run(), make_form(answerable=False), NOW))
+    assert "cannot be answered here; what was posted above" in text
+
+
 def test_a_run_that_was_just_seen_to_execute_is_not_said_to_run_too_long() -> None:
     """Two answers at once left it paused for good (recording 33)."""
     seen = make_run(status=RunStatus.RUNNING, since=NOW - timedelta(minutes=3))
@@ -208,14 +214,14 @@ def test_a_run_that_was_just_seen_to_execute_is_not_said_to_run_too_long() -> No
 
 def test_a_refused_answer_is_explained() -> None:
     """Nothing is lost."""
-    text = texts(notices.refused(make_form(), "Invalid value <!here>"))
+    text = texts(notices.refused(make_run(), make_form(), "Invalid value <!here>"))
     assert "Dify did not take your answer to *Review*: “Invalid value &lt;!here&gt;”." in text
     assert "still in the form" in text
 
 
 def test_a_refusal_need_not_be_the_fault_of_the_values() -> None:
     """Dify's quota (429) passes: there is nothing to mend."""
-    text = texts(notices.refused(make_form(), "Too many requests."))
+    text = texts(notices.refused(make_run(), make_form(), "Too many requests."))
     assert "If Dify names a wrong one, mend it and press a button again; otherwise try again in a while." in text
 
 
@@ -276,7 +282,7 @@ def test_any_notice_is_taken_by_slack_and_pings_nobody(lines: list[str], text: s
         notices.not_startable(lines, text or "/dify"),
         notices.inputs(text, lines, text or "/dify"),
         notices.invalid(form, [(line, line) for line in lines]),
-        notices.refused(form, text),
+        notices.refused(make_run(), form, text),
         notices.draft_waits(form),
         notices.stuck(make_run(app=text), NOW),
         notices.stuck(make_run(app=text, status=RunStatus.RUNNING), NOW + timedelta(days=1)),

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from bot.core.model import Paragraph, Select, UserAction
+from bot.core.model import Addressed, Paragraph, PickedMessage, Select, UserAction
 from bot.slack.ids import WindowOf
-from bot.slack.payloads import ButtonClick, MessagePosted, SlashCommand, WindowEvent
+from bot.slack.payloads import ButtonClick, FilePayload, MessagePosted, MessageRead, SlashCommand, WindowEvent
 from tests.factories import NOW, make_form
 
 # In the shapes Slack documents (slack-platform §2.6, §4.2), with more than is read.
@@ -207,6 +207,50 @@ def test_what_was_changed_in_a_message_is_told_from_what_stands_there() -> None:
     """An untouched default and an empty field that keeps a long one are nobody's entry."""
     form = make_form(inputs=(Paragraph("note", "typed"), Select("tone", ("Friendly", "Formal")), *FORM.inputs[2:]))
     assert ButtonClick.model_validate(CLICK).changed(form) == {"tone": "Formal"}
+
+
+HERE, ROOT = "1795248995.500000", "1795248990.000100"
+
+
+@pytest.mark.parametrize(
+    ("changes", "thread_ts"),
+    [
+        pytest.param({"channel": "D1"}, None, id="direct message"),
+        pytest.param({"channel": "D1", "text": "", "files": [{"id": "F1"}]}, None, id="nothing but a file"),
+        pytest.param({"text": "Hi <@U0BOT>!"}, None, id="mention"),
+        pytest.param({"channel": "G1", "text": "<@U0BOT>", "channel_type": "mpim"}, None, id="among several people"),
+        pytest.param({"text": "<@U0BOT> hi", "thread_ts": ROOT}, ROOT, id="mention in a thread"),
+        pytest.param({"text": "<@U0BOT> hi", "thread_ts": HERE}, None, id="root of a thread"),
+        pytest.param({"channel": "D1", "text": "<@U0BOT> hi", "thread_ts": ROOT}, ROOT, id="thread of direct messages"),
+    ],
+)
+def test_a_message_that_addresses_the_bot(changes: dict[str, Any], thread_ts: str | None) -> None:
+    posted = MessagePosted.model_validate({"channel": "C1", "ts": HERE, "user": "U1", "text": "Hi", **changes})
+    assert posted.is_of_person
+    assert posted.addressed("U0BOT") == Addressed(changes.get("channel", "C1"), HERE, "U1", thread_ts)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({}, id="in a channel"),
+        pytest.param({"text": "Hi <@U0ANN>"}, id="a mention of somebody else"),
+        pytest.param({"channel": "D1", "thread_ts": ROOT}, id="a reply in direct messages"),
+        pytest.param({"text": "&lt;@U0BOT&gt;"}, id="a mention that is typed out"),
+    ],
+)
+def test_a_message_that_does_not_address_the_bot(changes: dict[str, Any]) -> None:
+    posted = MessagePosted.model_validate({"channel": "C1", "ts": HERE, "user": "U1", "text": "Hi", **changes})
+    assert posted.addressed("U0BOT") is None
+
+
+def test_a_message_that_is_read_is_as_people_wrote_it() -> None:
+    files = [{"id": "F1", "name": "a.png", "mimetype": "image/png", "size": 3}]
+    read = MessageRead.model_validate({"ts": HERE, "text": "<@U0BOT> ask <@U0ANN> &amp; me", "files": files})
+    (file,) = (FilePayload.model_validate(each).to_core() for each in files)
+    assert read.to_core("T1", "C1", "U0BOT") == PickedMessage("ask @U0ANN & me", "T1", "C1", (file,))
+    assert not read.is_gone
+    assert MessageRead.model_validate({"ts": HERE, "subtype": "tombstone", "text": "This message was deleted."}).is_gone
 
 
 def test_a_reply_is_as_old_as_slack_says() -> None:

@@ -20,10 +20,10 @@ from bot.core.ports import WindowFill
 from bot.dify import schema
 from bot.dify.sansio import SegmentReader
 from bot.playground.slack import block_kit
-from bot.slack.blocks import Post, render
-from bot.slack.form import form_messages, obstacle
-from bot.slack.message import Message
-from bot.slack.window import window
+from bot.slack.forms.form import form_messages, obstacle
+from bot.slack.forms.window import window
+from bot.slack.messages.blocks import Post, render
+from bot.slack.messages.message import Message
 from tests.dify.recordings import Exchange, exchanges, frames, streams
 from tests.factories import NOW, make_run
 from tests.slack.drawing import drawn_file, drawn_message, drawn_window

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.core import effects as do
-from bot.core.model import AppMode, FormStatus, RunStatus
-from bot.slack.blocks import Post, render
-from bot.slack.message import MESSAGES, PART, Message, shortened
-from bot.slack.result import answer_file, answer_messages, cut_answer, result_file, result_messages
+from bot.core.model import AppMode, FormStatus, RunStatus, SegmentText
+from bot.slack.messages.blocks import Post, render
+from bot.slack.messages.message import MESSAGES, PART, Message, shortened
+from bot.slack.messages.result import answer_file, answer_messages, cut_answer, result_file, result_messages
 from tests.factories import NOW, make_form, make_run
 from tests.slack import strategies
 from tests.slack.reading import disguised_links, faults, pings, texts, wire
@@ -66,6 +67,57 @@ def test_outputs_are_shown_by_name(outputs: dict[str, Any], text: str) -> None:
 def test_a_chatflow_simply_answers(outputs: dict[str, Any], text: str) -> None:
     """Its answer needs no name, and files are named where there are some."""
     assert shown(outputs, mode=AppMode.CHATFLOW) == text
+
+
+FIRST = "Let me check that with a person.\n\n"  # recording 16
+
+
+def above(*texts: str, shown: bool = True) -> dict[str, Any]:
+    """Return what a run is that wrote these texts, one in each segment but the last."""
+    kept = (replace(SegmentText.of(segment, text), shown=shown) for segment, text in enumerate(texts))
+    return {"texts": tuple(kept), "segment": len(texts)}
+
+
+@pytest.mark.parametrize(
+    ("texts", "answer", "left"),
+    [
+        ((FIRST,), f"{FIRST}Reviewed reply: All fine!", "Reviewed reply: All fine!"),
+        ((FIRST, "\n", "And "), f"{FIRST}\nAnd then.", "then."),
+        ((FIRST,), FIRST, "✅ *review* is done; its answer stands above."),
+        ((FIRST,), f"{FIRST} \n\n", "✅ *review* is done; its answer stands above."),
+        ((FIRST,), f"{FIRST}  \n\n    code", "```\ncode\n```"),
+        (("```py\na = 1\n",), "```py\na = 1\nb = 2\n```\nSo.", "```py\nb = 2\n```\n\nSo."),
+        (("Something else",), f"{FIRST}So.", f"{FIRST}So."),
+        ((FIRST, "Something else"), f"{FIRST}So.", f"{FIRST}So."),
+    ],
+)
+def test_what_stands_above_is_not_in_the_answer_once_more(texts: tuple[str, ...], answer: str, left: str) -> None:
+    """The rest reads well alone; what differs from what was written before is shown whole."""
+    assert shown({"answer": answer, "files": []}, mode=AppMode.CHATFLOW, **above(*texts)) == left
+
+
+def test_what_does_not_stand_above_whole_is_in_the_answer() -> None:
+    unsure = above(FIRST, shown=False)
+    assert shown({"answer": f"{FIRST}So."}, mode=AppMode.CHATFLOW, **unsure) == f"{FIRST}So."
+    files = shown({"answer": FIRST, "files": [FILE]}, mode=AppMode.CHATFLOW, **above(FIRST))
+    assert files == "**files:** 📎 a_&lt;b&gt;.pdf"
+
+
+@pytest.mark.parametrize(
+    ("texts", "outputs", "text"),
+    [
+        (("# Draft",), {"draft": "# Draft"}, "✅ *review* is done; *draft* stands above."),
+        (("# Draft\n",), {"draft": "# Draft", "n": 5}, "**draft:** ⬆️ stands above\n\n**n:** 5"),
+        (("a\nb\n5\n",), {"x": "a", "y": "b", "n": 5, "z": "c"}, "⬆️⬆️⬆️**z:** c"),
+        (("a", "b"), {"x": "a", "y": "b", "z": "c"}, "⬆️⬆️**z:** c"),
+        (("# Draft",), {"draft": "# Draft 2"}, "# Draft 2"),
+        (("",), {"empty": "", "n": 5}, "**empty:** –\n\n**n:** 5"),
+    ],
+)
+def test_outputs_that_stand_above_are_named_alone(texts: tuple[str, ...], outputs: dict[str, Any], text: str) -> None:
+    """A Workflow's stream is a second copy of its outputs, joined by newlines (recordings 01, 07)."""
+    found = shown(outputs, **above(*texts))
+    assert re.sub(r"\*\*\w:\*\* (⬆️) stands above\s*", r"\1", found) == text
 
 
 def test_a_workflow_may_call_its_outputs_as_a_chatflow_does() -> None:

@@ -7,9 +7,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bot.playground.slack.block_kit import message_problems, view_problems
-from bot.slack import markdown
-from bot.slack.mrkdwn import clean
-from bot.slack.rich_text import MAX_CHARACTERS, rich_text_blocks
+from bot.slack.text import markdown
+from bot.slack.text.mrkdwn import clean
+from bot.slack.text.rich_text import MAX_CHARACTERS, rich_text_blocks
 from tests.slack.hostile import harm
 from tests.slack.reading import Json, lost, read_whole, seen
 from tests.slack.strategies import any_markdown

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bot.core.model import FormStatus, Progress, Run, RunStatus
 from bot.slack import ids
-from bot.slack.root import root_message
+from bot.slack.messages.root import root_message
 from tests.factories import NOW, make_form, make_run, make_submission
 from tests.slack.reading import faults, pings, texts, wire
 from tests.slack.strategies import long_text
@@ -120,6 +120,14 @@ def test_every_state_has_its_line(changes: dict[str, Any], progress: Progress | 
     run = make_run(**changes)
     assert state_of(run, progress).startswith(state)
     assert root_message(run, progress).text.startswith(f"review: {state}")
+
+
+def test_nobody_is_waited_for_who_cannot_answer() -> None:
+    """A form that is sent by e-mail alone, or that has no buttons, is not for the starter to answer."""
+    for form in (make_form(answerable=False), make_form(user_actions=())):
+        text = texts(root_message(make_run(status=RunStatus.PAUSED, forms=(form,))))
+        assert "which cannot be answered in Slack" in text
+        assert "Waiting for <@" not in text
 
 
 @pytest.mark.parametrize("status", RunStatus)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,24 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bot.core.command import CheckedStart, check_texts, default_text, is_file, must_be_given, obstacle
-from bot.core.model import AppMode, StartInput
-from bot.core.ports import AppDescription, StartPlace, StartWindow
+from bot.core.command import CheckedStart, check_texts, default_text, must_be_given, obstacle
+from bot.core.model import Accepts, AppMode, SharedFile, StartInput
+from bot.core.ports import AppDescription, CarriedFile, StartPlace, StartWindow
+from bot.core.start_files import (
+    MESSAGE_FILES,
+    GivenFile,
+    accepts_of,
+    file_inputs,
+    takes_files,
+)
 from bot.errors import UnknownHere
 from bot.playground.slack.content import view_content
 from bot.playground.slack.forms import Control, controls, find_field, state_values
 from bot.playground.slack.text import pinged_ids, shown
+from bot.services.starts import MOST_CARRIED
 from bot.slack import ids
 from bot.slack.payloads import StartEvent
-from bot.slack.start_window import errors_at, notice_view, start_view
+from bot.slack.starts.window import errors_at, notice_view, start_view
 from tests.slack.strategies import long_text, names, odd_text
 
 Json = dict[str, Any]
@@ -49,9 +58,11 @@ REVIEW = AppDescription(
         start_input("copies", "number", default="1"),
         start_input("urgent", "checkbox", required=True, default=True),
         start_input("config", "json_object"),
-        start_input("photos", "file-list", label="Photos"),
+        start_input("photos", "file-list", label="Photos", accepts=Accepts(("image",), limit=3)),
     ),
 )
+UPLOADED = Accepts(("document",), (), ("local_file",))
+PHOTOS = (SharedFile("F1", "a <!here>.png", "image/png", 9), SharedFile("F2", "b.png", "image/png", 9))
 
 
 def window(description: AppDescription | None = REVIEW, **changes: Any) -> StartWindow:
@@ -82,9 +93,9 @@ def entered(view: Json, values: Mapping[str, Any]) -> dict[tuple[str, str], Json
 
 
 def by_variable(view: Json) -> dict[str, Control]:
-    """Return the elements of the fields."""
+    """Return the elements of the fields; those for links to files under a name of their own."""
     named = [(ids.decode_start_field(control.block["block_id"]), control) for control in controls(view["blocks"])]
-    return {field.name: control for field, control in named if field}
+    return {f"{field.name} links" if field.holds_links else field.name: control for field, control in named if field}
 
 
 def texts(event: StartEvent, description: AppDescription = REVIEW) -> Mapping[str, str]:
@@ -102,7 +113,28 @@ CASES = {
         texts={"topic": "Tea <!here>", "copies": "many", "language": "German"},
         problems=("There is no app “reviw”: did you mean review?", "copies must be a number, and “many” is none."),
     ),
+    "start-window-files": window(
+        AppDescription(
+            "Any",
+            AppMode.WORKFLOW,
+            (
+                start_input("cv", "file", label="CV", required=True, accepts=UPLOADED),
+                start_input("source", "file", required=True, accepts=Accepts((), (), ("remote_url",))),
+                start_input("photos", "file-list", label="Photos", required=True, accepts=Accepts(("image",), limit=0)),
+            ),
+            Accepts(("custom",), (".zip",), limit=2),
+        ),
+        texts={"source": "https://example.com/a.png"},
+        files={"photos": PHOTOS},
+    ),
     "start-window-apps": window(None, place=StartPlace("run-1", "T1", "C1"), app_names=("every_field", "review")),
+    "start-window-message": window(
+        None,
+        place=StartPlace("run-1", "T1", "C1"),
+        app_names=("every_field", "review"),
+        texts={"query": "Look at <!here>"},
+        files={"": PHOTOS},
+    ),
     "start-window-empty": window(AppDescription("Ticker", AppMode.WORKFLOW, ())),
 }
 
@@ -137,6 +169,14 @@ def test_more_options_than_a_window_holds_are_typed() -> None:
     found = check_texts({"town": "9999"}, app)
     assert not isinstance(found, CheckedStart)
     assert "“9999” is no option of town" in found["town"]
+
+
+def test_a_list_without_options_that_may_be_left_out_says_so() -> None:
+    """Its default is null, so that Dify does without it (recording 19)."""
+    app = AppDescription("Any", AppMode.WORKFLOW, (start_input("town", "select", options=(), default=None),))
+    view = view_of(window(app))
+    assert "It has no options in Dify: leave it empty." in shown("", view["blocks"])
+    assert check_texts(texts(sent(view), app), app) == CheckedStart({})
 
 
 def test_a_default_too_long_for_the_window_is_kept_by_an_empty_field() -> None:
@@ -257,6 +297,39 @@ def test_what_other_fields_take_over_is_what_stood_there() -> None:
     }
 
 
+def test_what_is_chosen_is_told_by_field_and_links_are_texts() -> None:
+    view = view_of(window())
+    fields = by_variable(view)
+    draft = {
+        fields["photos"].key: fields["photos"].with_value([{"id": "F1", "name": "../a.png", "size": 3}]),
+        fields["photos links"].key: fields["photos links"].with_value("https://example.com/b.png"),
+    }
+    event = sent(view, draft)
+    assert event.chosen() == {"photos": (SharedFile("F1", "a.png", "", 3),)}
+    assert texts(event)["photos"] == event.carried()["photos"] == "https://example.com/b.png"
+
+
+def test_a_window_is_read_where_slack_leaves_out_what_is_not_chosen() -> None:
+    view = view_of(window())
+    event = sent(view)
+    block_id = by_variable(view)["photos"].block["block_id"]
+    values = {name: states for name, states in event.view.state.values.items() if name != block_id}
+    without = event.model_copy(
+        update={"view": event.view.model_copy(update={"state": event.view.state.model_copy(update={"values": values})})}
+    )
+    assert texts(without) == texts(event)
+
+
+def test_what_was_given_need_not_be_chosen_again() -> None:
+    """Slack itself would ask for a file where one is required and nothing stands for it."""
+    cv = start_input("cv", "file", required=True, accepts=UPLOADED)
+    app = AppDescription("Any", AppMode.WORKFLOW, (cv,))
+    empty, given = view_of(window(app)), view_of(window(app, files={"cv": PHOTOS[:1]}))
+    assert not by_variable(empty)["cv"].block["optional"]
+    assert by_variable(given)["cv"].block["optional"]
+    assert by_variable(empty)["cv"].element["filetypes"][:2] == ["csv", "doc"]
+
+
 def test_problems_are_told_at_the_blocks_of_their_fields() -> None:
     view = view_of(window())
     event = sent(view)
@@ -273,16 +346,35 @@ def test_the_metadata_of_other_windows_is_none_of_ours(metadata: str) -> None:
 
 
 def test_a_place_reads_back_as_itself() -> None:
-    for place in (PLACE, StartPlace("run-1", "T1", "C1")):
+    files = (CarriedFile("F1", "photos"), CarriedFile("F2"), CarriedFile("F3", MESSAGE_FILES))
+    for place in (PLACE, StartPlace("run-1", "T1", "C1"), StartPlace("run-1", "T1", "C1", "review", files)):
         assert ids.decode_place(ids.encode_place(place)) == place
+    # As a version before files wrote it.
+    assert ids.decode_place("run-1/T1/C1/review") == PLACE
+
+
+def test_the_metadata_of_a_window_with_many_files_is_one_that_slack_takes() -> None:
+    carried = tuple(CarriedFile(f"F0{number:09}", "x" * 255) for number in range(MOST_CARRIED))
+    place = StartPlace("f" * 32, "T1234567890", "C1234567890", "a" * 64, carried)
+    assert len(ids.encode_place(place)) <= 3_000
 
 
 # --- anything --------------------------------------------------------------------------------------------------------
 
 
-KINDS = ("text-input", "paragraph", "select", "number", "checkbox", "json_object", "file-list", "external_data_tool")
+KINDS = ("text-input", "paragraph", "select", "number", "checkbox", "json_object", "file", "file-list")
 defaults = st.one_of(
     st.none(), odd_text, long_text, st.booleans(), st.integers(), st.floats(allow_nan=False), st.just({"k": "<!here>"})
+)
+
+
+METHODS = ((), ("local_file",), ("remote_url",), ("local_file", "remote_url"))
+accepted = st.builds(
+    Accepts,
+    st.sampled_from([(), ("image",), ("image", "document"), ("custom",)]),
+    st.just((".zip",)),
+    st.sampled_from(METHODS),
+    st.sampled_from([0, 2, 30]),
 )
 
 
@@ -295,24 +387,27 @@ def start_inputs(draw: st.DrawFn) -> tuple[StartInput, ...]:
     found = []
     for variable in dict.fromkeys(variables):
         options = draw(st.lists(odd_text, max_size=4))
+        kind = draw(st.sampled_from(KINDS))
+        accepts = draw(accepted) if kind in ("file", "file-list") else None
         times = draw(st.sampled_from([1, 1, 60, 3_000]))
         found.append(
             start_input(
                 variable,
-                draw(st.sampled_from(KINDS)),
+                kind,
                 label=draw(odd_text),
                 required=draw(st.booleans()),
                 default=draw(defaults),
                 max_length=draw(st.sampled_from([None, 0, 5, 48, 3_000, 100_000])),
                 options=tuple(f"{option}{index or ''}" for index in range(times) for option in options),
+                accepts=replace(accepts, limit=1) if accepts is not None and kind == "file" else accepts,
             )
         )
     return tuple(found)
 
 
-descriptions = st.builds(AppDescription, odd_text, st.sampled_from(AppMode), start_inputs()).filter(
-    lambda app: obstacle("review", app) is None
-)
+descriptions = st.builds(
+    AppDescription, odd_text, st.sampled_from(AppMode), start_inputs(), st.none() | accepted
+).filter(lambda app: obstacle("review", app) is None)
 
 
 @patient
@@ -322,7 +417,9 @@ def test_any_app_has_a_window_that_slack_takes(app: AppDescription, data: st.Dat
     variables = [field.variable for field in app.start_inputs]
     given = data.draw(st.dictionaries(st.sampled_from(variables or ["x"]), st.one_of(odd_text, long_text), max_size=3))
     view = view_of(window(app, texts=given, problems=tuple(data.draw(st.lists(odd_text, max_size=30)))))
-    wanted = {field.variable for field in app.start_inputs if not is_file(field)}
+    wanted = {field.variable for field in app.start_inputs if not takes_files(field)}
+    wanted |= {field.variable for field in file_inputs(app) if accepts_of(field).takes_uploads}
+    wanted |= {f"{field.variable} links" for field in file_inputs(app) if accepts_of(field).takes_links}
     assert by_variable(view).keys() == wanted | ({"query"} if app.mode is AppMode.CHATFLOW else set())
     assert list(pinged_ids("", view["blocks"])) == []
 
@@ -335,13 +432,26 @@ def test_what_is_entered_is_what_is_sent(app: AppDescription, data: st.DataObjec
     draft: dict[tuple[str, str], Json] = {}
     expected: dict[str, Any] = {}
     fields = {field.variable: field for field in app.start_inputs}
+    files = {field.variable: accepts_of(field) for field in file_inputs(app)}
+    given: dict[str, tuple[GivenFile, ...]] = {}
     for variable, control in by_variable(view).items():
+        if variable.removesuffix(" links") in files:
+            continue
         field = fields.get(variable, start_input("query", "paragraph", required=True))
         value, expected[variable] = data.draw(answers(field, control))
         draft[control.key] = control.with_value(value)
+    for variable, accepts in files.items():
+        # One thing for each: a link where that can be given.
+        name = f"x.{'zip' if 'custom' in accepts.types else 'png'}"
+        by_link = accepts.takes_links
+        control = by_variable(view)[f"{variable} links" if by_link else variable]
+        chosen = [{"id": "F1", "name": name, "mimetype": "", "size": 3}]
+        draft[control.key] = control.with_value(f"https://example.com/{name}" if by_link else chosen)
+        given[variable] = (f"https://example.com/{name}" if by_link else SharedFile("F1", name, "", 3),)
     event = sent(view, draft)
-    start = check_texts(texts(event, app), app)
+    start = check_texts(texts(event, app), app, event.chosen())
     assert isinstance(start, CheckedStart), start
+    assert start.files == given
     assert start.query == (expected["query"] if app.mode is AppMode.CHATFLOW else "")
     declared = {name: value for name, value in expected.items() if name in fields}
     assert start.run_inputs == {name: value for name, value in declared.items() if value is not None}

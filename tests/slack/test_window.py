@@ -19,12 +19,12 @@ from bot.playground.slack import block_kit
 from bot.playground.slack.forms import state_values
 from bot.playground.slack.text import pinged_ids
 from bot.slack import ids
-from bot.slack.fields import TextField, window_fields
-from bot.slack.form import obstacle
-from bot.slack.mrkdwn import clean
-from bot.slack.notices import decided
+from bot.slack.forms.fields import TextField, window_fields
+from bot.slack.forms.form import obstacle
+from bot.slack.forms.window import notice_of, window
+from bot.slack.messages.notices import decided
 from bot.slack.payloads import WindowEvent
-from bot.slack.window import notice_of, window
+from bot.slack.text.mrkdwn import clean
 from tests.factories import NOW, make_form, make_run, make_submission
 from tests.slack import strategies
 from tests.slack.reading import Json
@@ -121,11 +121,11 @@ def test_any_form_opens_within_slacks_limits_whatever_was_entered(form: Form, da
 @given(answerable)
 @patient
 def test_every_field_and_action_is_within_reach(form: Form) -> None:
-    """Each text or select field once, each action once and in Dify's order."""
+    """Each field once, also those for files, each action once and in Dify's order."""
     view = view_of(form)
     blocks = inputs_of(view)
     fields = [index for block in blocks if (index := ids.decode_field(block["block_id"])) is not None]
-    assert sorted(fields) == [index for index, field in enumerate(form.inputs) if not isinstance(field, FileField)]
+    assert sorted(fields) == [*range(len(form.inputs))]
     decision = [block for block in blocks if block["block_id"] == ids.DECISION]
     if len(form.user_actions) == 1:
         assert not decision
@@ -299,3 +299,16 @@ def test_what_was_entered_in_vain_is_given_back_whole() -> None:
     view = notice_of(REVIEW, "*Review*: ⌛ Expired", {"edits": "my own words " * 2_300, "tone": None})
     assert words(view).count("my own words") == 2_300
     assert "Which" not in words(view)
+
+
+def test_a_window_says_what_becomes_of_files_and_links_in_it() -> None:
+    """Slack tells nobody of a chosen file (slack-platform §2.2), so that closing the window may lose it."""
+    links = FileField("source", allowed_methods=("remote_url",))
+    one, many = FileField("contract"), FileField("photos", many=True)
+    told = {field.name: json.dumps(view_of(make_form(inputs=(field,)))) for field in (links, one, many)}
+    assert [name for name, said in told.items() if "closed before that, it is not attached" in said] == [
+        "contract",
+        "photos",
+    ]
+    assert [name for name, said in told.items() if "One on each line." in said] == ["photos"]
+    assert all("so it has to be public" in said for said in told.values())

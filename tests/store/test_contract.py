@@ -16,6 +16,8 @@ from sqlalchemy import select, update
 from bot.core.effects import (
     CheckCommand,
     Effect,
+    EndAnswer,
+    PostAnswer,
     PostForm,
     PostResult,
     PostRoot,
@@ -26,8 +28,8 @@ from bot.core.effects import (
     StopRun,
     TellDecided,
     TellNotStartable,
+    Transition,
 )
-from bot.core.lifecycle import Transition
 from bot.core.model import FormStatus, Run, RunStatus
 from bot.core.ports import Decide, Draft, SavedEffect
 from bot.errors import LeaseLost, StoreError, UnknownHere
@@ -82,6 +84,39 @@ async def test_a_run_comes_back_as_it_was_saved(store: SqlStore) -> None:
     )
     await store.add_run(run, [], NOW)
     assert await store.run(run.run_id) == run
+
+
+# --- what somebody has started ---------------------------------------------------------------------------------------
+
+
+async def test_what_a_person_has_started_is_given_with_what_goes_on_first(store: SqlStore) -> None:
+    """Each with its forms; what others have started, here or in another workspace, is nobody else's business."""
+    hours = [NOW + timedelta(hours=number) for number in range(6)]
+    old = make_run(run_id="old", created_at=hours[0], status=RunStatus.PAUSED, forms=(make_form(),))
+    new = make_run(run_id="new", created_at=hours[3])
+    early = make_run(run_id="early", created_at=hours[2], status=RunStatus.FAILED, ended_at=hours[4])
+    late = make_run(run_id="late", created_at=hours[1], status=RunStatus.SUCCEEDED, ended_at=hours[5])
+    others = make_run(run_id="others", starter_id="U2"), make_run(run_id="elsewhere", team_id="T2")
+    for run in (early, old, *others, late, new):
+        await store.add_run(run, [], NOW)
+    assert await store.started_by("T1", "U1", going=9, ended=9) == (new, old, late, early)
+    assert await store.started_by("T1", "U1", going=1, ended=1) == (new, late)
+    assert await store.started_by("T1", "U1", going=0, ended=9) == (late, early)
+    assert await store.started_by("T1", "U3", going=9, ended=9) == ()
+
+
+async def test_what_is_due_next_is_not_left_out_of_what_a_person_has_started(store: SqlStore) -> None:
+    """However much was started since; a form that is decided is not due any more."""
+
+    def waiting(number: int, days: int, status: FormStatus) -> Run:
+        form = make_form(form_id=f"form-{number}", expires_at=NOW + timedelta(days=days), status=status)
+        return make_run(run_id=f"run-{number}", created_at=NOW + timedelta(hours=number), forms=(form,))
+
+    first, second = waiting(1, 2, FormStatus.OPEN), waiting(2, 1, FormStatus.REQUIRED)
+    for run in (first, second, waiting(3, 0, FormStatus.SUBMITTED), make_run(run_id="run-4")):
+        await store.add_run(run, [], NOW)
+    assert await store.started_by("T1", "U1", going=1, ended=0) == (second,)
+    assert await store.started_by("T1", "U1", going=2, ended=0) == (second, first)
 
 
 # --- the one run of Dify's that is a run of ours ---------------------------------------------------------------------
@@ -151,7 +186,7 @@ async def test_a_run_is_added_once_and_its_effects_with_it(store: SqlStore) -> N
 
 
 async def test_a_checked_command_is_finished_even_where_its_run_was_there_already(store: SqlStore) -> None:
-    await store.save_command(make_command(), "delivery-1", NOW)
+    await store.add_effect(CheckCommand(make_command()), NOW, delivery="delivery-1")
     [check] = await store.claim_effects(NOW, 10)
     await store.add_run(make_run(), [], NOW)
     await store.add_run(make_run(), [PostRoot()], NOW, done=check.row_id)
@@ -290,22 +325,24 @@ async def test_the_effect_that_led_to_a_change_is_finished_with_it(store: SqlSto
 
 
 async def test_a_command_is_saved_once_per_delivery(store: SqlStore) -> None:
-    saved = await asyncio.gather(*(store.save_command(make_command(), "delivery-1", NOW) for _ in range(4)))
+    saved = await asyncio.gather(
+        *(store.add_effect(CheckCommand(make_command()), NOW, delivery="delivery-1") for _ in range(4))
+    )
     assert sorted(saved) == [False, False, False, True]
     [check] = await store.claim_effects(NOW, 10)
     assert (check.effect, check.run_id) == (CheckCommand(make_command()), None)
 
 
 async def test_a_forgotten_delivery_counts_as_new(store: SqlStore) -> None:
-    await store.save_command(make_command(), "old", NOW)
-    await store.save_command(make_command(), "new", LATER)
+    await store.add_effect(CheckCommand(make_command()), NOW, delivery="old")
+    await store.add_effect(CheckCommand(make_command()), LATER, delivery="new")
     await store.forget_deliveries(before=LATER)
-    assert await store.save_command(make_command(), "old", LATER)
-    assert not await store.save_command(make_command(), "new", LATER)
+    assert await store.add_effect(CheckCommand(make_command()), LATER, delivery="old")
+    assert not await store.add_effect(CheckCommand(make_command()), LATER, delivery="new")
 
 
 async def test_an_effect_without_a_run_takes_the_place_of_the_one_it_answers(store: SqlStore) -> None:
-    await store.save_command(make_command(), "delivery-1", NOW)
+    await store.add_effect(CheckCommand(make_command()), NOW, delivery="delivery-1")
     [check] = await store.claim_effects(NOW, 10)
     refusal = TellNotStartable("https://hooks.example/1", ("“count” is not a number.",), "/dify review count=3")
     await store.add_effect(refusal, NOW, done=check.row_id)
@@ -326,6 +363,21 @@ async def test_a_lane_gives_one_effect_at_a_time_in_the_order_they_were_saved(st
     assert await store.claim_effects(NOW, 10) == ()
 
 
+async def test_the_end_of_a_text_goes_before_the_result_that_was_saved_earlier(store: SqlStore) -> None:
+    """The result does not repeat what is known to stand above."""
+    await store.add_run(make_run(), [PostAnswer(1), RefreshRoot(), PostResult(), PostStuck()], NOW)
+    [answer] = await store.claim_effects(NOW, 10)
+    await store.change("run-1", then(EndAnswer(1, "1.2")), NOW)
+    assert await store.claim_effects(NOW, 10) == (), "its message is being posted"
+    await store.finish_effect(answer.row_id)
+    root, end = await store.claim_effects(NOW, 10)
+    assert (root.effect, end.effect) == (RefreshRoot(), EndAnswer(1, "1.2"))
+    await store.finish_effect(root.row_id)
+    assert await store.claim_effects(NOW, 10) == ()
+    await store.finish_effect(end.row_id)
+    assert effects_of(await store.claim_effects(NOW, 10)) == [PostResult()]
+
+
 async def test_the_lanes_of_a_run_and_of_other_runs_do_not_wait_for_each_other(store: SqlStore) -> None:
     await store.add_run(make_run(), [PostRoot(), StartRun(), RefreshRoot()], NOW)
     await store.add_run(make_run(run_id="run-2"), [PostRoot()], NOW)
@@ -339,7 +391,9 @@ async def test_the_lanes_of_a_run_and_of_other_runs_do_not_wait_for_each_other(s
 
 async def test_effects_without_a_run_wait_for_nobody(store: SqlStore) -> None:
     for number in range(3):
-        await store.save_command(make_command(command_id=f"run-{number}"), f"delivery-{number}", NOW)
+        await store.add_effect(
+            CheckCommand(make_command(command_id=f"run-{number}")), NOW, delivery=f"delivery-{number}"
+        )
     assert len(await store.claim_effects(NOW, 10)) == 3
 
 
@@ -413,6 +467,31 @@ async def test_a_redrawing_takes_the_place_of_the_one_before_that_has_not_begun(
     ]
 
 
+async def test_a_redrawing_that_is_put_back_gives_way_to_a_later_one(store: SqlStore) -> None:
+    """It had begun when that was asked for, and would hold up what stands between the two."""
+    await store.add_run(make_run(), [RefreshRoot()], NOW)
+    [root] = await store.claim_effects(NOW, 10)
+    await store.change("run-1", then(PostForm("form-1"), RefreshRoot()), NOW)
+    await store.put_back_effect(root.row_id, LATER)
+    [form] = await store.claim_effects(NOW, 10)
+    assert form.effect == PostForm("form-1")
+    await store.finish_effect(form.row_id)
+    [again] = await store.claim_effects(NOW, 10)
+    assert (again.effect, again.post_id, again.attempts) == (RefreshRoot(), root.post_id, 2)
+    await store.finish_effect(again.row_id)
+    assert await store.claim_effects(LATER, 10) == ()
+
+
+async def test_a_redrawing_that_is_put_back_gives_way_to_none_of_another_message(store: SqlStore) -> None:
+    """Each form has a message of its own, and so has each run."""
+    await store.add_run(make_run(), [RefreshForm("form-1")], NOW)
+    [form] = await store.claim_effects(NOW, 10)
+    await store.change("run-1", then(RefreshForm("form-2"), RefreshRoot()), NOW)
+    await store.put_back_effect(form.row_id, LATER)
+    assert await store.claim_effects(NOW, 10) == ()
+    assert effects_of(await store.claim_effects(LATER, 10)) == [RefreshForm("form-1")]
+
+
 async def test_a_redrawing_that_has_begun_or_is_of_another_run_keeps_its_place(store: SqlStore) -> None:
     """What it draws may be older than the change."""
     await store.add_run(make_run(), [RefreshRoot()], NOW)
@@ -435,7 +514,7 @@ async def test_an_effect_given_up_lets_the_next_one_go(store: SqlStore) -> None:
 
 async def test_an_effect_is_given_up_along_with_what_that_means(store: SqlStore) -> None:
     await store.add_run(make_run(), [PostRoot()], NOW)
-    await store.save_command(make_command(), "delivery-1", NOW)
+    await store.add_effect(CheckCommand(make_command()), NOW, delivery="delivery-1")
     root, check = await store.claim_effects(NOW, 10)
     await store.change("run-1", then(RefreshRoot(), error="no"), NOW, done=root.row_id, reason="refused")
     await store.add_effect(TellNotStartable("https://hooks.example/1", ()), NOW, done=check.row_id, reason="a mistake")
@@ -669,7 +748,9 @@ async def test_a_run_is_kept_while_something_of_it_is_still_to_be_said(store: Sq
 
 async def test_answers_that_were_given_up_long_ago_are_deleted(store: SqlStore) -> None:
     for number, moment in enumerate((NOW, NOW, LATER)):
-        await store.save_command(make_command(command_id=f"run-{number}"), f"delivery-{number}", moment)
+        await store.add_effect(
+            CheckCommand(make_command(command_id=f"run-{number}")), moment, delivery=f"delivery-{number}"
+        )
     await store.add_run(make_run(), [PostRoot()], NOW)
     waiting, *checks, root = await store.claim_effects(LATER, 10)
     for saved in (*checks, root):
@@ -772,7 +853,7 @@ async def test_nothing_is_saved_along_with_an_effect_that_another_process_took_o
     async with open_store(database_url) as store:
         await store.join(LEASE)
         await store.add_run(make_run(), [PostRoot()], NOW)
-        await store.save_command(make_command(), "delivery-1", NOW)
+        await store.add_effect(CheckCommand(make_command()), NOW, delivery="delivery-1")
         root, check = await store.claim_effects(NOW, 10)
         await store.leave(NOW)
         async with open_store(database_url) as successor:
@@ -859,7 +940,9 @@ async def test_processes_that_claim_at_once_share_what_is_due(processes: Process
 
 @pytest.mark.postgres
 async def test_a_delivery_that_reaches_several_processes_is_saved_once(processes: Processes) -> None:
-    saved = await asyncio.gather(*(each.save_command(make_command(), "delivery-1", NOW) for each in processes))
+    saved = await asyncio.gather(
+        *(each.add_effect(CheckCommand(make_command()), NOW, delivery="delivery-1") for each in processes)
+    )
     assert sorted(saved) == [False, False, True]
     await processes[0].add_run(make_run(), [], NOW)
     clicks = await asyncio.gather(

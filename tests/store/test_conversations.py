@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import Connection, Executable
 
-from bot.core.effects import PostRoot, StartRun
-from bot.core.lifecycle import Transition
-from bot.core.model import AppMode, FormStatus, Run, RunStatus
+from bot.core.effects import PostResult, PostRoot, StartRun, Transition
+from bot.core.events import MessageLapsed
+from bot.core.lifecycle import advance
+from bot.core.model import AppMode, FormStatus, HeldOutcome, Run, RunStatus, SegmentText, Settlement
 from bot.errors import UnknownHere
+from bot.store.runs import CONVERSATION
 from bot.store.sql import SqlStore
 from tests.factories import NOW, make_form, make_run, make_submission
 
@@ -21,13 +25,14 @@ ROOT = make_run(
     thread_ts="1.0",
     root_ts="1.0",
     conversation_id="c",
+    said_at=NOW,
     ended_at=NOW,
 )
 
 
-def reply(run_id: str, minutes: int, **changes: object) -> Run:
+def reply(run_id: str, minutes: float, **changes: object) -> Run:
     """Return a later message of the conversation, which waits to be sent."""
-    asked = {"run_id": run_id, "root_ts": run_id, "created_at": NOW + timedelta(minutes=minutes)}
+    asked = {"run_id": run_id, "root_ts": run_id, "said_at": NOW + timedelta(minutes=minutes)}
     waiting = {"status": RunStatus.STARTING, "conversation_id": None, "ended_at": None}
     return replace(ROOT, **{**asked, **waiting, **changes})
 
@@ -39,6 +44,21 @@ async def add(store: SqlStore, *runs: Run) -> None:
 
 async def ids(store: SqlStore, channel_id: str = "C1", thread_ts: str = "1.0") -> list[str]:
     return [run.run_id for run in await store.conversation(channel_id, thread_ts)]
+
+
+async def plan(store: SqlStore, query: Executable, channel: str, thread: str) -> list[str]:
+    """Return how the database goes about a query, a line per step."""
+
+    def work(connection: Connection) -> list[str]:
+        where = {"channel": channel, "thread": thread}
+        bound = query.params(where).compile(connection.engine, compile_kwargs={"literal_binds": True})  # type: ignore[attr-defined]
+        if store.shared:
+            # A table of so few rows is read as a whole sooner than an index.
+            connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        explain = "EXPLAIN" if store.shared else "EXPLAIN QUERY PLAN"
+        return [str(row[-1]) for row in connection.exec_driver_sql(f"{explain} {bound}")]
+
+    return await store._database.write(work)
 
 
 async def begun(store: SqlStore) -> list[str | None]:
@@ -58,6 +78,31 @@ async def test_a_conversation_is_what_counts_of_a_thread(store: SqlStore) -> Non
     )
     assert await ids(store) == ["first", "asking", "last", "waits"]
     assert (await store.conversation("C1", "1.0"))[1] == asking
+
+
+async def test_a_message_is_answered_alone_once_nothing_before_it_is(store: SqlStore) -> None:
+    """No run that may go on is before it, nor a text that is still to be put into Slack."""
+    second = reply("second", 1)
+    paused = replace(ROOT, status=RunStatus.PAUSED, ended_at=None)
+    await add(store, paused, reply("held", 0.5, status=RunStatus.HELD), second, reply("third", 2))
+    assert not await store.writes_alone(second)
+    ended = replace(ROOT, status=RunStatus.SUCCEEDED, ended_at=NOW)
+    await store.change("first", lambda run: Transition(ended, (PostResult(),)), NOW)
+    assert not await store.writes_alone(second)
+    for effect in await store.claim_effects(NOW, 9):
+        await store.finish_effect(effect.row_id)
+    assert await store.writes_alone(second)
+    assert await store.writes_alone(ROOT)
+
+
+async def test_of_a_long_thread_no_more_is_read_than_counts(store: SqlStore) -> None:
+    """By Slack's order, in which no two processes differ; the rows of what is past are not touched."""
+    past = {"conversation_id": "c", "status": RunStatus.SUCCEEDED, "ended_at": NOW}
+    await add(store, ROOT, *(reply(f"past-{number}", 1 + number, **past) for number in range(500)))
+    # Saved by a process whose clock is ahead.
+    await add(store, reply("waits", 502, created_at=NOW - timedelta(days=1)), reply("asking", 501))
+    assert await ids(store) == ["first", "past-499", "asking", "waits"]
+    assert not [step for step in await plan(store, CONVERSATION, "C1", "1.0") if re.search(r"SCAN runs|Seq Scan", step)]
 
 
 async def test_other_threads_and_workflows_are_no_conversations(store: SqlStore) -> None:
@@ -119,11 +164,35 @@ async def test_a_message_is_saved_once_per_delivery(store: SqlStore) -> None:
         await store.run("two")
 
 
-async def test_a_held_message_goes_when_nobody_settled_it_for_long(store: SqlStore) -> None:
-    await add(store, reply("held", 0, status=RunStatus.HELD), reply("waits", 0))
+async def test_a_held_message_that_nobody_settled_for_long_goes_once_that_is_said(store: SqlStore) -> None:
+    soon = NOW + timedelta(seconds=1)
+    await add(store, reply("held", 0, root_ts=None, status=RunStatus.HELD), reply("waits", 0))
+    assert await store.held_since(NOW, 10) == ()
+    assert await store.held_since(soon, 10) == ("held",)
+    assert await store.purge(soon, 10) == 0
+    await store.change("held", lambda run: advance(run, MessageLapsed(), NOW + timedelta(days=30)), NOW)
+    assert await store.purge(soon, 10) == 0
+    (said,) = await store.claim_effects(NOW, 10)
+    await store.finish_effect(said.row_id)
     assert await store.purge(NOW, 10) == 0
-    assert await store.purge(NOW + timedelta(seconds=1), 10) == 1
+    assert await store.purge(soon, 10) == 1
     assert await ids(store) == ["waits"]
+
+
+async def test_what_became_of_a_held_message_is_kept(store: SqlStore) -> None:
+    settled = reply(
+        "settled", 1, crowded=True, question_ts="4.0", settlement=Settlement(HeldOutcome.ANSWER, "U2", "“Ünïcode”?")
+    )
+    await add(store, ROOT, settled)
+    assert await store.run("settled") == settled
+    assert (await store.run("first")).settlement is None
+
+
+async def test_what_was_written_is_known_again_after_a_restart(store: SqlStore) -> None:
+    text = "“Ünïcode”, NUL \0 and half a pair \ud800"
+    await add(store, replace(ROOT, texts=(SegmentText.of(0, "First."), SegmentText.of(1, text))))
+    kept = (await store.run("first")).texts
+    assert (kept[0], kept[1].is_of(text)) == (SegmentText.of(0, "First."), True)
 
 
 async def test_suggestions_are_kept(store: SqlStore) -> None:

@@ -18,8 +18,7 @@ import pytest
 from sqlalchemy import URL, Connection, event, make_url
 from structlog.testing import capture_logs
 
-from bot.core.effects import PostResult, PostRoot
-from bot.core.lifecycle import Transition
+from bot.core.effects import CheckCommand, PostResult, PostRoot, Transition
 from bot.core.model import Run
 from bot.errors import ConfigError, StoreError
 from bot.store.database import connect
@@ -213,7 +212,7 @@ async def test_a_full_database_saves_nothing_and_says_so(sqlite_url: str) -> Non
     )
     much = make_command(text="tea " * 10_000)
     for refused in (
-        store.save_command(much, "delivery-1", NOW),
+        store.add_effect(CheckCommand(much), NOW, delivery="delivery-1"),
         store.change("run-1", lambda run: Transition(replace(run, query=much.text), (PostResult(),)), NOW),
         store.change("run-1", lambda run: Transition(replace(run, query=much.text)), NOW, done=root.row_id),
     ):
@@ -226,7 +225,7 @@ async def test_a_full_database_saves_nothing_and_says_so(sqlite_url: str) -> Non
         await reopened.join(LEASE)
         assert await reopened.take_over(NOW) == (root,)
         assert await reopened.claim_effects(NOW, 10) == ()
-        assert await reopened.save_command(much, "delivery-1", NOW)
+        assert await reopened.add_effect(CheckCommand(much), NOW, delivery="delivery-1")
 
 
 async def test_a_locked_database_saves_nothing_and_says_so(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,9 +235,9 @@ async def test_a_locked_database_saves_nothing_and_says_so(sqlite_url: str, monk
         with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)) as other:
             other.execute("BEGIN EXCLUSIVE")
             with pytest.raises(StoreError, match="locked"):
-                await store.save_command(make_command(), "delivery-1", NOW)
+                await store.add_effect(CheckCommand(make_command()), NOW, delivery="delivery-1")
             other.execute("ROLLBACK")
-        assert await store.save_command(make_command(), "delivery-1", NOW)
+        assert await store.add_effect(CheckCommand(make_command()), NOW, delivery="delivery-1")
 
 
 async def test_a_database_that_only_answers_is_not_healthy(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,14 +282,14 @@ async def test_what_stood_in_line_for_too_long_is_refused_and_not_saved_later(
         ahead = asyncio.create_task(store._database.write(long_work))
         await asyncio.to_thread(begun.wait)
         monkeypatch.setattr("bot.store.database._ACK_SECONDS", 0.0)
-        behind = asyncio.create_task(store.save_command(make_command(), "delivery-1", NOW))
+        behind = asyncio.create_task(store.add_effect(CheckCommand(make_command()), NOW, delivery="delivery-1"))
         await asyncio.sleep(0)
         monkeypatch.undo()
         may_end.set()
         await ahead
         with pytest.raises(StoreError, match="busy"):
             await behind
-        assert await store.save_command(make_command(), "delivery-1", NOW)
+        assert await store.add_effect(CheckCommand(make_command()), NOW, delivery="delivery-1")
 
 
 @pytest.mark.postgres

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, ForeignKeyConstraint, UniqueConstraint, inspect
+from sqlalchemy import Connection, ForeignKeyConstraint, UniqueConstraint, inspect, select
 
 from bot.core.effects import PostAnswer
 from bot.errors import StoreError
 from bot.store.database import connect
 from bot.store.migrations import migrate
 from bot.store.sql import open_store
-from bot.store.tables import metadata
+from bot.store.tables import metadata, runs
 from tests.factories import NOW, make_run
 from tests.store.conftest import LEASE
 
@@ -74,6 +74,8 @@ async def test_a_database_of_an_earlier_version_is_brought_up_with_what_is_in_it
         await store.join(LEASE)
         run = await store.run("run-1")
         assert (run.root_ts, run.suggestions, [form.form_id for form in run.forms]) == (run.thread_ts, (), ["form-1"])
+        assert (run.said_at, run.is_answering) == (run.created_at, True)
+        assert await store._database.read(lambda connection: connection.scalar(select(runs.c.is_answering)))
         assert await store.conversation("C1", "1700000000.000100") == (run,)
         assert [saved.effect for saved in await store.claim_effects(NOW, 10)] == [PostAnswer()]
 

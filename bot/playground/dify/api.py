@@ -4,28 +4,34 @@ import asyncio
 import json
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal, Self, TypeVar
 
 from aiohttp import BodyPartReader, web
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from bot.playground.bodies import Received
 from bot.playground.dify.errors import (
     ApiError,
+    BodyTooLarge,
     InputError,
+    forbidden,
     internal_server_error,
     invalid_param,
     not_found,
     unauthorized,
     unknown_error,
 )
-from bot.playground.dify.faults import Route
-from bot.playground.dify.files import Upload, check_upload
+from bot.playground.dify.faults import BodyFault, CutBody, Route, SlowBody
+from bot.playground.dify.files import Stored, check_upload
 from bot.playground.dify.forms import Form, FormStatus
 from bot.playground.dify.graph import ATTACHMENTS, FILE_METHODS, App, Json
 from bot.playground.dify.runs import ROOT_MESSAGE, Conversation, Message, Run, RunStatus
 from bot.playground.dify.simulator import Dify, Question, Start
 from bot.playground.dify.streams import EventStream, replay_frame
+from bot.playground.serving import send
 
 PING_S = 10.0
 IDLE_LIMIT_S = 300.0
@@ -33,11 +39,16 @@ EOF_S = 1.0
 SUBSCRIBE_GAP_S = 0.03  # what is published meanwhile is lost to the stream (recordings 06, 25)
 _USER_LIMIT = 255
 _DEFAULT_USER = "DEFAULT-USER"
+# Bytes of an upload: more than aiohttp has ready at once, else it puts some back with a warning about itself.
+_PIECE = 1024 * 1024
 _PAUSED = "workflow_paused"
 _FINISHED = "workflow_finished"
 
 LOST = web.RequestKey("lost", bool)
 """Set on a request whose answer will never arrive."""
+
+BODY_FAULT = web.RequestKey("body_fault", BodyFault)
+"""Set on a request whose file will not go out as it should."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -153,7 +164,9 @@ class Api:
             web.get("/v1/form/human_input/{form_token}", self.read_form, name=Route.READ_FORM),
             web.post("/v1/form/human_input/{form_token}", self.submit_form, name=Route.SUBMIT_FORM),
             web.post("/v1/files/upload", self.upload, name=Route.UPLOAD),
-            web.get("/files/{upload_id}/file-preview", self.download, name=Route.DOWNLOAD),
+            web.get("/v1/files/{file_id}/preview", self.preview, name=Route.PREVIEW),
+            web.get("/files/{file_id}/file-preview", self.download, name=Route.DOWNLOAD),
+            web.get("/files/tools/{name}", self.download_made, name=Route.DOWNLOAD_MADE),
         ]
 
     # The app.
@@ -240,7 +253,7 @@ class Api:
 
     async def _run_blocking(self, start: Start) -> Run:
         try:
-            run = self._dify.create(start)
+            run = await self._dify.begin(start)
         except InputError as error:
             raise invalid_param(str(error)) from error
         await self._dify.engine.start(run)
@@ -319,7 +332,7 @@ class Api:
         """List the app's workflow runs, newest first (recording 29)."""
         app = self._app(request)
         query = _validated(WorkflowLogQuery, dict(request.query))
-        found = [run for run in reversed(self._dify.runs.values()) if run.app is app and _is_logged(run, query)]
+        found = [run for run in reversed(self._dify.runs.values()) if run.app.key == app.key and _is_logged(run, query)]
         first = (query.page - 1) * query.limit
         page = found[first : first + query.limit]
         return _answer(
@@ -392,7 +405,7 @@ class Api:
         )
 
     def _message(self, message: Message) -> Json:
-        run = self._dify.run_of(message)
+        run, files = self._dify.run_of(message), self._dify.files
         forms = run.forms.values() if run else ()
         return {
             "id": message.id,
@@ -400,14 +413,14 @@ class Api:
             "parent_message_id": ROOT_MESSAGE,
             "inputs": message.inputs,
             "query": message.query,
-            "answer": message.answer,
+            "answer": files.text_signed_anew(message.answer),
             "feedback": {"rating": message.rating} if message.rating else None,
             "retriever_resources": [],
             "created_at": message.created_at,
             "agent_thoughts": [],
             "message_files": [
-                *(_message_file(file, "user") for file in message.files),
-                *(_message_file(file, "assistant") for file in message.answer_files),
+                *(_message_file(file, "user") for file in files.signed_anew(message.files)),
+                *(_message_file(file, "assistant") for file in files.signed_anew(message.answer_files)),
             ],
             "status": message.status,
             "error": message.error,
@@ -496,37 +509,97 @@ class Api:
         app = self._app(request)
         if not request.content_type.startswith("multipart/"):
             raise _no_file()
-        parts, user = await _parts(request)
+        parts, user = await self._parts(request)
+        try:
+            file = self._uploaded(app, parts, user)
+        except ApiError:
+            for part in parts:
+                part.body.close()
+            raise
+        self._dify.files.add(file)
+        return _answer(_upload_result(file, self._dify.files.signed_url(file)), status=201)
+
+    def _uploaded(self, app: App, parts: list["_Part"], user: str) -> Stored:
         if len(parts) > 1:
             raise ApiError(400, "too_many_files", "Only one file is allowed.")
-        if not parts or parts[0][0] != "file":
+        if not parts or parts[0].field != "file":
             raise _no_file()
-        _, filename, mime_type, content = parts[0]
-        name, extension = check_upload(filename, len(content), mime_type, self._dify.extension_blacklist)
-        upload = Upload(
+        (part,) = parts
+        name, extension = check_upload(part.name, part.body.size, part.mime_type, self._dify.extension_blacklist)
+        return Stored(
             id=str(uuid.uuid4()),
             name=name,
             extension=extension,
-            mime_type=mime_type or "",
-            content=content,
+            mime_type=part.mime_type or "",
+            body=part.body,
             app_key=app.key,
             user=user,
             created_by=self._dify.end_user(app, user).id,
             created_at=self._dify.clock.timestamp(),
         )
-        self._dify.files.add(upload)
-        return _answer(_upload_result(upload, self._dify.files.signed_url(upload)), status=201)
 
-    async def download(self, request: web.Request) -> web.Response:
-        """Answer a file's bytes to whoever has a signed address (recording 21)."""
-        query = request.query
-        upload = self._dify.files.open_signed(
-            request.match_info["upload_id"],
-            query.get("timestamp", ""),
-            query.get("nonce", ""),
-            query.get("sign", ""),
+    async def _parts(self, request: web.Request) -> tuple[list["_Part"], str]:
+        """Return the file parts, taken in piece by piece, and the user."""
+        parts: list[_Part] = []
+        user = _DEFAULT_USER
+        try:
+            async for part in await request.multipart():
+                assert isinstance(part, BodyPartReader)
+                if part.filename is None:
+                    sent = await part.read()
+                    user = (sent.decode() or _DEFAULT_USER) if part.name == "user" else user
+                    continue
+                parts.append(_Part(part.name or "", part.filename, part.headers.get("Content-Type"), Received()))
+                while chunk := await part.read_chunk(_PIECE):
+                    parts[-1].body.write(chunk)
+                    if parts[-1].body.size > self._dify.body_limit:
+                        raise BodyTooLarge
+        except BaseException:
+            for taken in parts:
+                taken.body.close()
+            raise
+        return parts, user
+
+    async def download(self, request: web.Request) -> web.StreamResponse:
+        """Answer an upload's bytes to whoever has a signed address (recordings 21, 30)."""
+        file = self._dify.files.open_signed(request.match_info["file_id"], request.query, by_tool=False)
+        if file is None:
+            raise not_found("File not found or signature is invalid")
+        return await self._send_file(request, file, "application/octet-stream")
+
+    async def download_made(self, request: web.Request) -> web.StreamResponse:
+        """Answer the bytes of what a tool made to whoever has a signed address (dify-api §12.6).
+
+        What one that is too old gets is not recorded; this is Dify's source.
+        """
+        file_id = request.match_info["name"].partition(".")[0]
+        file = self._dify.files.open_signed(file_id, request.query, by_tool=True)
+        if file is None:
+            raise forbidden("Invalid request.")
+        return await self._send_file(request, file, file.mime_type)
+
+    async def preview(self, request: web.Request) -> web.StreamResponse:
+        """Answer a file that belongs to a message of the app, with the app's key (recordings 21, 31)."""
+        app = self._app(request)
+        file = self._dify.files.stored.get(request.match_info["file_id"])
+        if file is None or not self._dify.is_in_a_message(app, file):
+            raise ApiError(404, "file_not_found", "File not found in message context")
+        return await self._send_file(request, file, file.mime_type, {"Cache-Control": "public, max-age=3600"})
+
+    async def _send_file(
+        self, request: web.Request, file: Stored, content_type: str, headers: dict[str, str] | None = None
+    ) -> web.StreamResponse:
+        response = web.StreamResponse(headers=headers)
+        response.content_type, response.content_length = content_type, file.body.size
+        fault = request.get(BODY_FAULT)
+        clock = self._dify.clock
+        return await send(
+            request,
+            response,
+            file.body,
+            cut_after=fault.after_bytes if isinstance(fault, CutBody) else None,
+            pause=partial(clock.sleep, fault.seconds) if isinstance(fault, SlowBody) else None,
         )
-        return web.Response(body=upload.content, content_type="application/octet-stream")
 
     # What the endpoints have in common.
 
@@ -545,7 +618,7 @@ class Api:
         if not _is_uuid(run_id):
             raise unknown_error()
         run = self._dify.runs.get(run_id)
-        return run if run and run.app is app else None
+        return run if run and run.app.key == app.key else None
 
     async def _open_stream(self, request: web.Request) -> tuple[web.StreamResponse, EventStream]:
         response = web.StreamResponse()
@@ -554,7 +627,8 @@ class Api:
         response.enable_chunked_encoding()
         await response.prepare(request)
         assert request.transport
-        stream = EventStream(response, request.transport, self._dify.faults.next_cut(request.match_info.route.name))
+        cut = self._dify.faults.next_cut(request.match_info.route.name)
+        stream = EventStream(response, request.transport, cut, self._dify.told)
         await stream.ping()
         return response, stream
 
@@ -635,17 +709,14 @@ def _no_file() -> ApiError:
     return ApiError(400, "no_file_uploaded", "Please upload your file.")
 
 
-async def _parts(request: web.Request) -> tuple[list[tuple[str, str, str | None, bytes]], str]:
-    """Return the file parts as (field, file name, MIME type, content), and the user."""
-    parts, user = [], _DEFAULT_USER
-    async for part in await request.multipart():
-        assert isinstance(part, BodyPartReader)
-        content = bytes(await part.read())
-        if part.filename is not None:
-            parts.append((part.name or "", part.filename, part.headers.get("Content-Type"), content))
-        elif part.name == "user":
-            user = content.decode() or _DEFAULT_USER
-    return parts, user
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A file in the body of an upload."""
+
+    field: str
+    name: str
+    mime_type: str | None
+    body: Received
 
 
 def _closing_events(snapshot: bool, continues: bool) -> frozenset[str]:
@@ -858,12 +929,12 @@ def _message_file(file: Json, belongs_to: str) -> Json:
     }
 
 
-def _upload_result(upload: Upload, source_url: str) -> Json:
+def _upload_result(upload: Stored, source_url: str) -> Json:
     return {
         "id": upload.id,
         "reference": None,
         "name": upload.name,
-        "size": len(upload.content),
+        "size": upload.body.size,
         "extension": upload.extension,
         "mime_type": upload.mime_type,
         "created_by": upload.created_by,

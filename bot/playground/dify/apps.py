@@ -1,18 +1,23 @@
 """The sample apps: what the demo shows and the acceptance tests drive."""
 
+import base64
+
 from bot.playground.dify.graph import (
     DAY,
     Answer,
     App,
     Assigner,
+    Code,
     End,
     HttpRequest,
     HumanInput,
     IfElse,
     Json,
     Llm,
+    Made,
     Template,
     Ticker,
+    Tool,
     action,
     checkbox,
     choice,
@@ -621,6 +626,140 @@ def all_inputs() -> App:
     )
 
 
+_DOT = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+_CHART = Made("chart.png", _DOT)
+_LETTER = Made("letter.pdf", b"%PDF-1.4\n1 0 obj<</Type/Catalog>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF\n")
+
+
+def file_form() -> App:
+    """A form that wants a document and up to three pictures, and gives them back as its outputs.
+
+    Neither answer does without them: Dify wants every field for every action, and a file field is never empty (09).
+    """
+    return App(
+        name="file_form",
+        description="Collects a contract and photos.",
+        start=_TOPIC,
+        nodes=(
+            HumanInput(
+                "documents",
+                "Hand in documents",
+                content="## Documents for {{#start.topic#}}\n\nThe signed contract\n\n{{#$output.contract#}}\n\n"
+                "Photos of the site\n\n{{#$output.photos#}}\n\nRemarks\n\n{{#$output.remarks#}}\n",
+                inputs=(
+                    file("contract", types=["document"]),
+                    file_list("photos", types=["image"], limit=3),
+                    paragraph("remarks"),
+                ),
+                actions=(action("submit", "Hand in", "primary"), action("withdraw", "Withdraw")),
+            ),
+            End(
+                "end",
+                "Documents",
+                {
+                    "contract": ("documents", "contract"),
+                    "photos": ("documents", "photos"),
+                    "remarks": ("documents", "remarks"),
+                    "decision": ("documents", "__action_value"),
+                },
+            ),
+        ),
+        edges=("start -> documents", "documents.submit -> end", "documents.withdraw -> end"),
+    )
+
+
+def file_start() -> App:
+    """A workflow that starts with a document and up to three pictures, and gives them back."""
+    return App(
+        name="file_start",
+        description="Files a contract with its photos.",
+        start=(
+            start_file("contract", required=True, types=["document"]),
+            start_file_list("photos", types=["image"], max_length=3),
+            text_input("note"),
+        ),
+        nodes=(
+            End(
+                "end",
+                "Filed",
+                {"contract": ("start", "contract"), "photos": ("start", "photos"), "note": ("start", "note")},
+            ),
+        ),
+        edges=("start -> end",),
+    )
+
+
+def file_chat() -> App:
+    """A chatflow that takes files along, and answers with those, a picture and a document."""
+    return App(
+        name="file_chat",
+        mode="advanced-chat",
+        description="Answers with a chart and a letter.",
+        file_upload=True,
+        nodes=(
+            Tool("draw", "Draw a chart", [_CHART]),
+            Tool("write", "Write a letter", [_LETTER]),
+            Answer(
+                "answer",
+                "Answer",
+                "About *{{#sys.query#}}*:\n\n{{#draw.files#}}\n\nThe letter: {{#write.files#}}\n\n"
+                "What you sent:\n\n{{#sys.files#}}",
+            ),
+        ),
+        edges=("start -> draw -> write -> answer",),
+    )
+
+
+def picture_form() -> App:
+    """A form that shows a picture between its texts, and links to a document."""
+    return App(
+        name="picture_form",
+        description="Asks about a chart.",
+        start=_TOPIC,
+        nodes=(
+            Tool("draw", "Draw a chart", [_CHART]),
+            Tool("write", "Write a letter", [_LETTER]),
+            HumanInput(
+                "review",
+                "Review the chart",
+                content="The chart of **{{#start.topic#}}**\n\n{{#draw.files#}}\n\nIts letter: {{#write.files#}}\n\n"
+                "Remarks\n\n{{#$output.remarks#}}\n",
+                inputs=(paragraph("remarks"),),
+                actions=(action("accept", "Accept", "primary"), action("reject", "Reject")),
+            ),
+            End("end", "Reviewed", {"remarks": ("review", "remarks"), "chart": ("draw", "files")}),
+        ),
+        edges=("start -> draw -> write -> review", "review.accept -> end", "review.reject -> end"),
+    )
+
+
+def file_report(size: int = 20_000) -> App:
+    """A run that makes files: one of `size` bytes, and two that lie deep in an output next to a text that links to one.
+
+    The big one is a video of zeros, which takes up no memory here.
+    """
+    return App(
+        name="file_report",
+        description="Makes a report with files.",
+        start=_TOPIC,
+        nodes=(
+            Tool("draw", "Draw a chart", [_CHART]),
+            Tool("write", "Write a letter", [_LETTER]),
+            Tool("film", "Make a film", [Made("film.mp4", (size, b"\0"))]),
+            Template("text", "Write the text", "The chart of {{#start.topic#}}: {{#draw.files#}}"),
+            Code("report", "Put together", {"report": {"parts": [{"chart": ("draw", "files")}, ("write", "files")]}}),
+            End(
+                "end",
+                "Report",
+                {"text": ("text", "output"), "report": ("report", "report"), "film": ("film", "files")},
+            ),
+        ),
+        edges=("start -> draw -> write -> film -> text -> report -> end",),
+    )
+
+
 def all_apps() -> list[App]:
     """Return every sample app."""
     return [
@@ -639,4 +778,9 @@ def all_apps() -> list[App]:
         long_form(),
         odd(),
         all_inputs(),
+        file_form(),
+        file_start(),
+        file_chat(),
+        picture_form(),
+        file_report(),
     ]

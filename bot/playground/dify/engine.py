@@ -4,17 +4,19 @@ import asyncio
 import re
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from bot.playground.dify.clock import Clock
 from bot.playground.dify.errors import InputError
+from bot.playground.dify.files import usable
 from bot.playground.dify.forms import Form, FormStatus, make_form
 from bot.playground.dify.graph import (
     TIMEOUT_HANDLE,
     Answer,
     Assigner,
+    Code,
     Edge,
     End,
     HttpRequest,
@@ -22,10 +24,12 @@ from bot.playground.dify.graph import (
     IfElse,
     Json,
     Llm,
+    Made,
     Node,
     Start,
     Template,
     Ticker,
+    Tool,
 )
 from bot.playground.dify.inputs import schema_error
 from bot.playground.dify.runs import Execution, Run, RunStatus, files_in
@@ -94,15 +98,20 @@ class Release:
     lost_conversations_begin_anew: bool = True
 
 
-ResolveFile = Callable[[Json, Run], Json]
+ResolveFile = Callable[[Json, Run], Awaitable[Json]]
+MakeFile = Callable[[Made, Run], Json]
 
 
 @dataclass(slots=True)
 class Engine:
-    """Executes runs; `resolve_file` looks a submitted file up as the run's own user, raising `InputError`."""
+    """Executes runs; `resolve_file` looks a submitted file up as the run's own user, raising `InputError`.
+
+    `make_file` stores what a tool makes.
+    """
 
     clock: Clock
     resolve_file: ResolveFile
+    make_file: MakeFile
     on_change: Callable[[], None]
     on_form: Callable[[Form], None]
     release: Release
@@ -199,6 +208,7 @@ class _Segment:
         run = self._run
         await self._say()
         execution = run.start_execution(node, self._clock.timestamp())
+        self._engine.on_change()
         await run.publish("node_started", execution.started(live=True))
         began = time.monotonic()
         try:
@@ -242,6 +252,7 @@ class _Segment:
         execution.status = status
         execution.elapsed = time.monotonic() - began
         execution.finished_at = self._clock.timestamp()
+        self._engine.on_change()
 
     async def _say(self) -> None:
         for chunk in self._relay.flush():
@@ -273,6 +284,9 @@ class _Segment:
     # Nodes.
 
     async def _result(self, node: Node, execution: Execution) -> _Result:
+        # A file is signed when it is shown: in a text or form that is made now, or as an output (dify-api §12.6).
+        run = self._run
+        run.pool.update({selector: run.sign(value) for selector, value in run.pool.items()})
         match node:
             case Start():
                 return self._take_inputs()
@@ -282,6 +296,10 @@ class _Segment:
                 return await self._tick(node)
             case Template():
                 return _Result({"output": fill_in(node.text, self._run.pool)})
+            case Tool():
+                return _Result({"text": "", "files": [self._engine.make_file(made, self._run) for made in node.makes]})
+            case Code():
+                return _Result({name: self._put_together(item) for name, item in node.outputs.items()})
             case HttpRequest():
                 return await self._call(node, execution)
             case HumanInput():
@@ -304,6 +322,16 @@ class _Segment:
             if error := schema_error(item, values[item["variable"]]):
                 raise NodeFailed(error)
         return _Result(values, inputs=values)
+
+    def _put_together(self, item: Any) -> Any:
+        match item:
+            case (str(), str()):
+                return self._run.pool.get(item)
+            case dict():
+                return {name: self._put_together(inner) for name, inner in item.items()}
+            case list():
+                return [self._put_together(inner) for inner in item]
+        return item
 
     def _choose(self, node: IfElse) -> _Result:
         text = as_text(self._run.pool.get(node.selector))
@@ -378,7 +406,7 @@ class _Segment:
         if form.status is FormStatus.WAITING:
             await self._clock.sleep(_FORM_IS_READ_S)
             raise _InputWanted
-        values = self._usable_values(form) if form.status is FormStatus.SUBMITTED else {}
+        values = await self._usable_values(form) if form.status is FormStatus.SUBMITTED else {}
         await self._clock.sleep(_ANSWER_IS_USED_S)
         return await (self._time_out(form) if form.status is FormStatus.TIMEOUT else self._use_answer(form, values))
 
@@ -403,8 +431,8 @@ class _Segment:
         outputs = {"__action_id": "", "__rendered_content": form.content, "__action_value": ""}
         return _Result(outputs, handle=TIMEOUT_HANDLE)
 
-    def _usable_values(self, form: Form) -> Json:
-        form.used = {item["output_variable_name"]: self._usable(item, form) for item in form.inputs}
+    async def _usable_values(self, form: Form) -> Json:
+        form.used = {item["output_variable_name"]: await self._usable(item, form) for item in form.inputs}
         return form.used
 
     async def _use_answer(self, form: Form, values: Json) -> _Result:
@@ -429,16 +457,16 @@ class _Segment:
         inputs = {name: _typed(value) for name, value in values.items()}
         return _Result(outputs, inputs=inputs, handle=action["id"])
 
-    def _usable(self, item: Json, form: Form) -> Any:
+    async def _usable(self, item: Json, form: Form) -> Any:
         assert form.answered
         name = item["output_variable_name"]
         value = form.answered.values[name]
         try:
             match item["type"]:
                 case "file":
-                    return self._engine.resolve_file(value, self._run)
+                    return await self._engine.resolve_file(value, self._run)
                 case "file-list":
-                    return [self._engine.resolve_file(mapping, self._run) for mapping in value]
+                    return [await self._engine.resolve_file(mapping, self._run) for mapping in usable(value)]
         except InputError as error:
             raise NodeFailed(str(error)) from error
         if not isinstance(value, str):

@@ -41,6 +41,20 @@ def forbidden(message: str) -> ApiError:
     return ApiError(403, "forbidden", message)
 
 
+class BodyTooLarge(Exception):
+    """A request that the proxy in front of Dify does not let through (dify-api §2.4)."""
+
+
+def file_too_large() -> ApiError:
+    """Return the 413 of Dify itself, which says nothing but its code (recording 08)."""
+    return ApiError(413, "file_too_large", "")
+
+
+def unsupported_file_type() -> ApiError:
+    """Return the 415 of an upload whose part has no type (recording 46), and of a made file that is lost."""
+    return ApiError(415, "unsupported_file_type", "File type not allowed.")
+
+
 def unknown_error() -> ApiError:
     """Return the 500 of an id that is no UUID and of a user over 255 characters (recordings 03, 05, 29)."""
     return ApiError(500, "unknown", "Internal Server Error")

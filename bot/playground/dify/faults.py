@@ -2,10 +2,17 @@
 
 import asyncio
 from collections import defaultdict, deque
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bot.playground.dify.errors import ApiError, internal_server_error, invalid_param
+from bot.playground.dify.errors import (
+    ApiError,
+    file_too_large,
+    internal_server_error,
+    invalid_param,
+    unsupported_file_type,
+)
 from bot.playground.dify.streams import Cut
 
 
@@ -31,6 +38,8 @@ class Route(StrEnum):
     SUBMIT_FORM = "submit_form"
     UPLOAD = "upload"
     DOWNLOAD = "download"
+    DOWNLOAD_MADE = "download_made"
+    PREVIEW = "preview"
     STOP = "stop"
 
 
@@ -53,7 +62,10 @@ class Failure:
             return invalid_param("Too many requests. Please try again later. The current maximum is 1.")
         if self.status == 429:
             return ApiError(429, "rate_limit_error", "Too many requests. Please try again later.")
-        return internal_server_error() if self.status == 500 else ApiError(self.status, "unknown", "Failure on request")
+        known = {413: file_too_large, 415: unsupported_file_type, 500: internal_server_error}
+        if self.status in known:
+            return known[self.status]()
+        return ApiError(self.status, "unknown", "Failure on request")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +80,26 @@ class LateResponse:
     seconds: float
 
 
-Fault = Delay | Failure | LostResponse | LateResponse
+class BodyFault:
+    """Something that happens to a file under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class CutBody(BodyFault):
+    """Cut the connection after so many bytes of a file, be it sent or taken."""
+
+    after_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class SlowBody(BodyFault):
+    """Wait `seconds` (of a real server) in the middle of a file that is sent."""
+
+    seconds: float
+
+
+Fault = Delay | Failure | LostResponse | LateResponse | CutBody | SlowBody
+SENDS_FILES = (Route.DOWNLOAD, Route.DOWNLOAD_MADE, Route.PREVIEW)
 
 
 class Faults:
@@ -76,11 +107,16 @@ class Faults:
 
     def __init__(self) -> None:
         self._faults: defaultdict[Route, deque[Fault]] = defaultdict(deque)
+        self._shared: list[tuple[frozenset[Route], Fault]] = []
         self._cuts: list[tuple[Route | None, Cut]] = []
 
     def add(self, route: Route, fault: Fault, times: int = 1) -> None:
         """Let `fault` strike the next `times` requests of an endpoint."""
         self._faults[route].extend([fault] * times)
+
+    def add_to_one(self, routes: Collection[Route], fault: Fault) -> None:
+        """Let `fault` strike the next request of any of these endpoints."""
+        self._shared.append((frozenset(routes), fault))
 
     def add_cut(self, cut: Cut, route: Route | None = None) -> None:
         """Let the next stream that opens, of this endpoint if one is named, break off at `cut`."""
@@ -88,7 +124,13 @@ class Faults:
 
     def next_for(self, route: str | None) -> Fault | None:
         """Return the fault that strikes this request, if any."""
-        waiting = self._faults[Route(route)] if route in list(Route) else None
+        if route not in list(Route):
+            return None
+        for position, (routes, fault) in enumerate(self._shared):
+            if route in routes:
+                del self._shared[position]
+                return fault
+        waiting = self._faults[Route(route)]
         return waiting.popleft() if waiting else None
 
     def left_for(self, route: Route) -> int:

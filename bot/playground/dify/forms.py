@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from bot.playground.dify.errors import ApiError, InputError
+from bot.playground.dify.files import usable
 from bot.playground.dify.graph import HumanInput, Json
 from bot.playground.dify.variables import Pool, fill_in
 
@@ -218,7 +219,8 @@ def _check_select(name: str, source: Json, value: Any) -> None:
 
 
 def _check_file_list(item: Json, value: Any, check_file: Callable[[Json, Json], object]) -> None:
-    for mapping in _MAPPINGS.validate_python(value):
+    mappings = usable(_MAPPINGS.validate_python(value))
+    for mapping in mappings:
         check_file(mapping, item)
-    if item["number_limits"] and len(value) > item["number_limits"]:
+    if item["number_limits"] and len(mappings) > item["number_limits"]:
         raise InputError(f"Number of files exceeds the maximum limit {item['number_limits']}")

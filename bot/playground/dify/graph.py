@@ -208,6 +208,34 @@ class Template(Node):
 
 
 @dataclass(frozen=True, slots=True)
+class Made:
+    """A file that a tool makes: its bytes, or a number of bytes and the pattern that fills them."""
+
+    name: str
+    content: bytes | tuple[int, bytes]
+    mime_type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool(Node):
+    """Makes files anew in every run; output `files`, a list (dify-api §12.6)."""
+
+    node_type: ClassVar[str] = "tool"
+    makes: Sequence[Made]
+
+
+@dataclass(frozen=True, slots=True)
+class Code(Node):
+    """Puts values together: `outputs` is any structure, in which a selector stands for its value.
+
+    That is how files come to lie deep in an output.
+    """
+
+    node_type: ClassVar[str] = "code"
+    outputs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class HttpRequest(Node):
     """Calls something that answers after `seconds`; with `error` it fails then, after `retries` more tries."""
 

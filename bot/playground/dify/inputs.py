@@ -6,6 +6,7 @@ from types import NoneType
 from typing import Any
 
 from bot.playground.dify.errors import InputError, internal_server_error
+from bot.playground.dify.files import usable
 from bot.playground.dify.graph import Json
 
 _TRUE = frozenset({"true", "1", "yes", "on"})
@@ -100,7 +101,7 @@ def _files(item: Json, value: Any, resolve: Callable[[Json, Json], Json]) -> Any
         raise InputError(f"{name} in input form must be a list of files")
     if limit and len(value) > limit:
         raise InputError(f"{name} in input form must be less than {limit} files")
-    return [resolve(mapping, item) for mapping in value]
+    return [resolve(mapping, item) for mapping in usable(value)]
 
 
 def schema_error(item: Json, value: Any) -> str | None:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -161,7 +161,10 @@ class Conversation:
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """A run; times are Unix seconds, `elapsed` covers only the latest stretch (recording 05)."""
+    """A run; times are Unix seconds, `elapsed` covers only the latest stretch (recording 05).
+
+    `sign` gives the files in a value fresh addresses: no two events have the same for one file (recordings 09, 31).
+    """
 
     id: str
     task_id: str
@@ -171,6 +174,7 @@ class Run:
     inputs: Json
     pool: Pool
     created_at: int
+    sign: Callable[[Any], Any]
     message: Message | None = None
     conversation: Conversation | None = None
     status: RunStatus = RunStatus.RUNNING
@@ -240,7 +244,7 @@ class Run:
 
     async def _send(self, event: str, fields: Json) -> None:
         if not self.bus.silent:
-            await self.bus.publish(event, live_frame({"event": event, **self._chat_keys(), **fields}))
+            await self.bus.publish(event, live_frame({"event": event, **self._chat_keys(), **self.sign(fields)}))
 
     def _chat_keys(self) -> Json:
         if self.message is None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import mimetypes
 import time
 import uuid
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -9,16 +10,28 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from bot.playground.bodies import body_of
 from bot.playground.dify.clock import Clock
 from bot.playground.dify.engine import Engine, Release
 from bot.playground.dify.errors import InputError, forbidden, unauthorized
-from bot.playground.dify.faults import Changes, Delay, Failure, Faults, LateResponse, LostResponse, Route
-from bot.playground.dify.files import FileStore
-from bot.playground.dify.forms import Form, FormStatus
-from bot.playground.dify.graph import ATTACHMENTS, App, Json
+from bot.playground.dify.faults import (
+    SENDS_FILES,
+    Changes,
+    CutBody,
+    Delay,
+    Failure,
+    Faults,
+    LateResponse,
+    LostResponse,
+    Route,
+    SlowBody,
+)
+from bot.playground.dify.files import FileStore, Remotes, Stored, detected_type, extension_of, usable
+from bot.playground.dify.forms import Answered, Form, FormStatus
+from bot.playground.dify.graph import ATTACHMENTS, App, Json, Made
 from bot.playground.dify.inputs import check_inputs
 from bot.playground.dify.runs import Conversation, EndUser, Message, Run, RunStatus
-from bot.playground.dify.streams import Bus, Cut, live_frame
+from bot.playground.dify.streams import Bus, Cut, Told, live_frame
 from bot.playground.dify.variables import Pool
 
 T = TypeVar("T")
@@ -27,11 +40,13 @@ _log = logging.getLogger(__name__)
 
 _RESUME_QUEUE_S = 0.05  # a resume begins 50 to 100 ms after the submit (recording 25)
 _SWEEP_S = 60.0
+BODY_LIMIT = 100 * 1024 * 1024
+"""Bytes of a request that the proxy in front of Dify lets through, if nobody has changed it (dify-api §12.1)."""
 
 
 @dataclass(slots=True)
 class RecordedRequest:
-    """One request as it came in; `at` is Unix seconds, `status` is None until it is answered."""
+    """One request as it came in; times are Unix seconds, `status` is None until it is answered."""
 
     method: str
     path: str
@@ -39,6 +54,9 @@ class RecordedRequest:
     body: Any
     at: float
     status: int | None = None
+    answered_at: float | None = None
+    answer: str | None = None
+    """The JSON that was answered, as a text; None for streams and files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +79,8 @@ class Start:
     question: Question | None = None
     bus: Bus = field(default_factory=Bus)
     run: Run | None = None
+    remotes: Remotes = field(default_factory=dict)
+    """What is known of the remote files among its inputs."""
 
 
 class Dify:
@@ -68,7 +88,8 @@ class Dify:
 
     `speed` divides every duration of the server; 1.0 is a real one: end of a stream 1 s after its last event, a ping
     every 10 s, end of an idle stream after 300 s, sweep of expired forms every 60 s. `now` gives Unix seconds; the
-    deadlines of forms are not scaled.
+    deadlines of forms and the life of a file's address are not scaled. `extension_blacklist` are the extensions,
+    without dots, that nobody may upload; requests of more than `body_limit` bytes the proxy in front answers.
     """
 
     def __init__(
@@ -78,19 +99,32 @@ class Dify:
         now: Callable[[], float] = time.time,
         *,
         extension_blacklist: Iterable[str] = (),
+        body_limit: int = BODY_LIMIT,
     ) -> None:
         self.apps = {app.key: app for app in apps}
         self.clock = Clock(now, speed)
         self.extension_blacklist = frozenset(extension_blacklist)
+        self.body_limit = body_limit
         self.requests: list[RecordedRequest] = []
         self.runs: dict[str, Run] = {}
         self.forms: dict[str, Form] = {}
         self.conversations: dict[str, Conversation] = {}
-        self.files = FileStore(now)
+        self.files = FileStore(self.clock)
         self.faults = Faults()
         self.changes = Changes()
+        self.told: Told = lambda name, frame: None
+        """Is told of every event that goes out on a stream."""
+        self.slow_seconds = 0.0
+        """Seconds (of a real server) that every request waits before it is looked at."""
         self.release = Release()
-        self.engine = Engine(self.clock, self._resolve_file, self.changes.notify, self._keep_form, self.release)
+        self.engine = Engine(
+            self.clock,
+            self._resolve_file,
+            self._make_file,
+            self.changes.notify,
+            self._keep_form,
+            self.release,
+        )
         self._end_users: dict[tuple[str, str], EndUser] = {}
         self._jobs: set[asyncio.Task[None]] = set()
         self._worker = asyncio.Event()
@@ -144,6 +178,10 @@ class Dify:
         """Answer the next requests of an endpoint with an error, without doing anything."""
         self.faults.add(Route(route), Failure(status), times)
 
+    def fail_next_of(self, *routes: Route, status: int = 500) -> None:
+        """Answer the next request of any of these endpoints with an error, without doing anything."""
+        self.faults.add_to_one(routes, Failure(status))
+
     def delay_next(self, route: Route | str, seconds: float, times: int = 1) -> None:
         """Look at the next requests of an endpoint only after `seconds` of a real server."""
         self.faults.add(Route(route), Delay(seconds), times)
@@ -164,6 +202,24 @@ class Dify:
             raise ValueError(f"{route} answers by a stream; see drop_stream")
         self.faults.add(Route(route), LateResponse(seconds), times)
 
+    def cut_file(self, route: Route | str, after_bytes: int, times: int = 1) -> None:
+        """Cut the connection after so many bytes of the next files that are uploaded or downloaded.
+
+        Raises `ValueError` for an endpoint that neither takes nor sends any.
+        """
+        if Route(route) not in (Route.UPLOAD, *SENDS_FILES):
+            raise ValueError(f"{route} has nothing to do with files")
+        self.faults.add(Route(route), CutBody(after_bytes), times)
+
+    def slow_file(self, route: Route | str, seconds: float, times: int = 1) -> None:
+        """Wait `seconds` of a real server in the middle of the next files that are downloaded.
+
+        Raises `ValueError` for an endpoint that sends none.
+        """
+        if Route(route) not in SENDS_FILES:
+            raise ValueError(f"{route} sends no files")
+        self.faults.add(Route(route), SlowBody(seconds), times)
+
     def drop_stream(
         self,
         *,
@@ -178,6 +234,15 @@ class Dify:
         """
         cut = Cut(after_events=after_events, after_bytes=after_bytes, clean=clean)
         self.faults.add_cut(cut, Route(route) if route else None)
+
+    def break_streams_off(self) -> int:
+        """Break off every stream that is open, inside its body, and return how many that were."""
+        return sum(run.bus.break_off() for run in self.runs.values())
+
+    def publish(self, app: App) -> None:
+        """Put an app in the place of the one with its key; runs under way go on as they began."""
+        self.apps[app.key] = app
+        self.changes.notify()
 
     def revoke_key(self, app: App) -> None:
         """Refuse the app's key with 401 as one that was deleted (recording 28)."""
@@ -279,7 +344,7 @@ class Dify:
     async def _work_off(self, start: Start) -> None:
         await self._worker.wait()
         try:
-            run = self.create(start)
+            run = await self.begin(start)
         except (InputError, ValueError) as error:
             await start.bus.publish("error", live_frame({"event": "error", "message": str(error), "status": 500}))
             return
@@ -299,20 +364,28 @@ class Dify:
         """Tell whether somebody works on the run now."""
         return run.id in self.engine.executing
 
+    async def begin(self, start: Start) -> Run:
+        """Check the inputs, remote files included, and make the run; raises `InputError`."""
+
+        def work(remotes: Remotes) -> Run:
+            start.remotes = remotes
+            return self.create(start)
+
+        return await self.files.looking_up(work)
+
     def create(self, start: Start) -> Run:
-        """Check the inputs and make the run; raises `InputError`."""
+        """Check the inputs and make the run; raises `InputError`, or `Unseen` for a remote file not looked up yet."""
         app, user, question = start.app, start.user, start.question
         if refusal := self._refused_starts.get(app.key):
             raise InputError(refusal)
         if question and not question.query:
             raise InputError("query is required")  # recording 15
-        inputs = check_inputs(
-            list(app.start), start.inputs, lambda mapping, rules: self._own(mapping, rules, app, user)
-        )
-        files = [self.files.resolve(mapping, app.key, user) for mapping in start.files]
+        inputs = check_inputs(list(app.start), start.inputs, lambda mapping, rules: self._own(mapping, rules, start))
+        attached = usable(start.files)
+        files = [self.files.resolve(mapping, app.key, user, start.remotes) for mapping in attached]
         if app.file_upload:
-            for mapping in start.files:
-                self.files.check(mapping, ATTACHMENTS)
+            for mapping in attached:
+                self.files.check(mapping, ATTACHMENTS, start.remotes)
         else:
             files = []  # looked up all the same (recordings 37, 41)
         conversation = self._conversation(start, inputs, question) if question else None
@@ -326,6 +399,7 @@ class Dify:
             inputs=inputs,
             pool=self._pool(app, inputs, files, conversation),
             created_at=self.clock.timestamp(),
+            sign=self.files.signed_anew,
             message=message,
             conversation=conversation,
             bus=start.bus,
@@ -387,15 +461,19 @@ class Dify:
         mine = (each for each in self.conversations.values() if (each.app_key, each.user) == (app.key, user))
         return next((message for each in mine for message in each.messages if message.id == message_id), None)
 
-    def _own(self, mapping: Json, rules: Json, app: App, user: str) -> Json:
-        resolved = self.files.resolve(mapping, app.key, user)
-        self.files.check(mapping, rules)
+    def _own(self, mapping: Json, rules: Json, start: Start) -> Json:
+        resolved = self.files.resolve(mapping, start.app.key, start.user, start.remotes)
+        self.files.check(mapping, rules, start.remotes)
         return resolved
 
     async def submit(self, form: Form, action: str, values: Mapping[str, Any]) -> None:
         """Store the answer to a form and queue the resume (recordings 01, 38); a refused one raises `ApiError`."""
         form.check_open(self.clock.now())
-        answered = form.judge(action, values, self.files.check)
+
+        def judge(remotes: Remotes) -> Answered:
+            return form.judge(action, values, lambda mapping, rules: self.files.check(mapping, rules, remotes))
+
+        answered = await self.files.looking_up(judge)
         await self._let_others_check()
         form.answered = answered
         form.status = FormStatus.SUBMITTED
@@ -414,8 +492,13 @@ class Dify:
     def stop(self, app: App, task_id: str) -> None:
         """Ask the run of a task to stop; an unknown task is nothing to complain about (recording 12)."""
         for run in self.runs.values():
-            if run.app is app and run.task_id == task_id and not run.status.ended:
+            if run.app.key == app.key and run.task_id == task_id and not run.status.ended:
                 self.engine.stop(run)
+
+    def is_in_a_message(self, app: App, file: Stored) -> bool:
+        """Tell whether a file belongs to a message of the app, from whomever."""
+        mine = (message for each in self.conversations.values() if each.app_key == app.key for message in each.messages)
+        return any(shown["related_id"] == file.id for each in mine for shown in (*each.files, *each.answer_files))
 
     def run_of(self, message: Message) -> Run | None:
         """Return the run that answers a message."""
@@ -481,6 +564,7 @@ class Dify:
         jobs = tuple(self._jobs)
         for job in jobs:
             job.cancel()
+        self.files.close()
         for outcome in await asyncio.gather(*jobs, return_exceptions=True):
             if isinstance(outcome, Exception):
                 raise outcome
@@ -489,5 +573,25 @@ class Dify:
         self.forms[form.token] = form
         self.changes.notify()
 
-    def _resolve_file(self, mapping: Json, run: Run) -> Json:
-        return self.files.resolve(mapping, run.app.key, run.end_user.session_id)
+    async def _resolve_file(self, mapping: Json, run: Run) -> Json:
+        # A remote file is asked for again, whatever the submission found out (dify-api §12.5).
+        app, user = run.app, run.end_user.session_id
+        return await self.files.looking_up(lambda remotes: self.files.resolve(mapping, app.key, user, remotes))
+
+    def _make_file(self, made: Made, run: Run) -> Json:
+        extension = extension_of(made.name)
+        mime_type = made.mime_type or mimetypes.guess_type(made.name)[0] or "application/octet-stream"
+        file = Stored(
+            id=str(uuid.uuid4()),
+            name=made.name,
+            extension=extension,
+            mime_type=mime_type,
+            body=body_of(made.content),
+            app_key=run.app.key,
+            user=run.end_user.session_id,
+            created_by=run.end_user.id,
+            created_at=self.clock.timestamp(),
+            by_tool=True,
+        )
+        self.files.add(file)
+        return file.as_file(detected_type(extension, mime_type), self.files.signed_url(file))

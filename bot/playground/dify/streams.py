@@ -5,13 +5,16 @@ Nothing is kept for later: an event that is published while nobody listens is go
 
 import asyncio
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 from aiohttp import web
 
 PING = b"event: ping\n\n"
 _SLOW_READER_BYTES = 4 * 1024 * 1024
+
+Told: TypeAlias = Callable[[str, bytes], None]
+"""Gets the name and the frame of every event that goes out."""
 
 
 def live_frame(event: Mapping[str, Any]) -> bytes:
@@ -53,10 +56,17 @@ class Cut:
 class EventStream:
     """One open event stream; `ended` is set when the server has nothing more to say on it."""
 
-    def __init__(self, response: web.StreamResponse, transport: asyncio.Transport, cut: Cut | None = None) -> None:
+    def __init__(
+        self,
+        response: web.StreamResponse,
+        transport: asyncio.Transport,
+        cut: Cut | None = None,
+        told: Told = lambda name, frame: None,
+    ) -> None:
         self._response = response
         self._transport = transport
         self._cut = cut
+        self._told = told
         # The writes below must never wait for a slow reader: it loses events, as behind the real server's queues.
         transport.set_write_buffer_limits(high=2 * _SLOW_READER_BYTES)
         self.closes_on: frozenset[str] = frozenset()
@@ -72,10 +82,17 @@ class EventStream:
         """Send a frame; the event `name` may be one that ends the stream."""
         if self.ended.is_set() or self._transport.get_write_buffer_size() > _SLOW_READER_BYTES:
             return
+        self._told(name, frame)
         await self._write(frame, is_event=True)
         self.last_event_at = asyncio.get_running_loop().time()
         if name in self.closes_on:
             self.ended.set()
+
+    def break_off(self) -> None:
+        """End it inside its body, as when the API goes away (recording 45)."""
+        self.broken = True
+        self.ended.set()
+        self._transport.close()
 
     async def _write(self, frame: bytes, *, is_event: bool) -> None:
         cut = False
@@ -107,6 +124,13 @@ class Bus:
     def leave(self, stream: EventStream) -> None:
         """Stop sending to `stream`."""
         self._streams.discard(stream)
+
+    def break_off(self) -> int:
+        """Break off whatever listens now, and return how many streams that were."""
+        streams = tuple(self._streams)
+        for stream in streams:
+            stream.break_off()
+        return len(streams)
 
     @property
     def silent(self) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bot.playground.slack.text import Json
+from bot.playground.slack.text import Json, escape
 
 
 @dataclass(frozen=True)
@@ -192,8 +192,18 @@ def _by_type(table: Mapping[str, Kind], allowed: Iterable[str] | None = None) ->
 # --- composition objects: slack-platform §2.3 ------------------------------------------------------------------------
 
 
+def _escaped(longest: int) -> Check:
+    """A text that Slack escapes itself, and counts afterwards as far as known (slack-platform §6.2)."""
+    count = _string(longest)
+
+    def check(value: Any, pointer: str, surface: str) -> Iterator[Problem]:
+        yield from count(escape(value) if isinstance(value, str) else value, pointer, surface)
+
+    return check
+
+
 def _plain(longest: int) -> Check:
-    return _object({"type": _word("plain_text"), "text": _string(longest)}, {"emoji": _boolean})
+    return _object({"type": _word("plain_text"), "text": _escaped(longest)}, {"emoji": _boolean})
 
 
 def _text(longest: int) -> Check:
@@ -211,8 +221,6 @@ _OPTION_GROUP = _object({"label": _plain(75), "options": _array(_OPTION, 100)})
 _DISPATCH_CONFIG = _object(
     {"trigger_actions_on": _array(_word("on_enter_pressed", "on_character_entered"), 2)},
 )
-_SLACK_FILE = _object({}, {"id": _string(255), "url": _string(3000)})
-
 
 # --- rules over several fields ---------------------------------------------------------------------------------------
 
@@ -273,6 +281,8 @@ def _no_dispatch_of_files(block: Json, pointer: str) -> Iterator[Problem]:
     if block["element"]["type"] == "file_input" and block.get("dispatch_action"):
         yield Problem(f"{pointer}/dispatch_action", "not supported with file_input")
 
+
+_SLACK_FILE = _object({}, {"id": _string(255), "url": _string(3000)}, _exactly_one("id", "url"))
 
 # --- rich text -------------------------------------------------------------------------------------------------------
 

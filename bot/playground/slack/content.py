@@ -5,12 +5,15 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bot.playground.slack import block_kit
 from bot.playground.slack.refusals import Refusal
 from bot.playground.slack.state import Channel, Content
 from bot.playground.slack.text import Json, escape, normalise
+
+if TYPE_CHECKING:
+    from bot.playground.slack.workspace import Workspace
 
 POST_TEXT_MAX = 40_000  # slack-platform §2.7: cut above
 UPDATE_TEXT_MAX = 4_000  # slack-platform §2.7: refused above
@@ -44,6 +47,13 @@ def message_content(arguments: Mapping[str, Any], new_id: NewId, *, text_max: in
         metadata=checked_metadata(arguments),
         link_names=flag(arguments, "link_names") or arguments.get("parse") == "full",
     )
+
+
+def checked_content(workspace: Workspace, arguments: Mapping[str, Any], *, text_max: int | None = None) -> Content:
+    """The content of a message as above, whose images are files that the app may show. Raises `Refusal`."""
+    content = message_content(arguments, workspace.new_id, text_max=text_max)
+    refuse_problems("invalid_blocks", list(workspace.files.image_problems(content.blocks, "/blocks")))
+    return content
 
 
 def checked_thread(channel: Channel, thread_ts: Any) -> str | None:

@@ -136,6 +136,7 @@ class Courier:
     def _new(self, kind: str, payload: Json) -> Delivery:
         delivery = Delivery(kind, payload)
         self.deliveries.append(delivery)
+        self.workspace.changed()
         return delivery
 
     async def _hold_back(self, fault: Fault | None) -> None:

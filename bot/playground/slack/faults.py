@@ -1,4 +1,4 @@
-"""Failures a test or a demo may order: of Web API calls and of deliveries to the app."""
+"""Failures a test or a demo may order: of Web API calls, of files on their way, and of deliveries to the app."""
 
 from __future__ import annotations
 
@@ -46,6 +46,46 @@ class CutConnection:
 
 
 @dataclass(frozen=True)
+class SignInPage:
+    """Answer 200 with a page to sign in on instead of a file, whoever asks (slack-platform §5.3)."""
+
+
+@dataclass(frozen=True)
+class Redirect:
+    """Send who wants a file `to` another address: without one, to Slack's other host, which wants the token again.
+
+    Ordered for several requests without an address it is a loop between the two (slack-platform §5.3).
+    """
+
+    to: str = ""
+    status: int = 302
+
+
+@dataclass(frozen=True)
+class CutBody:
+    """Cut the connection after so many bytes of a file's body, be it sent or taken."""
+
+    after_bytes: int
+
+
+@dataclass(frozen=True)
+class WrongLength:
+    """Say that a file's body is `off_by` bytes longer than it is (or shorter), or None: do not say how long it is.
+
+    Of a body that is said to be shorter no more than that arrives.
+    """
+
+    off_by: int | None = None
+
+
+@dataclass(frozen=True)
+class SlowBody:
+    """Wait this many seconds in the middle of a file's body."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
 class Duplicate:
     """Deliver the payload twice at the same time, whatever its kind; over two connections where there are two.
 
@@ -66,9 +106,17 @@ class Overtaken:
 
 
 CallFault = ServerError | RateLimited | Refuse | Delay | LostResponse | CutConnection
+UploadFault = ServerError | RateLimited | Delay | LostResponse | CutConnection | CutBody
+DownloadFault = (
+    ServerError | RateLimited | Delay | CutConnection | SignInPage | Redirect | CutBody | WrongLength | SlowBody
+)
 DeliveryFault = Duplicate | Drop | Delay | Overtaken
-Fault = CallFault | DeliveryFault
-_DELIVERIES = ("slash_commands", "interactive", "events_api")
+Fault = CallFault | UploadFault | DownloadFault | DeliveryFault
+_KINDS: dict[str, Any] = {
+    "upload": UploadFault,
+    "download": DownloadFault,
+    **dict.fromkeys(("slash_commands", "interactive", "events_api"), DeliveryFault),
+}
 
 
 @dataclass
@@ -80,9 +128,11 @@ class _Order:
 
 @dataclass
 class Faults:
-    """The failures still to come: of a Web API method (`chat.update`), of `response_url`, or of a delivery kind.
+    """The failures still to come: of a Web API method (`chat.update`), of `response_url`, a file, or a delivery kind.
 
-    The kinds are `slash_commands`, `interactive` and `events_api`.
+    A file's are those of its `upload` by the app and of its `download`, whose arguments are `file_id`, `name` and
+    `host` (`files`, or `cdn` after a `Redirect`). The delivery kinds are `slash_commands`, `interactive` and
+    `events_api`.
     """
 
     _orders: dict[str, list[_Order]] = field(default_factory=dict)
@@ -94,7 +144,7 @@ class Faults:
 
         Raises `ValueError` for a fault that cannot happen to `target`.
         """
-        if not isinstance(fault, DeliveryFault if target in _DELIVERIES else CallFault):
+        if not isinstance(fault, _KINDS.get(target, CallFault)):
             raise ValueError(f"{fault} cannot happen to {target}")
         self._orders.setdefault(target, []).append(_Order(fault, times, when))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from bot.playground.slack.text import Json, unescape
 
@@ -39,6 +39,23 @@ LISTS = ("selected_options", "selected_users", "selected_conversations", "select
 
 
 @dataclass(frozen=True)
+class Exactly:
+    """Names something as a machine does, where a bare text names it as a reader would.
+
+    A field or button by `<block_id>/<action_id>` (each of `feedback_buttons` by that and `/<value>`), an option by its
+    value, a person or channel by id.
+    """
+
+    id: str
+
+    def __str__(self) -> str:
+        return self.id
+
+
+Name: TypeAlias = str | Exactly
+
+
+@dataclass(frozen=True)
 class Control:
     """An interactive element and the block it stands in."""
 
@@ -49,6 +66,11 @@ class Control:
     def key(self) -> tuple[str, str]:
         """`(block_id, action_id)`: where its value stands in `state.values`."""
         return self.block["block_id"], self.element["action_id"]
+
+    @property
+    def id(self) -> str:
+        """Both of that in one text."""
+        return "/".join(self.key)
 
     @property
     def label(self) -> str:
@@ -114,23 +136,36 @@ def state_values(blocks: list[Json], draft: Draft) -> dict[str, dict[str, Json]]
     return values
 
 
-def find_field(blocks: list[Json], name: str) -> Control:
-    """The field a person means by `name`: (part of) its label, block_id or action_id.
+def find_field(blocks: list[Json], name: Name) -> Control:
+    """The field a person means by `name`: (part of) its label, block_id or action_id, or exactly that one.
 
     Raises `LookupError` when none or several fit.
     """
     fields = [control for control in controls(blocks) if control.is_field or control.element["type"] == "overflow"]
-    return _the_one(fields, name, "field", lambda field: [field.label, *field.key])
+    return _the_one(fields, name, "field", lambda field: [field.label, *field.key], lambda field: [field.id])
 
 
-def find_button(blocks: list[Json], text: str) -> Control:
-    """The button that reads `text`, or else the only one that has it as a part. Raises `LookupError` as above."""
-    return _the_one(list(buttons(blocks)), text, "button", lambda button: [button.label])
+def find_button(blocks: list[Json], name: Name) -> Control:
+    """The button that reads `name`, or is read out so, or else the only one that has it as a part, or exactly that one.
+
+    Raises `LookupError` as above.
+    """
+    return _the_one(list(buttons(blocks)), name, "button", _names_of_button, _ids_of_button)
 
 
-def find_option(options: list[Json], text: str) -> Json:
-    """The option that reads `text`. Raises `LookupError` as above."""
-    return _the_one(options, text, "option", lambda option: [option_name(option)])
+def _names_of_button(button: Control) -> list[str]:
+    return [button.label, button.element.get("accessibility_label", button.label)]
+
+
+def _ids_of_button(button: Control) -> list[str]:
+    return [button.id, f"{button.id}/{button.element.get('value')}"]
+
+
+def find_option(options: list[Json], name: Name) -> Json:
+    """The option that reads `name`, or exactly that one. Raises `LookupError` as above."""
+    return _the_one(
+        options, name, "option", lambda option: [option_name(option)], lambda option: [option.get("value", "")]
+    )
 
 
 def option_name(option: Json) -> str:
@@ -149,11 +184,21 @@ def buttons(blocks: list[Json]) -> Iterator[Control]:
             yield Control(control.block, {**control.element["negative_button"], **what})
 
 
-def _the_one(candidates: list[Candidate], wanted: str, kind: str, names: Callable[[Candidate], list[str]]) -> Candidate:
-    found = [candidate for candidate in candidates if wanted in names(candidate)] or [
-        candidate for candidate in candidates if any(wanted.casefold() in name.casefold() for name in names(candidate))
-    ]
+def _the_one(
+    candidates: list[Candidate],
+    wanted: Name,
+    kind: str,
+    names: Callable[[Candidate], list[str]],
+    ids: Callable[[Candidate], list[str]],
+) -> Candidate:
+    if isinstance(wanted, Exactly):
+        found = [candidate for candidate in candidates if wanted.id in ids(candidate)]
+    else:
+        part = wanted.casefold()
+        found = [candidate for candidate in candidates if wanted in names(candidate)] or [
+            candidate for candidate in candidates if any(part in name.casefold() for name in names(candidate))
+        ]
     if len(found) == 1:
         return found[0]
     there = ", ".join(repr(names(candidate)[0]) for candidate in candidates) or "none"
-    raise LookupError(f"{'no' if not found else 'more than one'} {kind} {wanted!r} here; there are: {there}")
+    raise LookupError(f"{'no' if not found else 'more than one'} {kind} {str(wanted)!r} here; there are: {there}")

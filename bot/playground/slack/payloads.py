@@ -23,6 +23,7 @@ EVENT_SCOPES = {
     "message.channels": "channels:history",
     "message.groups": "groups:history",
     "message.im": "im:history",
+    "file_shared": "files:read",
     "app_home_opened": None,
 }
 _MESSAGE_EVENTS = {"channel": "message.channels", "group": "message.groups", "im": "message.im"}
@@ -57,6 +58,23 @@ def message_action(workspace: Workspace, person: Person, message: Message, actio
         "state": {"values": forms.state_values(message.blocks, person.draft(message))},
         "response_url": f"{workspace.url}/{path}",
         "actions": [action],
+    }
+
+
+def message_shortcut(workspace: Workspace, person: Person, message: Message, callback_id: str) -> Json:
+    """`message_action`: a shortcut in the menu of a message, whole as it stands (slack-platform §4.2).
+
+    What is sent to its `response_url` can stand in no thread.
+    """
+    path = workspace.tickets.new_response_url(Destination(message.channel, person.id, None, may_thread=False))
+    return _interaction(workspace, person, "message_action") | {
+        "action_ts": f"{workspace.now():.6f}",
+        "callback_id": callback_id,
+        "trigger_id": workspace.tickets.new_trigger(person.id),
+        "response_url": f"{workspace.url}/{path}",
+        "channel": {"id": message.channel.id, "name": _shown_name(message.channel)},
+        "message_ts": message.ts,
+        "message": message.to_json(),
     }
 
 
@@ -139,15 +157,23 @@ def event_callback(workspace: Workspace, event: Json) -> Json:
 
 
 def posted_events(workspace: Workspace, message: Message) -> list[tuple[str, Json]]:
-    """The events a new message raises, each with the name an app subscribes to; `app_mention` if it names the bot."""
+    """The events a new message raises, each with the name an app subscribes to.
+
+    `app_mention` if it names the bot, and `file_shared` for each of its files, which tells hardly anything (§5.1).
+    """
     event = message.to_json() | _where(workspace, message.channel, message.ts)
     if message.author.bot_id is None:
         event["client_msg_id"] = str(uuid.uuid4())
     events = [(_MESSAGE_EVENTS[message.channel.kind], event)]
     if f"<@{workspace.bot.user_id}>" in message.text and not message.channel.is_im:
-        mention = {key: value for key, value in event.items() if key != "channel_type"}
+        mention = {key: value for key, value in event.items() if key not in ("channel_type", "subtype")}
         events.append(("app_mention", mention | {"type": "app_mention"}))
-    return events
+    return [*events, *(("file_shared", _file_shared(message, file.id)) for file in message.content.shared)]
+
+
+def _file_shared(message: Message, file_id: str) -> Json:
+    where = {"channel_id": message.channel.id, "user_id": message.author.user_id, "event_ts": message.ts}
+    return {"type": "file_shared", "file_id": file_id, "file": {"id": file_id}, **where}
 
 
 def changed_event(workspace: Workspace, message: Message, before: Json, event_ts: str) -> tuple[str, Json]:

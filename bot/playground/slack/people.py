@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 from bot.playground.slack import forms, payloads, responses
 from bot.playground.slack.delivery import COMMAND, INTERACTIVE, Delivery
-from bot.playground.slack.forms import Control
+from bot.playground.slack.files import FILE_INPUT_COUNT, FILE_INPUT_MAX, File, Given, local_file
+from bot.playground.slack.forms import Control, Exactly, Name
 from bot.playground.slack.refusals import Refusal
 from bot.playground.slack.state import Author, Channel, Content, Message, View
 from bot.playground.slack.text import Json, escape
@@ -68,6 +70,11 @@ class Person:
             raise LookupError(f"{self.name} has no modal open")
         return self.views[-1]
 
+    @property
+    def drafts(self) -> Mapping[Surface, Mapping[tuple[str, str], Json]]:
+        """What this person put into the fields of all messages and views so far."""
+        return self._drafts
+
     def draft(self, surface: Surface) -> dict[tuple[str, str], Json]:
         """What this person put into the fields of a message or view so far."""
         return self._drafts.get(surface, {})
@@ -83,10 +90,25 @@ class Person:
 
     async def post(self, channel: str, text: str, thread_ts: str | None = None) -> Message:
         """Write a message; `@name` of a member or the app and `#channel` become mentions."""
+        return await self.share(channel, (), text, thread_ts)
+
+    async def share(
+        self, channel: str, files: Iterable[Given], text: str = "", thread_ts: str | None = None
+    ) -> Message:
+        """Write a message with files, each a `LocalFile` or `(name, content)` (slack-platform §5.1)."""
         place = self._channel(channel)
         if thread_ts and place.message(thread_ts) is None:
             raise LookupError(f"no thread {thread_ts} in #{channel}")
-        return self.workspace.post(place, Content(text=self._typed(text)), Author(self.id), thread_ts=thread_ts)
+        shared = tuple(self.workspace.files.bring_in(given, self.id) for given in files)
+        content = Content(text=self._typed(text), shared=shared)
+        return self.workspace.post(place, content, Author(self.id), thread_ts=thread_ts)
+
+    def delete_file(self, file_id: str) -> None:
+        """Delete a file of one's own. Raises `LookupError` for any other."""
+        file = self.workspace.files.by_id.get(file_id)
+        if file is None or file.user_id != self.id or file.is_deleted:
+            raise LookupError(f"{self.name} has no file {file_id}")
+        self.workspace.files.delete(file_id)
 
     async def command(self, channel: str, line: str) -> Result:
         """Send a slash command such as `/dify help`; there are none in threads (slack-platform §4.2)."""
@@ -101,8 +123,22 @@ class Person:
             try:
                 responses.respond(self.workspace, Destination(place, self.id, None), delivery.answer)
             except Refusal as refusal:
+                self.workspace.note_refusal("answer to a command", refusal)
                 return self._failed(f"{command} failed ({refusal.code})", channel, None, acked=True)
         return self._result(delivery, command, channel, None)
+
+    async def use_shortcut(self, message: Message, callback_id: str) -> Result:
+        """Choose a shortcut of the app from a message's menu (slack-platform §4.2).
+
+        Raises `LookupError` when there is none: the manifest has to declare it, with the scope `commands`, and nobody
+        has a menu at a message that only they can see.
+        """
+        self._reach(message)
+        if callback_id not in self.workspace.shortcuts or "commands" not in self.workspace.scopes or message.visible_to:
+            raise LookupError(f"the message's menu has no shortcut {callback_id!r}")
+        payload = payloads.message_shortcut(self.workspace, self, message, callback_id)
+        delivery = await self.workspace.courier.ask(INTERACTIVE, payload)
+        return self._result(delivery, callback_id, message.channel.name, message.thread_ts)
 
     def _channel(self, name: str) -> Channel:
         channel = self.workspace.channel(name)
@@ -128,8 +164,8 @@ class Person:
 
     # --- filling in --------------------------------------------------------------------------------------------------
 
-    def fill(self, surface: Surface, name: str, text: str) -> None:
-        """Replace the text of a field, named by (part of) its label, block_id or action_id.
+    def fill(self, surface: Surface, name: Name, text: str) -> None:
+        """Replace the text of a field, named by (part of) its label, block_id or action_id, or exactly.
 
         Raises `LookupError` when there is no such field, `ValueError` when Slack's client would not take the text.
         """
@@ -140,11 +176,11 @@ class Person:
         longest = control.element.get("max_length")
         if longest is not None and len(text) > longest:
             raise ValueError(f"{control.label!r} takes at most {longest} characters, not {len(text)}")
-        self._put(surface, control, _rich_text(text) if kind == "rich_text_input" else text or None)
+        self._put(surface, control, _entered(kind, text))
         if control.fires and (kind in _PICKED or "on_character_entered" in _dispatched_on(control)):
             self._fire(surface, control)
 
-    def press_enter(self, surface: Surface, name: str) -> None:
+    def press_enter(self, surface: Surface, name: Name) -> None:
         """Press Enter in a text field, which tells the app in the background (slack-platform §2.3).
 
         Raises `LookupError` when there is no such field or the app does not want to know.
@@ -154,7 +190,7 @@ class Person:
             raise LookupError(f"Enter does nothing in {control.label!r}")
         self._fire(surface, control)
 
-    async def search(self, surface: Surface, name: str, text: str = "") -> Result:
+    async def search(self, surface: Surface, name: Name, text: str = "") -> Result:
         """Type into a menu whose options the app lists; those it offers are in the result and can be selected.
 
         The app has 3 s to answer, with 100 options at most (slack-platform §2.2). Raises `LookupError` when there is no
@@ -174,12 +210,13 @@ class Person:
         try:
             offered = responses.offered_options(delivery.answer or {})
         except Refusal as refusal:
+            self.workspace.note_refusal("answer to a block_suggestion", refusal)
             return Result(acked=True, ack_ms=delivery.ack_ms, error=f"{_NO_OPTIONS} ({refusal})")
         self._offers.setdefault(surface, {})[control.key] = offered
         names = tuple(map(forms.option_name, offered))
         return Result(acked=True, ack_ms=delivery.ack_ms, error=None, options=names)
 
-    def select(self, surface: Surface, name: str, *choices: str) -> None:
+    def select(self, surface: Surface, name: Name, *choices: Name) -> None:
         """Choose from a menu (several from those that take several), by what the options read; no choice clears it.
 
         A menu whose options the app lists has to be searched first. A menu outside input blocks tells the app in the
@@ -201,18 +238,54 @@ class Person:
         if control.fires:
             self._fire(surface, control)
 
-    def _choice(self, surface: Surface, control: Control, choice: str) -> Any:
+    def offered(self, surface: Surface, name: Name) -> list[Json]:
+        """What the app offered last for a menu that is searched, and what is chosen there already."""
+        return self._offered(surface, forms.find_field(self._reach(surface).blocks, name))
+
+    def choose_files(self, view: View, name: Name, files: Iterable[Given]) -> list[File]:
+        """Put files into a field of a modal instead of what is there; they are private to the app and this person.
+
+        Raises `LookupError` when there is no such field, `ValueError` for what Slack's client does not take: too many
+        of them, one of more than 10 MB, or of a type that the field does not want (slack-platform §2.2).
+        """
+        control = forms.find_field(self._reach(view).blocks, name)
+        if control.element["type"] != "file_input":
+            raise LookupError(f"{control.label!r} takes no files")
+        given = [local_file(each) for each in files]
+        most = control.element.get("max_files", FILE_INPUT_COUNT)
+        if len(given) > most:
+            raise ValueError(f"{control.label!r} takes at most {most} files, not {len(given)}")
+        endings = {ending.lower() for ending in control.element.get("filetypes", [])}
+        for each in given:
+            if endings and each.extension not in endings:
+                raise ValueError(f"{control.label!r} takes {', '.join(sorted(endings))}, not {each.name}")
+            if each.size > FILE_INPUT_MAX:
+                raise ValueError(f"{control.label!r} takes files of up to 10 MB, which {each.name} is not")
+        chosen = [self.workspace.files.bring_in(each, self.id) for each in given]
+        for file in chosen:
+            file.is_for_app = True
+        self._put(view, control, [file.to_json() for file in chosen])
+        return chosen
+
+    def _choice(self, surface: Surface, control: Control, choice: Name) -> Any:
         listed = next((what for kind, what in _LISTED.items() if f"{kind}_select" in control.element["type"]), None)
         if listed == "person":
-            return self.workspace.person(choice).id
+            return self._listed(choice, self.workspace.people, "person")
         if listed == "channel":
-            return self.workspace.channel(choice).id
+            return self._listed(choice, self.workspace.channels, "channel")
         if control.element["type"] in _SEARCHED:
             return forms.find_option(self._offered(surface, control), choice)
         return forms.find_option(control.options, choice)
 
+    @staticmethod
+    def _listed(choice: Name, there: Mapping[str, Person | Channel], kind: str) -> str:
+        """The id of a person or channel that is named by its name or exactly."""
+        ids = (each.id for name, each in there.items() if choice in (name, Exactly(each.id)))
+        if found := next(ids, None):
+            return found
+        raise LookupError(f"no {kind} {str(choice)!r} here; there are: {', '.join(there)}")
+
     def _offered(self, surface: Surface, control: Control) -> list[Json]:
-        """What the app offered last for a menu, and what is chosen there already."""
         offered = self._offers.get(surface, {}).get(control.key, [])
         answer = control.answer(self.draft(surface))
         chosen = answer if isinstance(answer, list) else [answer] if answer else []
@@ -229,8 +302,8 @@ class Person:
 
     # --- pressing ----------------------------------------------------------------------------------------------------
 
-    async def click(self, surface: Surface, button: str) -> Result:
-        """Press a button by its text, and agree to its confirmation dialog if it has one.
+    async def click(self, surface: Surface, button: Name) -> Result:
+        """Press a button, and agree to its confirmation dialog if it has one.
 
         Raises `LookupError` when this person does not see the button.
         """
@@ -292,6 +365,7 @@ class Person:
         try:
             field_errors = responses.answer_submission(self.workspace, self, view, delivery.answer or {})
         except Refusal as refusal:
+            self.workspace.note_refusal("answer to a view_submission", refusal)
             return Result(acked=True, ack_ms=delivery.ack_ms, error=f"{_TROUBLE} ({refusal})")
         return Result(acked=True, ack_ms=delivery.ack_ms, error=None, field_errors=field_errors)
 
@@ -395,6 +469,13 @@ def _wrong_number(element: Json, value: str) -> str | None:
     if "max_value" in element and number > Decimal(element["max_value"]):
         return f"Please enter a number of at most {element['max_value']}."
     return None
+
+
+def _entered(kind: str, text: str) -> Any:
+    """What a text means in a field of this kind. Raises `ValueError` when it cannot be meant there."""
+    if kind == "rich_text_input":
+        return _rich_text(text)
+    return int(text) if kind == "datetimepicker" and text else text or None
 
 
 def _rich_text(text: str) -> Json | None:

@@ -18,6 +18,7 @@ PER_MINUTE = {
     "chat.delete": _TIER_3,
     "chat.postEphemeral": _TIER_4,
     "conversations.history": _TIER_3,
+    "files.info": _TIER_4,
     "files.getUploadURLExternal": _TIER_4,
     "files.completeUploadExternal": _TIER_4,
     "conversations.info": _TIER_3,

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from bot.playground.slack import block_kit, forms
 from bot.playground.slack.content import (
+    checked_content,
     checked_thread,
     flag,
-    message_content,
     refuse_problems,
     stored_texts,
     view_content,
@@ -34,7 +34,7 @@ def respond(workspace: Workspace, destination: Destination, body: Json) -> None:
     if source and flag(body, "delete_original"):
         workspace.delete(source)
         return
-    content = message_content(body, workspace.new_id)
+    content = checked_content(workspace, body)
     if source and flag(body, "replace_original"):
         workspace.edit(source, content)
         return
@@ -42,7 +42,7 @@ def respond(workspace: Workspace, destination: Destination, body: Json) -> None:
         destination.channel,
         content,
         workspace.bot,
-        thread_ts=checked_thread(destination.channel, body.get("thread_ts")),
+        thread_ts=checked_thread(destination.channel, body.get("thread_ts")) if destination.may_thread else None,
         visible_to=None if body.get("response_type") == "in_channel" else destination.user_id,
     )
 
@@ -119,6 +119,7 @@ def checked_view(workspace: Workspace, content: Json | None, kind: str, own: Vie
     stored = view_content(content or {}, workspace.new_id)
     if stored["type"] != kind:
         raise Refusal("invalid_arguments", f"[ERROR] must be a {kind} [json-pointer:/view/type]")
+    refuse_problems("invalid_arguments", list(workspace.files.image_problems(stored["blocks"], "/view/blocks")))
     taken = workspace.view_by_external_id(stored.get("external_id", ""))
     if taken and taken is not own:
         raise Refusal("duplicate_external_id")

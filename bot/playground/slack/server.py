@@ -1,25 +1,40 @@
-"""The workspace on the network: Web API, Socket Mode and response URLs on one local port."""
+"""The workspace on the network: Web API, Socket Mode, response URLs and files on one local port.
+
+A second port of the same host is another of Slack's, to which a file's address may redirect (slack-platform §5.3).
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self
 
-from aiohttp import web
+from aiohttp import BodyPartReader, web
 
-from bot.playground.slack import responses, web_api
+from bot.playground.bodies import Received
+from bot.playground.slack import downloads, responses, web_api
 from bot.playground.slack.delivery import HttpTransport, SocketTransport
-from bot.playground.slack.faults import CutConnection, Delay, Fault, LostResponse, RateLimited, Refuse, ServerError
+from bot.playground.slack.faults import (
+    CutBody,
+    CutConnection,
+    Delay,
+    Fault,
+    LostResponse,
+    RateLimited,
+    Refuse,
+    ServerError,
+)
 from bot.playground.slack.refusals import Refusal
 from bot.playground.slack.text import Json
 from bot.playground.slack.workspace import Call, Workspace
 
 _BODY_MAX = 2**20  # bytes
 _CUT_AFTER_S = 0.05  # what is under way when the server goes down
+# Bytes of an upload: more than aiohttp has ready at once, else it puts some back with a warning about itself.
+_PIECE = 1024 * 1024
 
 Answer = tuple[int, Json, dict[str, str]]
 """HTTP status, body and further headers."""
@@ -36,12 +51,15 @@ class SlackServer:
     def __init__(self, workspace: Workspace, host: str = "127.0.0.1", port: int = 0) -> None:
         self.workspace = workspace
         self._host, self._port = host, port
-        self._site: web.TCPSite | None = None
+        self._sites: list[web.TCPSite] = []
+        self._cdn_port = 0
         self._outage: int | None = None
         app = web.Application(client_max_size=_BODY_MAX, middlewares=[self._unless_down])
         app.router.add_route("*", "/api/{method}", self._call)
         app.router.add_get("/link/", self._connect)
         app.router.add_post("/upload/v1/{secret}", self._upload)
+        app.router.add_get("/files-pri/{key}/{name:.+}", self._download)
+        app.router.add_get("/files/{rest:.+}", _sign_in)
         app.router.add_post("/{kind:actions|commands}/{number}/{secret}", self._respond)
         self._runner = web.AppRunner(app, shutdown_timeout=1)
 
@@ -58,7 +76,7 @@ class SlackServer:
     async def __aenter__(self) -> Self:
         await self._runner.setup()
         await self._listen()
-        self._port = self._runner.addresses[0][1]
+        self._port, self._cdn_port = (address[1] for address in self._runner.addresses)
         self.workspace.url = f"http://{self._host}:{self._port}"
         return self
 
@@ -67,10 +85,12 @@ class SlackServer:
     ) -> None:
         await self.workspace.courier.close()
         await self._runner.cleanup()
+        self.workspace.files.close()
 
     async def _listen(self) -> None:
-        self._site = web.TCPSite(self._runner, self._host, self._port)
-        await self._site.start()
+        self._sites = [web.TCPSite(self._runner, self._host, port) for port in (self._port, self._cdn_port)]
+        for site in self._sites:
+            await site.start()
 
     async def down(self, status: int | None = None) -> None:
         """Take Slack away: sockets and calls under way are cut, and connections refused or answered with `status`.
@@ -88,20 +108,21 @@ class SlackServer:
     async def _go_down(self, status: int | None) -> None:
         assert self._runner.server
         self._outage = status
-        if status is None and self._site:
-            await self._site.stop()
-            self._site = None
+        if status is None:
+            sites, self._sites = self._sites, []
+            for site in sites:
+                await site.stop()
         await self._runner.server.shutdown(_CUT_AFTER_S)
 
     async def up(self) -> None:
         """Bring Slack back at the same address."""
         self._outage = None
-        if self._site is None:
+        if not self._sites:
             await self._listen()
 
     @web.middleware
     async def _unless_down(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if self._site is None:
+        if not self._sites:
             return _cut(request)  # was accepted just before
         if self._outage:
             answer = web.json_response({"ok": False, "error": "service_unavailable"}, status=self._outage)
@@ -149,11 +170,12 @@ class SlackServer:
         wait = self.workspace.rate_limits.retry_after(method, arguments.get("channel"), self.workspace.now())
         if wait:
             return _rate_limited(wait)
+        if isinstance(fault, Refuse):
+            return 200, Refusal(fault.code).to_json(), {}
         try:
-            if isinstance(fault, Refuse):
-                raise Refusal(fault.code)
             return 200, web_api.call(self.workspace, method, arguments, token), {}
         except Refusal as refusal:
+            self.workspace.note_refusal(method, refusal)
             return 200, refusal.to_json(), {}
 
     async def _under_faults(
@@ -165,7 +187,15 @@ class SlackServer:
         headers: dict[str, str],
     ) -> web.Response:
         """Do the work and answer, as far as the failure ordered for `target` lets it."""
-        fault = self.workspace.faults.take(target, arguments)
+        return await self._answered(request, self.workspace.faults.take(target, arguments), work, headers)
+
+    async def _answered(
+        self,
+        request: web.Request,
+        fault: Fault | None,
+        work: Callable[[Fault | None], Answer],
+        headers: dict[str, str],
+    ) -> web.Response:
         if isinstance(fault, Delay):
             await asyncio.sleep(fault.seconds)
         if isinstance(fault, CutConnection):
@@ -189,19 +219,37 @@ class SlackServer:
             await self.sockets.serve(socket)
         return socket
 
-    # --- uploads -----------------------------------------------------------------------------------------------------
+    # --- files -------------------------------------------------------------------------------------------------------
 
     async def _upload(self, request: web.Request) -> web.StreamResponse:
-        """Take a file; failures of this are ordered for `upload`."""
-        content = await request.content.read()  # of any size
+        """Take a file, as its bytes or as the file of a form; failures of this are ordered for `upload`."""
+        files, secret = self.workspace.files, request.match_info["secret"]
+        file = files.announced(secret)
+        fault = self.workspace.faults.take("upload", {"file_id": file.id, "name": file.name} if file else {})
+        most = file.length if file else 0
+        body = await _received(request, min(most, fault.after_bytes) if isinstance(fault, CutBody) else most)
+        if isinstance(fault, CutBody):
+            body.close()
+            return _cut(request)
 
         def work(fault: Fault | None) -> Answer:
             if failure := _failure(fault):
                 return failure
-            stored = self.workspace.files.store(request.match_info["secret"], content)
+            stored = files.store(secret, body)
             return (200, {"ok": True}, {}) if stored else (400, {"ok": False, "error": "invalid_upload"}, {})
 
-        return await self._under_faults(request, "upload", {}, work, {})
+        try:
+            return await self._answered(request, fault, work, {})
+        finally:
+            if file is None or file.body is not body:
+                body.close()
+
+    async def _download(self, request: web.Request) -> web.StreamResponse:
+        """Send a file's bytes to who may have them; failures of this are ordered for `download`."""
+        port = request.transport.get_extra_info("sockname")[1] if request.transport else None
+        here, there = (self._cdn_port, self._port) if port == self._cdn_port else (self._port, self._cdn_port)
+        host = "cdn" if here == self._cdn_port else "files"
+        return await downloads.answer(self.workspace, request, host, f"http://{self._host}:{there}")
 
     # --- response URLs -----------------------------------------------------------------------------------------------
 
@@ -211,17 +259,46 @@ class SlackServer:
         def work(fault: Fault | None) -> Answer:
             if failure := _failure(fault):
                 return failure
+            if isinstance(fault, Refuse):
+                return _response_url_refused(Refusal(fault.code))
             try:
-                if isinstance(fault, Refuse):
-                    raise Refusal(fault.code)
                 destination = self.workspace.tickets.use_response_url(request.path.lstrip("/"))
                 responses.respond(self.workspace, destination, arguments)
             except Refusal as refusal:
-                gone = refusal.code in ("invalid_url", "expired_url", "used_url")
-                return 404 if gone else 400, refusal.to_json(), {}
+                self.workspace.note_refusal("response_url", refusal)
+                return _response_url_refused(refusal)
             return 200, {"ok": True}, {}
 
         return await self._under_faults(request, "response_url", arguments, work, {})
+
+
+async def _received(request: web.Request, most: int) -> Received:
+    """Take in a body, but not much more of it than so many bytes."""
+    body = Received()
+    stream: AsyncIterator[bytes] = request.content.iter_chunked(_PIECE)
+    if request.content_type.startswith("multipart/"):
+        part = await (await request.multipart()).next()
+        assert isinstance(part, BodyPartReader)
+        stream = _pieces(part)
+    try:
+        async for chunk in stream:
+            body.write(chunk)
+            if body.size > most:
+                break
+    except BaseException:
+        body.close()
+        raise
+    return body
+
+
+async def _pieces(part: BodyPartReader) -> AsyncIterator[bytes]:
+    while chunk := await part.read_chunk(_PIECE):
+        yield chunk
+
+
+async def _sign_in(request: web.Request) -> web.Response:
+    """Answer a file's page: nobody is signed in here."""
+    return downloads.sign_in_page()
 
 
 def _cut(request: web.Request) -> web.Response:
@@ -237,6 +314,11 @@ def _failure(fault: Fault | None) -> Answer | None:
         case RateLimited(seconds):
             return _rate_limited(seconds)
     return None
+
+
+def _response_url_refused(refusal: Refusal) -> Answer:
+    gone = refusal.code in ("invalid_url", "expired_url", "used_url")
+    return 404 if gone else 400, refusal.to_json(), {}
 
 
 def _rate_limited(seconds: int) -> Answer:

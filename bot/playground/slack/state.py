@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from bot.playground.slack import forms
 from bot.playground.slack.text import Json, shown
+
+if TYPE_CHECKING:
+    from bot.playground.slack.files import File
 
 
 @dataclass(frozen=True)
@@ -18,8 +21,13 @@ class Content:
     blocks: list[Json] = field(default_factory=list)
     metadata: Json | None = None
     link_names: bool = False
-    files: list[Json] = field(default_factory=list)
-    """What is shared with it (slack-platform §5.4)."""
+    shared: tuple[File, ...] = ()
+    """The files it shares (slack-platform §5)."""
+
+    @property
+    def files(self) -> list[Json]:
+        """The files it shares as a reader finds them now: deleted ones as tombstones."""
+        return [file.in_message() for file in self.shared]
 
 
 @dataclass(frozen=True)
@@ -141,8 +149,8 @@ class Message:
             content |= {"bot_id": self.author.bot_id, "app_id": self.author.app_id}
         if self.blocks:
             content["blocks"] = self.blocks
-        if self.content.files:
-            content["files"] = self.content.files
+        if self.content.shared:
+            content |= {"subtype": "file_share", "files": self.content.files, "upload": False, "display_as_bot": False}
         if self.thread_ts:
             content |= {"thread_ts": self.thread_ts, "parent_user_id": self.channel.log[self.thread_ts].author.user_id}
         elif replies:

@@ -39,14 +39,14 @@ def start(workspace: Workspace, channel: Channel, thread_ts: str | None, argumen
     if mode not in _DISPLAY_MODES:
         raise Refusal("invalid_arguments", "[ERROR] must be timeline or plan [json-pointer:/task_display_mode]")
     stream = Stream(workspace.now() + STREAM_SECONDS, is_plan=mode == "plan")
-    content = _extended(workspace, Content(), stream, _chunks(arguments))
+    content = _extended(workspace, Content(), stream, _chunks(workspace, arguments))
     return workspace.post(channel, content, workspace.bot, thread_ts=thread_ts, stream=stream)
 
 
 def append(workspace: Workspace, message: Message, arguments: Json) -> None:
     """Add to a streamed message. Raises `Refusal`."""
     stream = _open_stream(workspace, message, "stopped_by_user")
-    chunks = _chunks(arguments)
+    chunks = _chunks(workspace, arguments)
     if not chunks:
         raise Refusal("no_text")
     workspace.extend(message, _extended(workspace, message.content, stream, chunks))
@@ -56,9 +56,9 @@ def stop(workspace: Workspace, message: Message, arguments: Json) -> None:
     """Finish a streamed message; its `blocks` stand at the bottom. Raises `Refusal`."""
     # `stopped_by_user` is about appends only: the page of chat.stopStream does not list it
     stream = _open_stream(workspace, message, "message_not_in_streaming_state")
-    content = _extended(workspace, message.content, stream, _chunks(arguments))
+    content = _extended(workspace, message.content, stream, _chunks(workspace, arguments))
     blocks = parsed(arguments, "blocks", list, "invalid_blocks_format") or []
-    _check_blocks(blocks)
+    _check_blocks(workspace, blocks)
     content = replace(
         content,
         blocks=_unique([*content.blocks, *stored_blocks(blocks, workspace.new_id)]),
@@ -98,7 +98,7 @@ def _open_stream(workspace: Workspace, message: Message, after_stop: str) -> Str
 # --- chunks ----------------------------------------------------------------------------------------------------------
 
 
-def _chunks(arguments: Json) -> list[Json]:
+def _chunks(workspace: Workspace, arguments: Json) -> list[Json]:
     """The chunks of a call; a `markdown_text` stands for one. Raises `Refusal`."""
     markdown: str = arguments.get("markdown_text") or ""
     chunks: list[Json] = parsed(arguments, "chunks", list, "invalid_chunks") or []
@@ -111,14 +111,15 @@ def _chunks(arguments: Json) -> list[Json]:
         raise Refusal("msg_too_long")
     for chunk in chunks:
         if chunk["type"] == "blocks":
-            _check_blocks(chunk["blocks"])
+            _check_blocks(workspace, chunk["blocks"])
     return chunks
 
 
-def _check_blocks(blocks: list[Json]) -> None:
+def _check_blocks(workspace: Workspace, blocks: list[Json]) -> None:
     if len(blocks) > _BLOCKS_MAX:
         raise Refusal("msg_blocks_too_many")
     refuse_problems("invalid_blocks", block_kit.message_problems(blocks))
+    refuse_problems("invalid_blocks", list(workspace.files.image_problems(blocks, "/blocks")))
     if block_kit.characters(blocks) > MESSAGE_CHARACTERS_MAX:
         raise Refusal("msg_blocks_too_long")
 

@@ -31,7 +31,9 @@ class Destination:
     channel: Channel
     user_id: str
     source: Message | None
-    """The message whose button was pressed; None for a slash command."""
+    """The message whose button was pressed; None for a slash command or a shortcut."""
+    may_thread: bool = True
+    """Whether an answer may stand in a thread."""
 
 
 @dataclass

@@ -129,7 +129,7 @@ class _Page:
             "actions": lambda block, draft: Group("", self._controls(block, draft)),
             "context_actions": lambda block, draft: Group("", self._controls(block, draft)),
             "input": self._controls,
-            "image": lambda block, _: Text(f"[image: {block['alt_text']}]", "dim"),
+            "image": lambda block, _: self._image(block),
             "markdown": lambda block, _: self._markdown(block["text"]),
             "rich_text": lambda block, _: Group(*map(self._rich_part, block["elements"])),
             "table": lambda block, _: self._table(block),
@@ -153,8 +153,27 @@ class _Page:
             head.append("  writing…", "dim italic")
         draft = self._reader.draft(message) if self._reader else {}
         blocks = [self._block(block, draft) for block in message.blocks] or [self.mrkdwn(message.text)]
-        files = [Text(f"📎 {_plain(file['title'])}", "blue") for file in message.content.files]
+        files = [Text(self._file(file), "blue") for file in message.content.files]
         return Group(head, *blocks, *files, "")
+
+    def _file(self, file: Json) -> str:
+        """Name, type and size, or what has become of it."""
+        match file["mode"]:
+            case "tombstone":
+                return "📎 This file was deleted."
+            case "hidden_by_limit":
+                return "📎 This file is older than your plan shows."
+            case "file_access":
+                return "📎 A file of another workspace"
+        about = ", ".join((file["pretty_type"], _bytes(file["size"]))) if file["size"] else "being processed"
+        if file["is_external"]:
+            about = file["external_type"]
+        return f"📎 {_plain(file['title'])} ({about})"
+
+    def _image(self, image: Json) -> Text:
+        shown = self._workspace.files.image(image["slack_file"]) if "slack_file" in image else None
+        name = f", {shown.name}" if shown else ""
+        return Text(f"[image: {image['alt_text']}{name}]", "dim")
 
     def modal(self, view: View, draft: Draft) -> RenderableType:
         """Title, fields with what is wrong about them, and the buttons below."""
@@ -218,7 +237,7 @@ class _Page:
     def _inline_elements(self, block: Json) -> Iterator[Text]:
         for element in block["elements"]:
             if element["type"] == "image":
-                yield Text(f"[image: {element['alt_text']}]", "dim")
+                yield self._image(element)
             else:
                 yield self._text(element, "dim")
 
@@ -244,7 +263,7 @@ class _Page:
         if control.element["type"] not in STATEFUL:
             return Text(f"{label} ⋯")
         value = self._value(control.answer(draft))
-        if control.element["type"].endswith("_input"):
+        if control.element["type"].endswith("_input") and control.element["type"] != "file_input":
             content = Text(value) if value else Text(unescape(placeholder) or " ", "dim")
             is_long = sum(len(line) // WIDTH + 1 for line in value.splitlines()) > _FIELD_LINES
             return Panel(
@@ -265,6 +284,8 @@ class _Page:
         """What a reader sees of a field's value."""
         if isinstance(value, list):
             return ", ".join(self._value(item) for item in value)
+        if isinstance(value, dict) and "mode" in value:
+            return self._file(value)
         if isinstance(value, dict) and "text" in value:
             return _plain(value["text"]["text"])
         if isinstance(value, dict):
@@ -369,6 +390,15 @@ def _tidied(lines: list[str]) -> Iterator[str]:
         if not (is_empty and was_empty):
             yield line.rstrip()
         was_empty = is_empty
+
+
+def _bytes(count: int) -> str:
+    """A file's size as Slack shows it."""
+    for unit in ("B", "KB", "MB"):
+        if count < 1024:
+            return f"{count} {unit}"
+        count //= 1024
+    return f"{count} GB"
 
 
 def _plain(text: str) -> str:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from bot.playground.slack import payloads, responses, streams
 from bot.playground.slack.content import (
     UPDATE_TEXT_MAX,
+    checked_content,
     checked_thread,
     flag,
-    message_content,
     parsed,
 )
 from bot.playground.slack.refusals import Refusal
@@ -233,7 +233,7 @@ def _post_message(workspace: Workspace, arguments: Json) -> Json:
     if person:  # slack-platform §4.6: a user id opens a direct message
         arguments = arguments | {"channel": workspace.direct_messages(person).id}
     channel = _writable_channel(workspace, arguments)
-    content = message_content(arguments, workspace.new_id)
+    content = checked_content(workspace, arguments)
     thread_ts = checked_thread(channel, arguments.get("thread_ts"))
     message = workspace.post(channel, content, workspace.bot, thread_ts=thread_ts)
     return {"channel": channel.id, "ts": message.ts, "message": message.to_json()}
@@ -246,7 +246,7 @@ def _post_ephemeral(workspace: Workspace, arguments: Json) -> Json:
     user_id = _required(arguments, "user")
     if user_id not in channel.members:
         raise Refusal("user_not_in_channel")
-    content = message_content(arguments, workspace.new_id)
+    content = checked_content(workspace, arguments)
     thread_ts = checked_thread(channel, arguments.get("thread_ts"))
     message = workspace.post(channel, content, workspace.bot, thread_ts=thread_ts, visible_to=user_id)
     return {"message_ts": message.ts}
@@ -258,11 +258,8 @@ def _update(workspace: Workspace, arguments: Json) -> Json:
     message = _own_message(workspace, arguments, "cant_update_message")
     if streams.is_open(workspace, message):
         raise Refusal("streaming_state_conflict")  # slack-platform §3.2
-    content = message_content(
-        {"text": message.text, **arguments} if arguments.get("blocks") else arguments,
-        workspace.new_id,
-        text_max=UPDATE_TEXT_MAX,
-    )
+    said = {"text": message.text, **arguments} if arguments.get("blocks") else arguments
+    content = checked_content(workspace, said, text_max=UPDATE_TEXT_MAX)
     workspace.edit(message, content)
     return {"channel": message.channel.id, "ts": message.ts, "text": message.text, "message": message.to_json()}
 
@@ -313,12 +310,21 @@ def _stop_stream(workspace: Workspace, arguments: Json) -> Json:
     return {"channel": message.channel.id, "ts": message.ts, "message": message.to_json()}
 
 
-# --- files: slack-platform §5.4 --------------------------------------------------------------------------------------
+# --- files: slack-platform §5 ----------------------------------------------------------------------------------------
+
+
+@_method("files.info", scope="files:read")
+def _files_info(workspace: Workspace, arguments: Json) -> Json:
+    file = workspace.files.seen(_required(arguments, "file"))
+    return {"file": file.info(), "comments": [], "response_metadata": {"next_cursor": ""}}
 
 
 @_method("files.getUploadURLExternal", scope="files:write")
 def _get_upload_url(workspace: Workspace, arguments: Json) -> Json:
-    return workspace.files.announce(workspace, _required(arguments, "filename"), arguments.get("length"))
+    names = ("alt_txt", "snippet_type")
+    alt_text, snippet_type = (str(arguments.get(name) or "") for name in names)
+    name = _required(arguments, "filename")
+    return workspace.files.announce(name, arguments.get("length", ""), alt_text, snippet_type)
 
 
 @_method("files.completeUploadExternal", scope="files:write")
@@ -332,8 +338,7 @@ def _complete_upload(workspace: Workspace, arguments: Json) -> Json:
     files = workspace.files.complete(listed or [])
     if channel:
         comment = normalise(str(arguments.get("initial_comment") or ""))
-        content = Content(comment, files=[file.to_json() for file in files])
-        workspace.post(channel, content, workspace.bot, thread_ts=thread_ts)
+        workspace.post(channel, Content(comment, shared=tuple(files)), workspace.bot, thread_ts=thread_ts)
     return {"files": [{"id": file.id, "title": file.title or file.name} for file in files]}
 
 

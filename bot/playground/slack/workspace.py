@@ -15,6 +15,7 @@ from bot.playground.slack.faults import Faults
 from bot.playground.slack.files import Files
 from bot.playground.slack.people import Person
 from bot.playground.slack.rate_limits import RateLimits
+from bot.playground.slack.refusals import Refusal
 from bot.playground.slack.state import Author, Channel, Content, Message, Stream, Version, View
 from bot.playground.slack.text import Json, pinged_ids
 from bot.playground.slack.tickets import Tickets
@@ -60,14 +61,29 @@ class Call:
         return bool(self.response.get("ok"))
 
 
+@dataclass(frozen=True)
+class Refused:
+    """Something the app sent and Slack did not take: a call, a message to a `response_url`, an answer to a payload."""
+
+    what: str
+    code: str
+    messages: tuple[str, ...]
+    at: float
+    """Seconds, workspace clock."""
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.code} {' '.join(self.messages)}".rstrip()
+
+
 class Workspace:
     """One Slack workspace with one installed app.
 
     `channels` maps names to members; the member `bot` is the app's bot user. `scopes` are those granted to the bot,
-    `events` those the app subscribed to, `should_escape` says how its slash commands get mentions, all spelled as in
-    an app manifest (`message.channels`). `streams_in` are the kinds of channels (`channel`, `group`, `im`) messages can
-    be streamed to; to others `channel_type_not_supported` is answered (slack-platform §3.2). `closed_views_keep_values`
-    says whether `view_closed` carries what was typed: the platform's pages do not tell [believed: not to rely on].
+    `events` those the app subscribed to, `shortcuts` the `callback_id`s of its message shortcuts, `should_escape` says
+    how its slash commands get mentions, all spelled as in an app manifest (`message.channels`). `streams_in` are the
+    kinds of channels (`channel`, `group`, `im`) messages can be streamed to; to others
+    `channel_type_not_supported` is answered (slack-platform §3.2). `closed_views_keep_values` says whether
+    `view_closed` carries what was typed: the platform's pages do not tell [believed: not to rely on].
     `now` is the clock that expiry, rate limits and message times go by. `ack_timeout` and `event_retry_delays` are in
     seconds (slack-platform §4.1, §4.3).
     """
@@ -81,6 +97,7 @@ class Workspace:
         name: str = "Demo",
         private_channels: Iterable[str] = (),
         commands: Iterable[str] = ("/dify",),
+        shortcuts: Iterable[str] = (),
         app_name: str = "Dify",
         bot_token: str = "xoxb-demo",
         app_token: str = "xapp-demo",
@@ -103,6 +120,7 @@ class Workspace:
             signing_secret,
         )
         self.commands, self.scopes, self.events = frozenset(commands), frozenset(scopes), frozenset(events)
+        self.shortcuts = frozenset(shortcuts)
         self.should_escape = should_escape
         self.streams_in, self.closed_views_keep_values = frozenset(streams_in), closed_views_keep_values
         self.rate_limits = rate_limits or RateLimits.real()
@@ -121,9 +139,11 @@ class Workspace:
         }
         self.calls: list[Call] = []
         """Every Web API call that was answered or, with a fault, should have been."""
+        self.refusals: list[Refused] = []
+        """Whatever Slack itself refused; neither limits of rate nor failures that were ordered."""
         self.faults = Faults()
         self.tickets = Tickets(now)
-        self.files = Files()
+        self.files = Files(self)
         self.courier = Courier(self)
         self._log: list[Message] = []
         self._serial = itertools.count(1)
@@ -196,7 +216,10 @@ class Workspace:
         visible_to: str | None = None,
         stream: Stream | None = None,
     ) -> Message:
-        """Write a message, or with `stream` its beginning; `visible_to` (a user id) makes it ephemeral."""
+        """Write a message, or with `stream` its beginning; `visible_to` (a user id) makes it ephemeral.
+
+        The files in its content are shared by it.
+        """
         message = Message(
             ts=self._new_ts(),
             channel=channel,
@@ -208,6 +231,8 @@ class Workspace:
         )
         channel.add(message)
         self._log.append(message)
+        for file in content.shared:
+            file.messages.append(message)
         self.changed()
         if message.is_public:
             for name, event in payloads.posted_events(self, message):
@@ -220,13 +245,15 @@ class Workspace:
         A stream that ran out is repaired by it (slack-platform §3.2).
         """
         kept = message.content
-        content = replace(content, metadata=content.metadata or kept.metadata, files=kept.files)  # slack-platform §2.7
+        content = replace(
+            content, metadata=content.metadata or kept.metadata, shared=kept.shared
+        )  # slack-platform §2.7
         before = message.to_json()
         message.history.append(self._version(content))
         message.edited_at = self.now()
         if message.stream:
             message.stream.state = "completed"
-        self._raise_changed(message, before)
+        self.raise_changed(message, before)
 
     def extend(self, message: Message, content: Content) -> None:
         """Let a streamed message say more: no edit, and no event [believed]."""
@@ -237,17 +264,18 @@ class Workspace:
         """Take a message away; it stays in its channel's `log`."""
         before = message.to_json()
         message.deleted = True
-        self._raise_changed(message, before)
+        self.raise_changed(message, before)
 
     def raise_event(self, name: str, event: Json) -> None:
         """Tell the app, if it subscribed to the event, was granted its scope, and its bot is where it happened."""
         scope = payloads.EVENT_SCOPES[name]
-        channel = self.channel_by_id(event["channel"])
+        channel = self.channel_by_id(event.get("channel") or event["channel_id"])
         present = channel is not None and self.bot.user_id in channel.members
         if name in self.events and present and (scope is None or scope in self.scopes):
             self.courier.tell(payloads.event_callback(self, event))
 
-    def _raise_changed(self, message: Message, before: Json) -> None:
+    def raise_changed(self, message: Message, before: Json) -> None:
+        """Tell the app that a message is no longer what it was `before`."""
         self.changed()
         if not message.visible_to:
             self.raise_event(*payloads.changed_event(self, message, before, self._new_ts()))
@@ -338,6 +366,11 @@ class Workspace:
     def record(self, call: Call) -> None:
         """Note an answered Web API call."""
         self.calls.append(call)
+        self.changed()
+
+    def note_refusal(self, what: str, refusal: Refusal) -> None:
+        """Note what Slack refused."""
+        self.refusals.append(Refused(what, refusal.code, refusal.messages, self.now()))
         self.changed()
 
 

@@ -32,7 +32,8 @@ _TELLING = frozenset(
     }
 )
 _PYDANTIC = re.compile(r"errors\.pydantic\.dev/[0-9.]+|input_value=.*?, (?=input_type)")
-_ADDRESS = re.compile(r"https?://127\.0\.0\.1:\d+[^\s)\"]*")
+_ADDRESS = re.compile(r"https?://(?:127\.0\.0\.1|localhost):\d+[^\s)\"]*")
+_REMOTE_FILES = "http://127.0.0.1:5002"
 
 
 @dataclass
@@ -96,7 +97,8 @@ class Replay:
     """One recording played once; `differences` are sentences for people.
 
     `steps` are what somebody did to the real server itself, 0.6 s after the request with that index was sent.
-    `longest_pause` (seconds of the real server) cuts pauses in which nothing happened.
+    `longest_pause` (seconds of the real server) cuts pauses in which nothing happened. `remote_files` is the address
+    of a web server that has the remote files of the recordings.
     """
 
     def __init__(
@@ -108,6 +110,7 @@ class Replay:
         steps: Mapping[int, Step],
         longest_pause: float,
         ids: Mapping[str, str],
+        remote_files: str,
     ) -> None:
         self._exchanges = exchanges
         self._dify = dify
@@ -115,6 +118,7 @@ class Replay:
         self._steps = steps
         self._longest_pause = longest_pause
         self._ids = dict(ids)
+        self._remote_files = remote_files
         self._addresses: dict[str, str] = {}
         self._seen: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
         self._news = asyncio.Condition()
@@ -185,7 +189,8 @@ class Replay:
         return sent
 
     def _live(self, text: str) -> str:
-        return _ID.sub(lambda match: self._ids.get(match.group(0), match.group(0)), text)
+        with_ids = _ID.sub(lambda match: self._ids.get(match.group(0), match.group(0)), text)
+        return with_ids.replace(_REMOTE_FILES, self._remote_files)
 
     async def _compare(self, exchange: Exchange, response: httpx.Response) -> None:
         recorded = exchange.response

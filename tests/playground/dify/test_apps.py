@@ -4,6 +4,7 @@ import pytest
 
 from bot.playground.dify import Dify, apps
 from tests.playground.dify.client import Client, Follower, followed, playing
+from tests.playground.dify.test_files import LINK, mapping, run
 
 
 async def follow_answer(dify: Dify, client: Client, run_id: str, action: str, **values: object) -> Follower:
@@ -219,3 +220,51 @@ async def test_every_app_has_a_key_of_its_own() -> None:
     keys = [app.key for app in apps.all_apps()]
     assert len(set(keys)) == len(keys)
     assert "app-demo-content-review" in keys
+
+
+async def test_a_form_gives_the_files_back_that_it_was_given() -> None:
+    async with playing(apps.file_form()) as (dify, client):
+        run_id, (form,) = await client.pause(topic="the harbour")
+        types = {item["output_variable_name"]: item.get("allowed_file_types") for item in form["inputs"]}
+        assert types == {"contract": ["document"], "photos": ["image"], "remarks": None}
+        paper, photo = await mapping(client, "a.pdf", "document"), await mapping(client, "b.png", "image")
+        refused = await client.submit(form, "withdraw", photos=[], remarks="")
+        assert refused.json()["message"] == "Missing required inputs: contract"
+        too_many = await client.submit(form, "submit", contract=paper, photos=[photo] * 4, remarks="")
+        assert too_many.json()["message"].endswith("Number of files exceeds the maximum limit 3")
+        await follow_answer(dify, client, run_id, "submit", contract=paper, photos=[photo] * 2, remarks="Here")
+        outputs = (await client.detail(run_id))["outputs"]
+        assert (outputs["decision"], outputs["remarks"]) == ("Hand in", "Here")
+        assert [each["filename"] for each in (outputs["contract"], *outputs["photos"])] == ["a.pdf", "b.png", "b.png"]
+
+
+async def test_a_start_gives_the_files_back_that_it_was_given() -> None:
+    async with playing(apps.file_start()) as (_, client):
+        paper, photo = await mapping(client, "a.pdf", "document"), await mapping(client, "b.png", "image")
+        outputs = (await run(client, contract=paper, photos=[photo], note="Here")).json()["data"]["outputs"]
+        assert [outputs["contract"]["filename"], outputs["photos"][0]["filename"]] == ["a.pdf", "b.png"]
+        refused = await run(client, contract=photo)
+        assert refused.json()["message"] == "File validation failed for file: b.png"
+
+
+async def test_a_form_shows_a_picture_and_links_to_a_document() -> None:
+    async with playing(apps.picture_form()) as (dify, client):
+        run_id, (form,) = await client.pause(topic="Tea")
+        (image, *chart), (link, *letter) = LINK.findall(form["form_content"])
+        assert (image, chart[0], link, letter[0]) == ("!", "chart.png", "", "letter.pdf")
+        picture = await client.http.get(chart[1])
+        assert (picture.headers["content-type"], picture.content[:4]) == ("image/png", b"\x89PNG")
+        await follow_answer(dify, client, run_id, "accept", remarks="")
+        assert (await client.detail(run_id))["outputs"]["chart"][0]["filename"] == "chart.png"
+
+
+async def test_an_answer_shows_a_picture_and_links_to_documents() -> None:
+    async with playing(apps.file_chat()) as (_, client):
+        async with client.ask("tea") as follower:
+            finished = await follower.until("workflow_finished")
+        answer = "".join(event["answer"] for event in follower.events if event["event"] == "message")
+        links = LINK.findall(answer)
+        assert [(image, name) for image, name, _ in links] == [("!", "chart.png"), ("", "letter.pdf")]
+        again = LINK.findall(finished["data"]["outputs"]["answer"])
+        assert [link[:2] for link in again] == [link[:2] for link in links]
+        assert not {link[2] for link in again} & {link[2] for link in links}  # every showing is signed anew (31)

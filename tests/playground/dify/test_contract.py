@@ -5,10 +5,13 @@ types, recursively), and the values that tell something (texts, messages, status
 differ.
 """
 
+import time
+
 import httpx
 import pytest
 
 from bot.playground.dify import Dify, DifyServer
+from bot.playground.elsewhere import Elsewhere
 from tests.playground.dify.recorded_apps import recorded_apps
 from tests.playground.dify.replay import Replay, Step, load
 
@@ -19,24 +22,20 @@ LONG_PAUSES = {"17": 20.0, "27": 700.0}  # where the length of a pause decides
 
 NO_SUCH_ENDPOINT = "the simulated server has no such endpoint"
 A_RACE = "what is seen depends on the race that the recording explores"
-NOT_FETCHED = "the simulated server does not fetch remote files"
 NOT_RECORDED = "the ids in it are not in the recording"
 
 # Exchanges that are not replayed, by recording and index. NAMES leaves whole recordings out: 22, 23, 24, 26, 38 and 39
 # are about the server's operation (connections, Redis streams, a rate limit, the worker), 28 about publishing and
-# deleting in the console, 30 about waiting for addresses to lapse, and 36 about loops, which the graphs here do
-# not have.
+# deleting in the console, and 36 about loops, which the graphs here do not have.
 LEFT_OUT: dict[str, dict[int, str]] = {
     "02": {20: "recorded before the default of `size` was changed"},
     "04": dict.fromkeys(range(57, 62), A_RACE),
     "06": {13: A_RACE},
-    "09": dict.fromkeys((37, 39, 46, 47), NOT_FETCHED),
     "12": {1: "ends after 300 s; see recording 20", 18: "a stop is sometimes told in other words; see recording 31"},
     "15": {3: "shows conversations from before the recording"},
-    "21": {2: NO_SUCH_ENDPOINT},
     "25": dict.fromkeys((2, 5, 8, 11, 14, 17, 20, 23, 26, 29, 32, 35, 38, 41), A_RACE),
     "29": {21: NO_SUCH_ENDPOINT},
-    "31": dict.fromkeys((4, 5, 36), NO_SUCH_ENDPOINT),
+    "31": {36: NO_SUCH_ENDPOINT},
     "32": dict.fromkeys((*range(6), *range(27, 32)), "the texts of up to 1 MB are shortened in the recording")
     | {23: "nothing came on this stream"},
     "33": {16: "half a request", **dict.fromkeys(range(20, 29), NOT_RECORDED)},
@@ -47,7 +46,28 @@ LEFT_OUT: dict[str, dict[int, str]] = {
 
 NAMES = [
     *("01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12", "13", "14", "15", "16", "17", "18", "19"),
-    *("20", "21", "25", "27", "29", "31", "32", "33", "34", "35", "37", "40", "41", "42", "43", "44", "45", "46", "47"),
+    *(
+        "20",
+        "21",
+        "25",
+        "27",
+        "29",
+        "30",
+        "31",
+        "32",
+        "33",
+        "34",
+        "35",
+        "37",
+        "40",
+        "41",
+        "42",
+        "43",
+        "44",
+        "45",
+        "46",
+        "47",
+    ),
     "48",
 ]
 
@@ -95,8 +115,29 @@ async def reach_the_global_limit(dify: Dify) -> None:
     await dify.expire_globally(dify.open_forms()[-1])
 
 
+class MovableClock:
+    """The wall clock, or some time after it."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+
+def let_pass(seconds: float) -> Step:
+    """Move the server's clock instead of waiting."""
+
+    async def move(dify: Dify) -> None:
+        assert isinstance(dify.clock.now, MovableClock)
+        dify.clock.now.ahead += seconds
+
+    return move
+
+
 # What was done to the real server itself, by recording and by the exchange after whose start it was done.
 STEPS: dict[str, dict[int, Step]] = {
+    "30": {4: let_pass(275), 5: let_pass(30)},
     "14": {2: expire_before_the_check, 6: check, 12: expire, 15: expire, 20: reach_the_global_limit},
     "47": {1: expire, 6: reach_the_global_limit},
     "48": {3: reach_the_global_limit},
@@ -112,8 +153,11 @@ async def upload(server: DifyServer, app: str, user: str, name: str) -> str:
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_recording_is_answered_as_by_the_real_server(name: str) -> None:
-    dify = Dify(recorded_apps(), speed=FASTER.get(name, SPEED))
-    async with DifyServer(dify) as server:
+    dify = Dify(recorded_apps(), speed=FASTER.get(name, SPEED), now=MovableClock())
+    async with DifyServer(dify) as server, Elsewhere() as elsewhere:
+        elsewhere.put("/pic.png", b"png", "image/png")
+        elsewhere.put("/doc.pdf", b"pdf", "application/pdf")
+        elsewhere.put("/thing", b"{}", "application/json")
         replay = Replay(
             load(name, LEFT_OUT.get(name, {})),
             dify,
@@ -121,6 +165,7 @@ async def test_recording_is_answered_as_by_the_real_server(name: str) -> None:
             steps=STEPS.get(name, {}),
             longest_pause=LONG_PAUSES.get(name, LONGEST_PAUSE_S),
             ids={id: await upload(server, app, user, file) for id, app, user, file in UPLOADS.get(name, [])},
+            remote_files=elsewhere.url,
         )
         await replay.play()
     assert not replay.differences, "\n".join(replay.differences)

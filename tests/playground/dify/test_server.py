@@ -1,6 +1,8 @@
 """Behaviours of the simulated Dify server that the recordings show only by chance, and its faults and controls."""
 
 import asyncio
+import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -8,6 +10,7 @@ import pytest
 
 from bot.playground.dify import apps
 from bot.playground.dify.errors import ApiError
+from bot.playground.dify.faults import Route
 from bot.playground.dify.forms import FormStatus
 from tests.playground.dify.client import followed, playing
 from tests.playground.dify.recorded_apps import recorded_apps
@@ -217,6 +220,60 @@ async def test_every_request_is_kept_with_its_answer() -> None:
             ("POST", 400, "nope"),
             ("POST", 200, "ok"),
         ]
+        assert json.loads(submits[0].answer or "")["code"] == "invalid_form_data"
+        assert all(request.answered_at is not None for request in submits)
+
+
+async def test_every_event_that_goes_out_is_told() -> None:
+    """As it stands on the wire, and once for each stream that it goes out on."""
+    async with playing(apps.quick()) as (dify, client):
+        told: list[tuple[str, bytes]] = []
+        dify.told = lambda name, frame: told.append((name, frame))
+        async with client.start() as follower:
+            names = await follower.to_end()
+        assert [name for name, _ in told] == names
+        assert [json.loads(frame.removeprefix(b"data: ")) for _, frame in told] == follower.events
+
+
+async def test_one_failure_strikes_the_first_of_several_endpoints() -> None:
+    async with playing(apps.two_forms()) as (dify, client):
+        _, (form,) = await client.pause()
+        dify.fail_next_of(Route.RUN, Route.SUBMIT_FORM)
+        assert (await client.http.get("/parameters")).status_code == 200
+        assert (await client.submit(form, "ok", note="")).status_code == 500
+        assert (await client.submit(form, "ok", note="")).status_code == 200
+
+
+async def test_open_streams_are_broken_off_and_their_run_goes_on() -> None:
+    async with playing(apps.two_forms()) as (dify, client):
+        async with client.start() as follower:
+            await follower.until("workflow_started")
+            assert dify.break_streams_off() == 1
+            with pytest.raises(httpx.RemoteProtocolError):
+                await follower.to_end()
+        await dify.wait_for(dify.open_forms)
+        assert dify.break_streams_off() == 0
+
+
+async def test_a_slow_server_looks_at_every_request_later() -> None:
+    async with playing(apps.two_forms()) as (dify, client):
+        _, (form,) = await client.pause()
+        dify.slow_seconds = 2.0
+        waiting = asyncio.create_task(client.submit(form, "ok", note="late"))
+        await dify.wait_for(lambda: [request for request in dify.requests if request.method == "POST"][1:])
+        await dify.answer_elsewhere(dify.open_forms()[0], "no", {"note": "first"})
+        assert (await waiting).status_code == 412
+
+
+async def test_a_run_goes_on_as_it_began_when_its_app_is_published_anew() -> None:
+    async with playing(apps.two_forms()) as (dify, client):
+        run_id, (form,) = await client.pause()
+        dify.publish(replace(apps.quick(), name="two_forms"))
+        assert (await client.submit(form, "ok", note="")).status_code == 200
+        await dify.wait_for(dify.open_forms)
+        assert (await client.detail(run_id))["status"] == "paused"
+        async with client.start() as follower:
+            assert (await follower.to_end())[-1] == "workflow_finished"
 
 
 async def test_waiting_for_what_never_happens_ends_in_a_timeout() -> None:

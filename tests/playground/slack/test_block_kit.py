@@ -112,6 +112,7 @@ REFUSED_IN_MESSAGES: dict[str, tuple[Json, str]] = {
     "input element in actions": (actions(text_input()), "/blocks/0/elements/0/type"),
     "button in input": (field(button()), "/blocks/0/element/type"),
     "button text 76": (actions(button(text=plain("x" * 76))), "/blocks/0/elements/0/text/text"),
+    "button text 73, 76 escaped": (actions(button(text=plain("x" * 72 + "<"))), "/blocks/0/elements/0/text/text"),
     "button text empty": (actions(button(text=plain(""))), "/blocks/0/elements/0/text/text"),
     "button text mrkdwn": (actions(button(text=mrkdwn("x"))), "/blocks/0/elements/0/text/type"),
     "button value 2001": (actions(button(value="x" * 2001)), "/blocks/0/elements/0/value"),

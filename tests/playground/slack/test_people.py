@@ -14,6 +14,7 @@ from slack_sdk.errors import SlackApiError
 
 from bot.playground.slack import Message, SlackServer, Workspace
 from bot.playground.slack.content import message_content
+from bot.playground.slack.forms import Exactly, controls, find_button, find_field
 from tests.playground.slack.conftest import Clock, Serve, make_workspace
 
 Json = dict[str, Any]
@@ -187,6 +188,41 @@ def test_an_exact_name_wins_over_a_part() -> None:
     ann.select(form, "tone", "Formal")
     ann.select(form, "tone", "Formal & short")
     assert ann.draft(form)["tone", "value"]["selected_option"]["value"] == "2"
+
+
+def test_what_is_named_exactly_is_nothing_else() -> None:
+    """By its ids, its value or its user id, where a reader's words could mean several."""
+    workspace = make_workspace()
+    thumbs = [{"text": plain(text), "value": text} for text in ("Good", "Bad")]
+    rating = {"type": "feedback_buttons", "action_id": "rate"}
+    rating |= {"positive_button": thumbs[0], "negative_button": thumbs[1]}
+    blocks = [
+        *FORM,
+        field("Reviewers", "reviewers", type="multi_users_select"),
+        field("When", "when", type="datetimepicker"),
+        {"type": "context_actions", "block_id": "rating", "elements": [rating]},
+    ]
+    form, ann = post(workspace, blocks), workspace.person("ann")
+    ann.fill(form, Exactly("feedback/value"), "Short")
+    ann.select(form, Exactly("tone/value"), Exactly("1"))
+    ann.select(form, Exactly("reviewers/value"), Exactly("U0BEN"), "cleo")
+    ann.fill(form, Exactly("when/value"), "1700000000")
+    assert [each.answer(ann.draft(form)) for each in controls(form.blocks) if each.key in ann.drafts[form]] == [
+        "Short",
+        find_field(form.blocks, "Tone").options[1],
+        ["U0BEN", "U0CLEO"],
+        1_700_000_000,
+    ]
+    assert find_button(form.blocks, Exactly("decide/approve")).label == "Approve"
+    assert find_button(form.blocks, Exactly("rating/rate/Bad")).label == "Bad"
+    for deed, message in (
+        (lambda: ann.fill(form, Exactly("feedback"), "x"), "no field 'feedback' here"),
+        (lambda: ann.select(form, Exactly("tone/value"), Exactly("Formal")), "no option 'Formal' here"),
+        (lambda: ann.select(form, Exactly("reviewers/value"), Exactly("ben")), "no person 'ben' here"),
+        (lambda: find_button(form.blocks, Exactly("rating/rate")), "more than one button 'rating/rate' here"),
+    ):
+        with pytest.raises(LookupError, match=message):
+            deed()
 
 
 def test_the_client_stops_a_text_beyond_max_length() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from bot.playground.slack import Message, Workspace
+from bot.playground.slack import LocalFile, Message, Workspace
 from bot.playground.slack.content import message_content
 from bot.playground.slack.transcript import WIDTH, message_lines, transcript
 from tests.playground.slack.conftest import Clock, make_workspace
@@ -220,3 +220,28 @@ def test_every_kind_of_block_is_drawn() -> None:
     drawn = transcript(workspace, "content")
     for part in ("Left", "Right", "[Open]", "[image: a chart]", "bold@ben", "• bold", "│ cell │", "[file]"):
         assert part in drawn
+
+
+async def test_files_are_named_with_what_has_become_of_them() -> None:
+    """slack-platform §5.2."""
+    workspace = make_workspace()
+    ann = workspace.person("ann")
+    files = [
+        ("Contract 2.pdf", (1_500_000, b"x")),
+        ("cat.png", b"png"),
+        LocalFile("later.png", b"png", is_processed=False),
+        LocalFile("Plan", mode="external", address="https://drive.example.com/plan"),
+        LocalFile("old.pdf", b"old", mode="hidden_by_limit"),
+        LocalFile("theirs.pdf", b"old", is_stub=True),
+    ]
+    message = await ann.share("content", files, "All of it")
+    ann.delete_file(message.content.shared[1].id)
+    assert [line.strip() for line in message_lines(workspace, message)[1:8]] == [
+        "All of it",
+        "📎 Contract 2.pdf (PDF, 1 MB)",
+        "📎 This file was deleted.",
+        "📎 later.png (being processed)",
+        "📎 Plan (gdrive)",
+        "📎 This file is older than your plan shows.",
+        "📎 A file of another workspace",
+    ]

@@ -1,0 +1,132 @@
+/** A form of one's own: pasted or loaded, and shown in Slack by the bot itself. */
+
+import { h } from "../core/dom.mjs";
+import { change } from "../core/session.mjs";
+import { request } from "../core/socket.mjs";
+import { FileButton, dropHandlers } from "../workspace/drop.mjs";
+
+const KEPT = "dify-slack-bot:own-form";
+const EXAMPLE = {
+  form_content:
+    "# Travel request\n\nMira asks for a ticket to **Lisbon**, 3 to 5 March.\n\nYour remark:\n\n{{#$output.remark#}}\n\nClass:\n\n{{#$output.class#}}",
+  inputs: [
+    { type: "paragraph", output_variable_name: "remark", default: { type: "constant", selector: [], value: "" } },
+    {
+      type: "select",
+      output_variable_name: "class",
+      option_source: { type: "constant", selector: [], value: ["Economy", "Business"] },
+    },
+  ],
+  resolved_default_values: {},
+  user_actions: [
+    { id: "approve", title: "Approve", button_style: "primary" },
+    { id: "decline", title: "Decline", button_style: "default" },
+  ],
+};
+
+/** The place where a form is given; `channel` is where it is shown, null while the reader looks at no channel. */
+export function OwnForm({ person, channel }, self) {
+  self.text ??= sessionStorage.getItem(KEPT) ?? "";
+  const write = (text) => {
+    self.text = text;
+    sessionStorage.setItem(KEPT, text);
+    Object.assign(self, { problem: null, shown: null });
+    self.redraw();
+  };
+  const read = async ([file]) => write(await file.text());
+  const problem = self.problem;
+  const others = self.shown?.others ?? [];
+  return h(
+    "form",
+    {
+      class: "own-form",
+      onsubmit: (event) => (event.preventDefault(), load(self, person, channel)),
+      ...dropHandlers(self, read),
+    },
+    h(
+      "p",
+      {},
+      "See a form of your own as people will see it in Slack: the bot itself posts it, opens its window and shows its outcome.",
+    ),
+    h(
+      "label",
+      { class: "field" },
+      h("span", { class: "label" }, "Dify form or DSL"),
+      h("textarea", {
+        class: "control is-code",
+        rows: 12,
+        spellcheck: "false",
+        "aria-describedby": problem ? "own-problem own-hint" : "own-hint",
+        "aria-invalid": problem ? "true" : null,
+        value: self.text,
+        oninput: ({ target }) => write(target.value),
+      }),
+    ),
+    problem && h("p", { class: "field-error", id: "own-problem", role: "alert" }, problem),
+    h(
+      "p",
+      { class: "hint", id: "own-hint" },
+      "JSON as Dify answers it for a form, a human_input_required event, or an app's DSL file with a Human Input node. Drop a file here, too.",
+    ),
+    h(
+      "div",
+      { class: "row" },
+      h(
+        "button",
+        { type: "submit", class: "button is-primary", disabled: !self.text.trim() || self.isBusy },
+        "Show in Slack",
+      ),
+      h(FileButton, {
+        onFiles: read,
+        text: "Load a file",
+        accept: ".json,.yml,.yaml,.txt",
+        labels: { "aria-label": "Load a form from a file" },
+      }),
+      h(
+        "button",
+        { type: "button", class: "button", onclick: () => write(JSON.stringify(EXAMPLE, null, 2)) },
+        "Use an example",
+      ),
+    ),
+    h("p", { role: "status" }, self.shown ? told(self.shown) : ""),
+    others.length > 0 &&
+      h(
+        "div",
+        { key: "others", class: "row" },
+        h("p", {}, "The file has more forms:"),
+        others.map((node) =>
+          h(
+            "button",
+            {
+              key: node.id,
+              type: "button",
+              class: "button is-small",
+              onclick: () => load(self, person, channel, node.id),
+            },
+            node.title,
+          ),
+        ),
+      ),
+  );
+}
+
+/** What became of a form that was read. */
+function told({ title, command, isAsked }) {
+  if (!isAsked) return `Loaded: “${title}”. Go to a channel and type ${command} to see it.`;
+  return `Shown: “${title}” stands in the thread of the newest message. Type ${command} for it again.`;
+}
+
+/** Have a form shown; of a file with several the first, or that of `node`. */
+async function load(self, person, channel, node) {
+  Object.assign(self, { isBusy: true, problem: null, shown: null });
+  self.redraw();
+  const details = { text: self.text, ...(channel && { person, channel }), ...(node && { node }) };
+  try {
+    self.shown = { ...(await request("load_form", details)), isAsked: channel !== null };
+    if (channel) change({ tab: "chat" });
+  } catch (error) {
+    self.problem = error.message;
+  }
+  self.isBusy = false;
+  self.redraw();
+}

@@ -1,0 +1,255 @@
+/** Where a message is written: completion of commands and names, files as chips, Enter sends. */
+
+import { classes, h } from "../core/dom.mjs";
+import { upload } from "../core/fields.mjs";
+import { icon } from "../core/icons.mjs";
+import { attempt } from "../core/notices.mjs";
+import { composerKey, keepLetter, letter } from "../core/session.mjs";
+import { request } from "../core/socket.mjs";
+import { read } from "../core/store.mjs";
+import { sizeOf } from "./files.mjs";
+import { FileButton } from "./drop.mjs";
+
+const MOST_OFFERS = 8;
+const waitingFiles = new Map();
+let count = 0;
+
+/** A composer of a channel, or of a thread in it; `reach` is given a handle to it. */
+export function Composer({ person, channel, thread, label, reach }, self) {
+  self.id ??= `composer-${(count += 1)}`;
+  const key = composerKey(person, channel.id, thread);
+  const box = { person, channel, thread, key, self };
+  const files = waitingFiles.get(key) ?? [];
+  const text = letter(key);
+  const offers = self.isQuiet ? [] : offersFor(box, text, self.caret ?? text.length);
+  const at = offers.length ? Math.min(self.at ?? -1, offers.length - 1) : -1;
+  reach({ addFiles: (added) => addFiles(box, added) });
+  return h(
+    "form",
+    { class: "composer", onsubmit: (event) => (event.preventDefault(), send(box)) },
+    offers.length > 0 && offerList(box, offers, at),
+    files.length > 0 &&
+      h(
+        "ul",
+        { key: "files", class: "chips", "aria-label": "Files to send" },
+        files.map((file) => fileChip(box, file)),
+      ),
+    h(
+      "div",
+      { key: "row", class: "composer-row" },
+      h(FileButton, {
+        key: "add",
+        onFiles: (added) => addFiles(box, added),
+        several: true,
+        text: icon("plus"),
+        kind: "quiet-button add-files",
+        labels: { "aria-label": "Add files" },
+      }),
+      h("textarea", {
+        key: "text",
+        rows: 1,
+        placeholder: thread ? label : `Message or ${read("workspace").commands[0]} …`,
+        "aria-label": label,
+        "aria-autocomplete": "list",
+        "aria-controls": offers.length ? `${self.id}-offers` : null,
+        "aria-activedescendant": at >= 0 ? `${self.id}-${at}` : null,
+        "aria-describedby": `${self.id}-help`,
+        value: text,
+        oninput: ({ target }) => write(box, target.value, target.selectionStart),
+        onkeydown: (event) => onKey(box, offers, at, event),
+        onblur: () => quiet(self, true),
+        onfocus: () => quiet(self, false),
+      }),
+      h(
+        "button",
+        {
+          key: "send",
+          type: "submit",
+          class: "button is-primary send",
+          disabled: self.isBusy || (!text.trim() && !files.length),
+        },
+        "Send",
+      ),
+    ),
+    h(
+      "p",
+      { key: "help", class: "composer-help", id: `${self.id}-help` },
+      self.error
+        ? h("span", { class: "field-error", role: "alert" }, self.error)
+        : "Enter sends, Shift+Enter starts a line.",
+    ),
+  );
+}
+
+function write({ key, self }, text, caret) {
+  keepLetter(key, text);
+  Object.assign(self, { caret, at: -1, isQuiet: false, error: null });
+  self.redraw();
+}
+
+function quiet(self, isQuiet) {
+  self.isQuiet = isQuiet;
+  self.redraw();
+}
+
+// --- sending ---------------------------------------------------------------------------------------------------------
+
+async function send(box) {
+  const { person, channel, thread, key, self } = box;
+  const text = letter(key).trim();
+  const files = waitingFiles.get(key) ?? [];
+  if (self.isBusy || (!text && !files.length)) return;
+  const isCommand = text.startsWith("/");
+  const problem =
+    isCommand &&
+    (thread
+      ? `As in Slack, ${text.split(" ")[0]} does not work in threads. Send it in the channel.`
+      : files.length && "A command takes no files. Take them out, or send them first.");
+  Object.assign(self, { isBusy: !problem, error: problem || null });
+  self.redraw();
+  if (problem) return;
+  self.error = await problemOf(
+    async () => {
+      const place = { person, channel: channel.id };
+      if (isCommand) return request("command", { ...place, text });
+      return request("post", {
+        ...place,
+        text,
+        ...(thread && { thread_ts: thread }),
+        uploads: files.map(({ id }) => id),
+      });
+    },
+    box,
+    text,
+  );
+  self.isBusy = false;
+  self.redraw();
+}
+
+/**
+ * Send, and empty the composer once it is sent; what went wrong is said below it, with the text kept.
+ *
+ * Of a command that the app did not take the workspace itself tells the person, in a line that only they see.
+ */
+async function problemOf(sending, { key }, text) {
+  try {
+    await sending();
+    if (letter(key).trim() === text) keepLetter(key, "");
+    waitingFiles.delete(key);
+    return null;
+  } catch (error) {
+    return error.message;
+  }
+}
+
+async function addFiles({ key, self }, files) {
+  const uploads = await attempt(() => upload(files));
+  if (uploads) waitingFiles.set(key, [...(waitingFiles.get(key) ?? []), ...uploads]);
+  self.redraw();
+}
+
+function fileChip({ key, self }, file) {
+  const remove = () => {
+    waitingFiles.set(
+      key,
+      waitingFiles.get(key).filter((each) => each.id !== file.id),
+    );
+    self.redraw();
+  };
+  return h(
+    "li",
+    { key: file.id, class: "chip" },
+    `📎 ${file.name} `,
+    h("small", {}, sizeOf(file.size)),
+    h(
+      "button",
+      { type: "button", class: "chip-remove", "aria-label": `Remove ${file.name}`, onclick: remove },
+      icon("close"),
+    ),
+  );
+}
+
+// --- completion ------------------------------------------------------------------------------------------------------
+
+/** What fits what is being typed: command lines in a channel, names after `@`. */
+function offersFor({ thread }, text, caret) {
+  const { commands, examples, people, app } = read("workspace");
+  if (text.startsWith("/") && !thread) {
+    const lines = [
+      ...examples,
+      ...commands.map((command) => ({ command: `${command} `, says: "Choose an app in a window" })),
+    ];
+    return lines
+      .filter(({ command }) => command.startsWith(text) && command !== text)
+      .map(({ command, says }) => ({ shown: command, says, text: command, caret: command.length }));
+  }
+  const name = /(?:^|\s)@([\w-]*)$/.exec(text.slice(0, caret))?.[1];
+  if (name === undefined) return [];
+  const start = text.slice(0, caret - name.length);
+  return [app.name, ...people.map((person) => person.name)]
+    .filter((each) => each.toLowerCase().startsWith(name.toLowerCase()) && each !== name)
+    .map((each) => ({
+      shown: `@${each}`,
+      says: "",
+      text: `${start}${each} ${text.slice(caret)}`,
+      caret: start.length + each.length + 1,
+    }))
+    .slice(0, MOST_OFFERS);
+}
+
+function offerList(box, offers, at) {
+  return h(
+    "ul",
+    {
+      key: "offers",
+      class: "offers",
+      role: "listbox",
+      id: `${box.self.id}-offers`,
+      "aria-label": "Suggestions",
+      onmousedown: (event) => event.preventDefault(),
+    },
+    offers.map((offer, index) =>
+      h(
+        "li",
+        {
+          key: offer.shown,
+          id: `${box.self.id}-${index}`,
+          role: "option",
+          class: classes("offer", index === at && "is-active"),
+          "aria-selected": String(index === at),
+          onclick: (event) => take(box, offer, event.currentTarget.closest("form")),
+        },
+        h("code", {}, offer.shown),
+        h("span", {}, offer.says),
+      ),
+    ),
+  );
+}
+
+function take({ key, self }, offer, form) {
+  keepLetter(key, offer.text);
+  Object.assign(self, { caret: offer.caret, at: -1 });
+  self.redraw();
+  form.querySelector("textarea").setSelectionRange(offer.caret, offer.caret);
+}
+
+function onKey(box, offers, at, event) {
+  const { self } = box;
+  const form = event.target.form;
+  const move = (to) => {
+    self.at = (to + offers.length) % offers.length;
+    self.redraw();
+    form.querySelector(".offer.is-active")?.scrollIntoView({ block: "nearest" });
+  };
+  const keys = {
+    ArrowDown: offers.length && (() => move(at + 1)),
+    ArrowUp: offers.length && (() => move(at < 0 ? offers.length - 1 : at - 1)),
+    Tab: offers.length && !event.shiftKey && at >= 0 && (() => take(box, offers[at], form)),
+    Escape: offers.length && (() => quiet(self, true)),
+    Enter: !event.shiftKey && !event.isComposing && (() => (at >= 0 ? take(box, offers[at], form) : send(box))),
+  };
+  if (!keys[event.key]) return;
+  event.preventDefault();
+  event.stopPropagation();
+  keys[event.key]();
+}

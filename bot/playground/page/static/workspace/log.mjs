@@ -1,0 +1,102 @@
+/** Messages below one another: days divided, the newest in view unless somebody scrolled up to read. */
+
+import { h } from "../core/dom.mjs";
+import { draftOf } from "../core/fields.mjs";
+import { isNew } from "../core/session.mjs";
+import { read } from "../core/store.mjs";
+import { dateKey, dayName, secondsOf } from "../core/time.mjs";
+import { Message } from "./message.mjs";
+
+const TOGETHER = 5 * 60; // seconds within which messages of one author stand together
+const NEAR_END = 48; // pixels
+
+/** The messages of a pane; `threads` has the replies of each root by `ts`, and is null within a thread: root first. */
+export function Log({ label, messages, threads, reader, empty }, self) {
+  self.mounted = (node) => follow(node, self);
+  self.isEmpty = messages.length === 0;
+  self.updated = (node) => keepPlace(node.firstElementChild, self);
+  self.gone = () => self.observer.disconnect();
+  const shown = messages.map((message, index) => entry(message, messages[index - 1], threads, reader));
+  return h(
+    "div",
+    { class: "log-frame" },
+    h(
+      "div",
+      {
+        class: "log",
+        tabindex: 0,
+        role: "log",
+        "aria-label": label,
+        "aria-live": "polite",
+        "aria-relevant": "additions",
+        onscroll: (event) => onScroll(event, self),
+      },
+      h("div", { class: "log-content" }, shown.length ? shown : empty),
+    ),
+    self.isAway &&
+      h(
+        "button",
+        { type: "button", class: "to-end", onclick: ({ target }) => toEnd(target.previousElementSibling) },
+        "↓ Newest messages",
+      ),
+  );
+}
+
+function entry(message, before, threads, reader) {
+  const { zone, id: person } = reader;
+  const seconds = secondsOf(message.ts);
+  const isNewDay = !before || dateKey(secondsOf(before.ts), zone) !== dateKey(seconds, zone);
+  const replies = threads?.get(message.ts) ?? [];
+  const isFirstReply = threads === null && message.thread_ts && !before?.thread_ts;
+  const isFollowing =
+    !isNewDay &&
+    !isFirstReply &&
+    before.author.id === message.author.id &&
+    before.visible_to === message.visible_to &&
+    seconds - secondsOf(before.ts) < TOGETHER &&
+    !threads?.get(before.ts)?.length;
+  return [
+    isNewDay &&
+      h(
+        "div",
+        { key: `day ${dateKey(seconds, zone)}`, class: "day", role: "separator", "aria-label": dayName(seconds, zone) },
+        h("span", {}, dayName(seconds, zone)),
+      ),
+    h(Message, {
+      key: `${person} ${message.ts}`,
+      message,
+      person,
+      zone,
+      draft: draftOf(person, `messages/${message.channel}/${message.ts}`),
+      shortcuts: read("workspace").shortcuts,
+      repliesCount: replies.filter((reply) => !reply.visible_to).length,
+      repliesLatest: replies.at(-1)?.ts ?? null,
+      repliesFresh: replies.filter((reply) => isNew(person, reply)).length,
+      isFollowing,
+      isInThread: threads === null,
+    }),
+  ];
+}
+
+function onScroll({ target }, self) {
+  self.isAtEnd = target.scrollHeight - target.scrollTop - target.clientHeight < NEAR_END;
+  if (self.isAway === !self.isAtEnd) return;
+  self.isAway = !self.isAtEnd;
+  self.redraw();
+}
+
+function follow(node, self) {
+  const [log] = node.children;
+  self.isAtEnd = true;
+  self.observer = new ResizeObserver(() => keepPlace(log, self));
+  self.observer.observe(log);
+  self.observer.observe(log.firstElementChild);
+}
+
+function keepPlace(log, self) {
+  if (self.isAtEnd && !self.isEmpty) toEnd(log);
+}
+
+function toEnd(log) {
+  log.scrollTop = log.scrollHeight;
+}

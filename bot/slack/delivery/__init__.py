@@ -1,0 +1,1 @@
+"""How things get to Slack: calls in their turn, posts that stand once, texts that grow."""

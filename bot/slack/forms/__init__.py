@@ -1,0 +1,1 @@
+"""A form as a message and as a window."""

@@ -1,0 +1,1 @@
+"""What stands in a thread, and what one person is told."""
