@@ -39,15 +39,16 @@ def sample_apps() -> dict[str, App]:
 
 @pytest.fixture
 def messages(stage: Stage) -> Iterator[Scene]:
-    """Cleo's direct messages with the app, in which nothing may go wrong, either."""
-    stage.workspace.direct_messages(stage.workspace.person("cleo"))
-    scene = Scene(stage, "@cleo", lambda _: None, pace=0)
+    """Ann's direct messages with the app, in which nothing may go wrong, either."""
+    stage.workspace.direct_messages(stage.workspace.person("ann"))
+    scene = Scene(stage, "@ann", lambda _: None, pace=0)
     yield scene
     scene.check_posts()
     scene.check_manners()
 
 
 async def test_a_home_with_nothing_says_so(scene: Scene) -> None:
+    """Cleo's, who starts nothing in any of these tests; ann starts all of it, and ben answers."""
     home = await scene.open_home("cleo")
     await scene.home_reads(
         home,
@@ -79,17 +80,17 @@ async def test_a_form_is_listed_for_who_has_started_its_run_until_it_is_answered
 
 async def test_the_button_starts_an_app_in_direct_messages(messages: Scene) -> None:
     """The Home shows what became of it."""
-    home = await messages.open_home("cleo")
-    await messages.click("cleo", home, "Start an app")
-    window = messages.window("cleo")
-    await messages.select("cleo", window, "App", "pick")
+    home = await messages.open_home("ann")
+    await messages.click("ann", home, "Start an app")
+    window = messages.window("ann")
+    await messages.select("ann", window, "App", "pick")
     await messages.until(lambda: window.title == "Start pick", "the window shows what pick takes")
-    await messages.fill("cleo", window, "title", "Winter menu")
-    root = await messages.start_by_window("cleo")
+    await messages.fill("ann", window, "title", "Winter menu")
+    root = await messages.start_by_window("ann")
     form = await messages.form(root, "Accept")
     await messages.home_reads(home, "pick", "in direct messages", "title: Winter menu", "Answer it")
-    await messages.select("cleo", form, "priority", "high")
-    await messages.click("cleo", form, "Accept")
+    await messages.select("ann", form, "priority", "high")
+    await messages.click("ann", form, "Accept")
     await messages.reads(root, DONE)
     await messages.home_reads(home, "Nothing waits for you.", DONE)
 
@@ -100,11 +101,11 @@ async def test_the_button_starts_an_app_in_direct_messages(messages: Scene) -> N
 )
 async def test_no_text_does_harm_in_a_home(scene: Scene, text: str, seen: str) -> None:
     """Neither what somebody enters nor what a builder calls a form."""
-    window = await scene.open_window("ben", "/dify rough")
-    await scene.fill("ben", window, "text", text)
-    root = await scene.start_by_window("ben")
+    window = await scene.open_window("ann", "/dify rough")
+    await scene.fill("ann", window, "text", text)
+    root = await scene.start_by_window("ann")
     form = await scene.form(root, "Go")
-    home = await scene.open_home("ben")
+    home = await scene.open_home("ann")
     await scene.home_reads(home, "Sign ∗off∗ <!channel>", seen, "Answer it")
     sent = [block for block in home.blocks if "/archives/" not in str(block)]
     links = [block for block in home.blocks if "/archives/" in str(block)]
@@ -112,5 +113,5 @@ async def test_no_text_does_harm_in_a_home(scene: Scene, text: str, seen: str) -
     assert [found for found in harm("", sent) if not found.startswith("obeys <#")] == []
     urls = [part for block in links for part in block["text"]["text"].split("<") if part.startswith("http")]
     assert all(url.startswith(f"{scene.workspace.url}/archives/") for url in urls)
-    await scene.click("ben", form, "Go")
+    await scene.click("ann", form, "Go")
     await scene.home_reads(home, "Nothing waits for you.", DONE)
