@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from bot.core.effects import Transition
-from bot.core.model import PickedMessage
+from bot.core.model import PickedMessage, Run
 from bot.core.ports import Clock, Home, Slack, Store
 from bot.errors import BotError, SlackUnavailable
 from bot.services.starts import StartDesk
@@ -56,6 +56,8 @@ class HomeDesk:
         self._command = command
         self._app_names = app_names
         self._viewers: dict[str, _Viewer] = {}
+        self._shown: dict[str, tuple[_Viewer, tuple[Run, ...]]] = {}
+        """For which look a Home was shown last, and what it was made of."""
         self._stale: set[str] = set()
         self._showing: dict[str, asyncio.Task[None]] = {}
 
@@ -85,7 +87,9 @@ class HomeDesk:
         self._viewers.pop(viewer.user_id, None)
         self._viewers[viewer.user_id] = viewer
         if len(self._viewers) > MOST_KEPT_FRESH:
-            del self._viewers[next(iter(self._viewers))]
+            forgotten = next(iter(self._viewers))
+            del self._viewers[forgotten]
+            self._shown.pop(forgotten, None)
         self._show(viewer)
 
     def _show(self, viewer: _Viewer) -> None:
@@ -108,6 +112,9 @@ class HomeDesk:
         """Show a Home as things stand, and return the seconds until it may be shown again."""
         try:
             runs = await self._store.started_by(viewer.team_id, viewer.user_id, going=MOST_GOING, ended=MOST_ENDED)
+            shown = viewer, tuple(map(_visible, runs))
+            if shown == self._shown.get(viewer.user_id):
+                return APART
             going = sum(not run.status.ended for run in runs)
             await self._slack.publish_home(
                 Home(
@@ -121,6 +128,8 @@ class HomeDesk:
                     problem=viewer.problem,
                 )
             )
+            if viewer.user_id in self._viewers:
+                self._shown[viewer.user_id] = shown
         except BotError as exc:
             log.warning("a Home is not shown", user=viewer.user_id, error=str(exc))
             if isinstance(exc, SlackUnavailable) and exc.retry_after is not None:
@@ -130,3 +139,8 @@ class HomeDesk:
         except Exception:
             log.exception("a Home is not shown", user=viewer.user_id)
         return APART
+
+
+def _visible(run: Run) -> Run:
+    """Return the run without what is noted of the looks at it: one that learns nothing shows nobody's Home anew."""
+    return replace(run, failed_looks=0, compared_at=None, compared_steps=None, poll_at=None)

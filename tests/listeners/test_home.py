@@ -71,6 +71,22 @@ async def test_a_home_moves_with_what_it_shows(bot: Stage) -> None:
     assert set(published(bot)) == {bot.workspace.person("ann").id}
 
 
+async def test_a_look_at_dify_that_learns_nothing_shows_no_home_anew(
+    bot: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A form may wait for days, and its run is looked at all the time."""
+    monkeypatch.setattr(homes, "APART", 0.0)
+    run = await bot.paused(PICK)
+    await bot.settled()
+    await opened(bot, "ann")
+    before, looked_at = published(bot), bot.clock.now()
+    await bot.later(minutes=20)
+    await bot.run_when(run.run_id, lambda run: run.compared_at is not None and run.compared_at > looked_at)
+    home = await opened(bot, "ben")
+    assert published(bot) == [*before, bot.workspace.person("ben").id]
+    assert "Nothing waits for you." in shown("", home.blocks)
+
+
 async def test_a_home_that_was_looked_at_long_ago_stays_as_it_is(bot: Stage) -> None:
     home = await opened(bot, "ann")
     bot.clock.advance(seconds=KEPT_FRESH.total_seconds())
