@@ -64,10 +64,13 @@ def register(app: AsyncApp, windows: WindowDesk) -> None:
         fill = WindowFill(typed_before=of.typed_before, generation=of.generation + 1)
         try:
             await windows.begin_anew(of.run_id, of.form_id, event.user_id, event.view_id, event.at, fill)
+            # What is left is to show it, for which Slack may take its time.
+            await ack()
+            await windows.refill(of.run_id, of.form_id, event.view_id, fill)
         except (StoreError, SlackError, UnknownHere) as exc:
             # The button stays there to be pressed again.
             log.warning("a window is not begun anew", form=of.form_id, error=str(exc))
-        await ack()
+            await ack()
 
     async def handle_submit(ack: AsyncAck, body: dict[str, Any]) -> None:
         event = WindowEvent.model_validate(body)

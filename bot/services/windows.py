@@ -200,18 +200,26 @@ class WindowDesk:
     async def begin_anew(
         self, run_id: str, form_id: str, user_id: str, view_id: str, at: datetime, fill: WindowFill
     ) -> None:
-        """Drop the draft, and let the window hold what the form says; `fill` is of the next generation.
+        """Drop the draft; `fill`, which the window is then to hold, is of the next generation.
 
         The files that were chosen in it are taken back; what was attached before stays.
 
         Raises:
             UnknownHere: the bot does not know this form.
             StoreError: the draft is kept.
-            SlackError: the draft is dropped, and the window still shows it.
         """
         # Not deleted: a change of before that comes late must not bring it back.
         await self._store.save_draft(form_id, user_id, Draft({}, at, fill.typed_before, fill.generation))
         await self.see(run_id, form_id, user_id, lambda _: WindowFiles(view_id))
+
+    async def refill(self, run_id: str, form_id: str, view_id: str, fill: WindowFill) -> None:
+        """Let a window hold this.
+
+        Raises:
+            UnknownHere: the bot does not know this form.
+            StoreError: the form could not be read.
+            SlackError: the window still shows what it showed.
+        """
         run = await self._store.run(run_id)
         await self._slack.refill_window(view_id, run, run.form(form_id), fill)
 

@@ -526,10 +526,12 @@ async def test_who_begins_anew_drops_the_files_of_the_window_and_keeps_the_other
     await scene.share("cleo", root, PNG)
     window = await window_with(scene, form, PDF)
     shown = await card(scene, root, "contract.pdf", "roof.png")
+    before = window.blocks
     await scene.workspace.person("ben").click(window, "Begin anew")
     await scene.until(lambda: not scene.shows(shown, "contract.pdf"), "what ben chose is taken back")
     assert scene.shows(shown, "roof.png → Photos of the site")
-    assert "roof.png" in str(scene.window("ben").blocks)
+    await scene.until(lambda: window.blocks != before, "the window holds what the form says")
+    assert "roof.png" in str(window.blocks)
     await scene.close_window("ben")
 
 

@@ -161,6 +161,7 @@ async def test_who_begins_anew_sends_what_the_message_shows(stage: Stage, scene:
     await scene.close_window("ben")
     view = await opened(scene, "ben", form)
     await stage.workspace.person("ben").click(view, "Begin anew")
+    await scene.until(lambda: "Almost there" not in str(view.blocks), "the window holds what the form says")
     await scene.close_window("ben")
     await scene.click("ben", form, "No")
     await scene.reads(form, "✅ No", "@ben")

@@ -148,7 +148,7 @@ async def test_a_draft_can_be_begun_anew(bot: Stage) -> None:
     view = await opened(ben, form)
     ben.fill(view, REMARKS, "Less garlic and")
     assert (await ben.click(view, window.BEGIN_ANEW)).acked
-    assert held(ben, REMARKS) is None
+    await bot.workspace.wait_for(lambda: held(ben, REMARKS) is None)
     assert ben.draft(view) == {}
     await ben.close_view()
     await opened(ben, form)
@@ -156,7 +156,7 @@ async def test_a_draft_can_be_begun_anew(bot: Stage) -> None:
     assert "Your draft of" not in words(ben.view)
 
 
-async def test_a_slack_that_hangs_keeps_no_ack_waiting(bot: Stage, logged: list[MutableMapping[str, Any]]) -> None:
+async def test_a_slack_that_hangs_keeps_no_ack_waiting(bot: Stage) -> None:
     """It is not waited for as long as it hangs: the draft is dropped, and the button is there to be pressed again."""
     _, form = await form_of(bot)
     ben = bot.workspace.person("ben")
@@ -166,9 +166,10 @@ async def test_a_slack_that_hangs_keeps_no_ack_waiting(bot: Stage, logged: list[
     view = await opened(ben, form)
     bot.workspace.faults.add("views.update", Delay(60))
     assert (await ben.click(view, window.BEGIN_ANEW)).acked
-    assert ["in time" in entry["error"] for entry in logged if "begun anew" in entry["event"]] == [True]
     assert drafts(bot) == {ben.id: {}}
     assert held(ben, REMARKS) == "Less garlic"
+    assert (await ben.click(view, window.BEGIN_ANEW)).acked
+    await bot.workspace.wait_for(lambda: held(ben, REMARKS) is None)
 
 
 async def test_what_is_wrong_is_said_at_its_field_and_nothing_is_lost(bot: Stage) -> None:
