@@ -117,10 +117,9 @@ class SlackGateway(Views):
             assert run is not None, "only a reply belongs to no run"
             await self._shares.share(run, effect.form_id, errand)
             return None
+        progress = self._followed.progress_of(run) if run is not None else None
         # Rendering a long text takes its time: not in the loop that acks.
-        rendered = await asyncio.to_thread(
-            render, effect, run, self._now(), self._followed.progress_of(run) if run else None
-        )
+        rendered = await asyncio.to_thread(render, effect, run, self._now(), progress)
         if isinstance(rendered, Reply):
             await self._reply(rendered, errand)
             return None
@@ -134,9 +133,14 @@ class SlackGateway(Views):
                 adopts = writes_alone and rendered.into is not None
                 return await self._poster.post(run, rendered, replace(errand, adopts=adopts))
             case Redraw():
-                if isinstance(effect, do.RefreshRoot):
-                    self._followed.of(run).drawn = None if run.status.ended else run
-                return await self._redraw(run, rendered, errand)
+                if not isinstance(effect, do.RefreshRoot):
+                    return await self._redraw(run, rendered, errand)
+                self._followed.of(run).drawn = None if run.status.ended else run
+                ts = await self._redraw(run, rendered, errand)
+                # What was heard while this waited its turn is newer, and this is drawn over it.
+                if (heard := self._followed.progress_of(run)) is not None and heard != progress:
+                    await self.show_progress(run, heard)
+                return ts
             case Tell():
                 return await self._tell(run, rendered, errand)
 

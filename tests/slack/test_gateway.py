@@ -405,6 +405,18 @@ async def test_progress_is_drawn_on_the_root_message(workspace: Workspace, gatew
     assert methods(workspace).count("chat.update") < 50
 
 
+async def test_progress_that_is_heard_while_the_root_message_is_redrawn_is_not_forgotten(
+    workspace: Workspace, gateway: SlackGateway
+) -> None:
+    """The next step may be minutes away."""
+    run = await running(gateway, workspace)
+    redrawing = asyncio.create_task(gateway.carry_out(do.RefreshRoot(), run, "refresh", again=False))
+    await asyncio.sleep(0)  # it has read what was heard until now
+    await gateway.show_progress(run, Progress("Draft", 1))
+    await redrawing
+    await workspace.wait_for(lambda: shows(workspace, run.root_ts, "Draft"))
+
+
 async def test_progress_is_not_drawn_once_the_run_left_its_state(workspace: Workspace, gateway: SlackGateway) -> None:
     """A late word of the stream, about a run that has paused since, changes nothing."""
     run = await running(gateway, workspace)
