@@ -44,8 +44,9 @@ class Descriptions:
         Raises:
             DifyError: Dify does not tell.
         """
+        dify = self._dify_of(app)
         async with self._limits[app].checks:
-            description = await self._dify_of(app).describe()
+            description = await dify.describe()
         self._known[app] = (self._clock.now(), description)
         return description
 
