@@ -281,6 +281,11 @@ def load(**overrides: Any) -> Settings:
     settings = _validated(Settings, overrides)
     apps = _apps_of_file(settings.bot_config, settings) if settings.bot_config else {}
     if settings.dify_api_key:
+        if settings.dify_app_name.casefold() in map(str.casefold, apps):
+            raise ConfigError(
+                f"DIFY_APP_NAME and BOT_CONFIG both name an app “{settings.dify_app_name}”: give one of them another "
+                "name, or take DIFY_API_KEY out."
+            )
         apps[settings.dify_app_name] = AppSettings(
             api_key=settings.dify_api_key, base_url=settings.dify_base_url, files_url=settings.dify_files_url
         )
@@ -361,6 +366,13 @@ def _check_together(settings: Settings) -> None:
             f"SLACK_APP_TOKEN is not set: {HOW_TO['slack_app_token']} (Socket Mode), "
             f"or set SLACK_SIGNING_SECRET (HTTP): {HOW_TO['slack_signing_secret']}."
         )
+    by_fold: dict[str, str] = {}
+    for name in settings.apps:
+        if (other := by_fold.setdefault(name.casefold(), name)) != name:
+            raise ConfigError(
+                f"BOT_CONFIG names {settings.bot_config}, whose apps “{other}” and “{name}” people cannot tell apart: "
+                "give one of them another name."
+            )
     if not settings.apps and settings.bot_config:
         raise ConfigError(f"BOT_CONFIG names {settings.bot_config}, which has no apps: {HOW_TO['bot_config']}.")
     if not settings.apps:

@@ -119,22 +119,22 @@ class _Connection:
         misses = 0
         while True:
             await asyncio.sleep(WATCH_INTERVAL)
-            alive = self._handler is not None and await self._handler.client.is_connected()
-            misses = 0 if alive else misses + 1
-            if misses >= MISSES:
-                log.warning("Socket Mode is down, connecting anew")
-                await self._renew()
-                misses = 0
+            try:
+                alive = self._handler is not None and await self._handler.client.is_connected()
+                misses = 0 if alive else misses + 1
+                if misses >= MISSES:
+                    log.warning("Socket Mode is down, connecting anew")
+                    misses = 0
+                    await self._renew()
+            except Exception:
+                # Whatever it is, the next look tries again: without a connection the bot is deaf.
+                log.exception("Socket Mode stays down")
 
     async def _renew(self) -> None:
-        if self._handler is not None:
-            await self._handler.client.close()
-            self._handler = None
-        try:
-            await self.open()
-        except Exception:
-            # Whatever it is, the next look tries again: without a connection the bot is deaf.
-            log.exception("Socket Mode stays down")
+        handler, self._handler = self._handler, None
+        if handler is not None:
+            await handler.client.close()
+        await self.open()
 
 
 @asynccontextmanager

@@ -170,6 +170,7 @@ def test_the_files_of_dify_may_be_elsewhere(monkeypatch: pytest.MonkeyPatch, tmp
         ("[apps.review]\napi_key = 'app-demo'\nquiet_hours = 22\n", "22:00-07:00"),
         ("[apps.review]\napi_key = 'app-demo'\ntime_zone = 'Mars'\n", "Europe/Berlin"),
         ("[apps.Help]\napi_key = 'app-demo'\n", "already means something"),
+        ("[apps.faq]\napi_key = 'app-a'\n[apps.FAQ]\napi_key = 'app-b'\n", "“faq” and “FAQ”"),
     ],
 )
 def test_a_wrong_file_is_named_with_the_place(
@@ -183,6 +184,18 @@ def test_a_wrong_file_is_named_with_the_place(
         settings.load()
     assert says in str(caught.value)
     assert "Value error" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["dify", "Dify"])
+def test_an_app_of_the_file_is_not_lost_behind_that_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    """Nor the other way round: names that differ in case only mean the same to whoever types one."""
+    config = tmp_path / "apps.toml"
+    config.write_text(f'[apps.{name}]\napi_key = "app-other"\n', encoding="utf-8")
+    monkeypatch.setenv("BOT_CONFIG", str(config))
+    with pytest.raises(ConfigError, match="DIFY_APP_NAME and BOT_CONFIG both name an app “dify”"):
+        settings.load()
 
 
 # --- reminders -------------------------------------------------------------------------------------------------------
