@@ -270,12 +270,12 @@ def choose_app(parsed: ParsedCommand, app_names: Sequence[str]) -> Choice:
     for name in app_names:
         if name.casefold() == word.casefold():
             return Choice(name, parsed)
-    if near := _nearest(word, app_names):
-        return Choice(near, parsed, (f"There is no app {_cited(word)}: did you mean {near}?",))
     if len(app_names) == 1:
-        # Not meant as a name at all.
+        # Nobody has to name it: what only resembles its name is a word like any other.
         words = (word, *parsed.stray) if word else parsed.stray
         return Choice(app_names[0], replace(parsed, app=None, stray=words))
+    if near := _nearest(word, app_names):
+        return Choice(near, parsed, (f"There is no app {_cited(word)}: did you mean {near}?",))
     if word:
         return Choice(None, parsed, (f"There is no app {_cited(word)}: there is {_listed(app_names, 'and')}.",))
     return Choice(None, parsed, (f"Say which app to start: {_listed(app_names, 'or')}.",))
