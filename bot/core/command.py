@@ -112,17 +112,16 @@ class ParsedCommand:
 
     @property
     def wants_help(self) -> bool:
-        """Whether the person asks how to use the command."""
-        return self.app is not None and self.app.casefold() == "help"
+        """Whether the person asks how to use the command: more words are no question about it."""
+        return self == ParsedCommand(self.app) and _is_help(self.app)
 
-    @property
-    def help_about(self) -> str | None:
-        """The app whose inputs the person asks for: `help APP` or `APP help`."""
+    def help_about(self, app_names: Iterable[str]) -> str | None:
+        """Return the configured app whose inputs the person asks for: `help APP` or `APP help`."""
         if self.app is None or self.pairs or len(self.stray) != 1:
             return None
-        if self.wants_help:
-            return self.stray[0]
-        return self.app if self.stray[0].casefold() == "help" else None
+        if _is_help(self.app):
+            return _configured(self.stray[0], app_names)
+        return _configured(self.app, app_names) if _is_help(self.stray[0]) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +221,10 @@ def parse(text: str) -> ParsedCommand:
     return ParsedCommand(app, tuple(stray), tuple(pairs), typed)
 
 
+def _is_help(word: str | None) -> bool:
+    return word is not None and word.casefold() == "help"
+
+
 def plain(text: str) -> str:
     """Return a text of Slack's as people wrote it, with names in place of ids where Slack gives them."""
     text = _SLACK_TOKEN.sub(_readable, text)
@@ -267,18 +270,24 @@ def _quoted(value: str) -> str:
 def choose_app(parsed: ParsedCommand, app_names: Sequence[str]) -> Choice:
     """Find the configured app that the command speaks of; its name may be left out where there is only one."""
     word = parsed.app or ""
-    for name in app_names:
-        if name.casefold() == word.casefold():
-            return Choice(name, parsed)
+    if name := _configured(word, app_names):
+        return Choice(name, parsed)
     if len(app_names) == 1:
         # Nobody has to name it: what only resembles its name is a word like any other.
         words = (word, *parsed.stray) if word else parsed.stray
         return Choice(app_names[0], replace(parsed, app=None, stray=words))
+    asks_help = _is_help(word) and len(parsed.stray) == 1
+    if asks_help:
+        (word,) = parsed.stray
     if near := _nearest(word, app_names):
-        return Choice(near, parsed, (f"There is no app {_cited(word)}: did you mean {near}?",))
+        return Choice(None if asks_help else near, parsed, (f"There is no app {_cited(word)}: did you mean {near}?",))
     if word:
         return Choice(None, parsed, (f"There is no app {_cited(word)}: there is {_listed(app_names, 'and')}.",))
     return Choice(None, parsed, (f"Say which app to start: {_listed(app_names, 'or')}.",))
+
+
+def _configured(word: str, app_names: Iterable[str]) -> str | None:
+    return next((name for name in app_names if name.casefold() == word.casefold()), None)
 
 
 def only_fit(parsed: ParsedCommand, apps: Mapping[str, AppDescription]) -> str | None:

@@ -63,7 +63,7 @@ class CommandDesk:
 
     async def _outcome(self, command: Command) -> Run | do.TellNotStartable | do.TellInputs:
         parsed = grammar.parse(command.text)
-        about = parsed.help_about
+        about = parsed.help_about(self.app_names)
         choice = grammar.choose_app(grammar.ParsedCommand(about) if about else parsed, self.app_names)
         app = choice.app or await only_fit(parsed, self.app_names, self._descriptions.read)
         if app is None:

@@ -117,9 +117,9 @@ class StartDesk:
 
     async def _window(self, command: Command) -> StartWindow | None:
         parsed = grammar.parse(command.text)
-        if parsed.help_about is not None:
-            return None
         names = self._descriptions.app_names
+        if parsed.help_about(names) is not None:
+            return None
         place = StartPlace(self._new_id(), command.team_id, command.channel_id)
         if parsed.is_empty and len(names) > 1:
             return StartWindow(place, names)

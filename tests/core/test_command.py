@@ -163,9 +163,19 @@ class TestParse:
         assert parse(f'review a={token} b="see {token}"').pairs == (Pair("a", read), Pair("b", f"see {read}"))
 
     @pytest.mark.parametrize(
-        ("text", "wants_help"), [("help", True), ("Help", True), ("", False), ("review help", False)]
+        ("text", "wants_help"),
+        [
+            ("help", True),
+            (" Help ", True),
+            ("", False),
+            ("review help", False),
+            ("help me", False),
+            ("Help me write a letter", False),
+            ("help topic=x", False),
+        ],
     )
-    def test_help_is_the_first_word(self, text: str, wants_help: bool) -> None:
+    def test_help_is_asked_for_by_that_word_alone(self, text: str, wants_help: bool) -> None:
+        """A sentence that begins with it is meant for an app."""
         assert parse(text).wants_help is wants_help
 
     @pytest.mark.parametrize(
@@ -173,17 +183,18 @@ class TestParse:
         [
             ("help review", "review"),
             ('Help "content review"', "content review"),
-            ("review help", "review"),
+            ("Review help", "review"),
             ("help", None),
             ("review", None),
             ("", None),
+            ("help me", None),
             ("review please help", None),
             ("review help topic=x", None),
             ("topic=help", None),
         ],
     )
     def test_help_about_an_app_is_asked_before_or_after_its_name(self, text: str, about: str | None) -> None:
-        assert parse(text).help_about == about
+        assert parse(text).help_about(["content review", "review"]) == about
 
     @given(st.text())
     def test_every_text_can_be_read(self, text: str) -> None:
@@ -220,11 +231,13 @@ class TestChooseApp:
         ("text", "problem"),
         [
             ("zzz topic=x", "There is no app “zzz”: there is review and support."),
+            ("help zzz", "There is no app “zzz”: there is review and support."),
+            ("help suport", "There is no app “suport”: did you mean support?"),
             ("topic=x", "Say which app to start: review or support."),
             ("", "Say which app to start: review or support."),
         ],
     )
-    def test_the_names_are_listed_where_none_is_near(self, text: str, problem: str) -> None:
+    def test_what_apps_there_are_is_told_where_none_can_be_meant(self, text: str, problem: str) -> None:
         assert choose_app(parse(text), ["review", "support"]) == Choice(None, parse(text), (problem,))
 
     @pytest.mark.parametrize("word", ["some", "Modify", "Notify", "diff"])
