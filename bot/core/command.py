@@ -456,30 +456,28 @@ def _gather(parsed: ParsedCommand, app: AppDescription, app_name: str) -> tuple[
     meant_for = _free(app)
     if meant_for is not None and parsed.pairs and not any(_nearest(pair.key, expected) for pair in parsed.pairs):
         return {meant_for: parsed.words}, [_sentence(parsed.pairs[0].key, meant_for, expected, app_name)]
-    if words := parsed.free_text:
-        if meant_for is not None:
-            texts[meant_for] = words
-        if meant_for is None or parsed.pairs:
-            is_lost = meant_for is None or any(pair.key == meant_for for pair in parsed.pairs)
-            slips.append(_alone(words, None if is_lost else meant_for))
     free = [name for name in expected if all(pair.key != name for pair in parsed.pairs)]
-    seen: set[str] = set()
     for pair in parsed.pairs:
         slips += _slips(pair)
-        if pair.key in seen:
+        name: str | None = pair.key
+        if pair.key not in expected:
+            name = _nearest(pair.key, [each for each in free if each not in texts])
+            slips.append(_unknown(pair.key, name, expected, app_name))
+        elif pair.key in texts:
             slips.append(
                 _Slip(
                     f"{pair.key} is given more than once.",
                     f"{pair.key} is given more than once: the last stands there now.",
                 )
             )
-        seen.add(pair.key)
-        name: str | None = pair.key
-        if pair.key not in expected:
-            name = _nearest(pair.key, free)
-            slips.append(_unknown(pair.key, name, expected, app_name))
         if name is not None:
             texts[name] = pair.meant
+    if words := parsed.free_text:
+        is_lost = meant_for is None or meant_for in texts
+        if is_lost or parsed.pairs:
+            slips.insert(0, _alone(words, None if is_lost else meant_for))
+        if meant_for is not None:
+            texts.setdefault(meant_for, words)
     return texts, slips
 
 

@@ -619,6 +619,26 @@ class TestDraft:
         assert given_twice.texts == {"topic": "coffee"}
         assert given_twice.problems == ("“tea” fits no field here; nothing of it was filled in.",)
 
+    def test_words_are_not_said_to_stand_where_a_misspelt_key_has_put_its_value(self) -> None:
+        app = workflow(start_input("topic", required=True), start_input("age", "number"))
+        assert draft(parse("review Summer launch tpoic=x"), app, "review") == Draft(
+            {"topic": "x"},
+            (
+                "“Summer launch” fits no field here; nothing of it was filled in.",
+                "“tpoic” is no input of review: its value stands in topic now.",
+            ),
+        )
+
+    def test_of_two_misspelt_keys_one_value_alone_is_said_to_stand_in_a_field(self) -> None:
+        app = workflow(start_input("topic", required=True), start_input("age", "number"))
+        assert draft(parse("review tpic=a tpoic=b"), app, "review") == Draft(
+            {"topic": "a"},
+            (
+                "“tpic” is no input of review: its value stands in topic now.",
+                "“tpoic” is no input of review: its value was not filled in.",
+            ),
+        )
+
     @pytest.mark.parametrize("typed", ["why is x=5 wrong?", "E=mc² “explained”", 'a="b" and  c=d'])
     def test_a_sentence_with_an_equals_sign_is_kept_whole_where_the_app_takes_words(self, typed: str) -> None:
         """It is looked over before it is sent: it may be a mistyped key all the same."""
