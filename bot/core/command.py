@@ -155,6 +155,8 @@ class NotStartable:
 
     problems: tuple[str, ...]
     corrected: str | None = None
+    left_over: str = ""
+    """What was typed and stands nowhere in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,20 @@ class Draft:
     """By start input: what was typed for it, or seems to have been meant for it."""
     problems: tuple[str, ...]
     """All that is wrong with it but for what is missing, a sentence each, with what was made of it here."""
+    left_over: str = ""
+    """What was typed and stands in none of the texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Gathered:
+    """What was made of a command."""
+
+    texts: Mapping[str, str]
+    """The text meant for each start input."""
+    slips: tuple[_Slip, ...]
+    """What is wrong with the way it was written."""
+    left_over: str = ""
+    """What was typed and stands in none of the texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,15 +320,16 @@ def check(
 
     A Chatflow takes its first message as the value of `query`; a start input of that name gets the same text.
     """
-    texts, slips = _gather(parsed, app, app_name)
-    problems = (*known, *(slip.in_command for slip in slips))
-    outcome = _outcome(app, texts)
+    found = _gather(parsed, app, app_name)
+    problems = (*known, *(slip.in_command for slip in found.slips))
+    outcome = _outcome(app, found.texts)
     unfit = _unfit(outcome)
     if not problems and not unfit:
         return _checked(app, outcome)
     texts = {name: each.text for name, each in outcome.items() if each and each.text is not None}
     corrected = None if is_hopeless(app) else write(command_name, app_name, texts.items())
-    return NotStartable((*problems, *unfit.values()), corrected)
+    left_over = found.left_over if corrected else parsed.words
+    return NotStartable((*problems, *unfit.values()), corrected, left_over)
 
 
 def check_texts(
@@ -325,10 +342,10 @@ def check_texts(
 
 def draft(parsed: ParsedCommand, app: AppDescription, app_name: str, known: Sequence[str] = ()) -> Draft:
     """Return what a command gives for the fields of an app, and what is wrong with it but for what is missing."""
-    texts, slips = _gather(parsed, app, app_name)
-    unfit = _unfit(_outcome(app, texts))
-    wrong = (problem for name, problem in unfit.items() if texts.get(name, "").strip() not in ("", PLACEHOLDER))
-    return Draft(texts, (*known, *(slip.in_window for slip in slips), *wrong))
+    found = _gather(parsed, app, app_name)
+    unfit = _unfit(_outcome(app, found.texts))
+    wrong = (problem for name, problem in unfit.items() if found.texts.get(name, "").strip() not in ("", PLACEHOLDER))
+    return Draft(found.texts, (*known, *(slip.in_window for slip in found.slips), *wrong), found.left_over)
 
 
 def texts_of(start: CheckedStart, app: AppDescription) -> Mapping[str, str]:
@@ -430,13 +447,13 @@ def _checked(app: AppDescription, outcome: Mapping[str, _Fit | _Unfit | None]) -
     return CheckedStart({name: value for name, value in values.items() if name in declared}, query, files)
 
 
-def _free(app: AppDescription) -> str | None:
-    """Return the field that words without a key are meant for; None where that cannot be told."""
+def _free(app: AppDescription) -> tuple[str | None, bool]:
+    """Return the field that words without a key go into, if any, and whether no other can be meant."""
     if app.mode is AppMode.CHATFLOW:
-        return QUERY.variable
+        return QUERY.variable, True
     texts = [field for field in app.start_inputs if field.type in _TEXT_TYPES]
     wanted = [field for field in texts if must_be_given(field)] or texts
-    return wanted[0].variable if len(wanted) == 1 else None
+    return (wanted[0].variable if wanted else None), len(wanted) == 1
 
 
 def switch(text: str) -> bool | None:
@@ -448,14 +465,14 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _gather(parsed: ParsedCommand, app: AppDescription, app_name: str) -> tuple[dict[str, str], list[_Slip]]:
-    """Return the text meant for each start input, and what is wrong with the way it was written."""
+def _gather(parsed: ParsedCommand, app: AppDescription, app_name: str) -> _Gathered:
     expected = _expected(app)
     slips: list[_Slip] = []
     texts: dict[str, str] = {}
-    meant_for = _free(app)
+    left_over: list[str] = []
+    meant_for, is_certain = _free(app)
     if meant_for is not None and parsed.pairs and not any(_nearest(pair.key, expected) for pair in parsed.pairs):
-        return {meant_for: parsed.words}, [_sentence(parsed.pairs[0].key, meant_for, expected, app_name)]
+        return _Gathered({meant_for: parsed.words}, (_sentence(parsed.pairs[0].key, meant_for, expected, app_name),))
     free = [name for name in expected if all(pair.key != name for pair in parsed.pairs)]
     for pair in parsed.pairs:
         slips += _slips(pair)
@@ -470,15 +487,20 @@ def _gather(parsed: ParsedCommand, app: AppDescription, app_name: str) -> tuple[
                     f"{pair.key} is given more than once: the last stands there now.",
                 )
             )
-        if name is not None:
+            left_over.append(f"{pair.key}={texts[pair.key]}")
+        if name is None:
+            left_over.append(f"{pair.key}={pair.meant}")
+        else:
             texts[name] = pair.meant
     if words := parsed.free_text:
-        is_lost = meant_for is None or meant_for in texts
-        if is_lost or parsed.pairs:
-            slips.insert(0, _alone(words, None if is_lost else meant_for))
-        if meant_for is not None:
-            texts.setdefault(meant_for, words)
-    return texts, slips
+        fits = meant_for is not None and meant_for not in texts
+        if parsed.pairs or not fits or not is_certain:
+            slips.insert(0, _alone(words, meant_for if fits else None))
+        if meant_for is not None and fits:
+            texts[meant_for] = words
+        else:
+            left_over.insert(0, words)
+    return _Gathered(texts, tuple(slips), "\n".join(left_over))
 
 
 def _alone(words: str, meant_for: str | None) -> _Slip:

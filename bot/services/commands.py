@@ -77,7 +77,7 @@ class CommandDesk:
             return do.TellInputs(command.response_url, app, inputs, example)
         start = grammar.check(choice.parsed, description, command.name, app, choice.problems)
         if isinstance(start, grammar.NotStartable):
-            return do.TellNotStartable(command.response_url, start.problems, start.corrected)
+            return do.TellNotStartable(command.response_url, start.problems, start.corrected, start.left_over)
         return new_run(
             command.command_id,
             app,

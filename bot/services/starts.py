@@ -135,7 +135,14 @@ class StartDesk:
         if isinstance(start, grammar.CheckedStart) and not parsed.is_empty:
             return None
         draft = grammar.draft(choice.parsed, description, app, choice.problems)
-        return StartWindow(replace(place, app=app), names, description, draft.texts, problems=draft.problems)
+        return StartWindow(
+            replace(place, app=app),
+            names,
+            description,
+            draft.texts,
+            problems=draft.problems,
+            left_over=draft.left_over,
+        )
 
     async def answer(self, message: Addressed, text: str, command: str, *, delivery: str) -> None:
         """Have whoever addressed the bot told how an app is started with their message, once per delivery.

@@ -336,11 +336,12 @@ class TestCheck:
                 "note has 5 characters, 2 more than the 3 it may have.",
             ),
             '/dify review topic="…" language=English note=abc',
+            "zzz=1",
         )
 
     def test_an_app_without_inputs_takes_none(self) -> None:
         assert refused("a=1", workflow()) == NotStartable(
-            ("“a” is no input of review: it takes none.",), "/dify review"
+            ("“a” is no input of review: it takes none.",), "/dify review", "a=1"
         )
 
     def test_a_missing_value_is_shown_as_a_placeholder_or_as_the_first_option(self) -> None:
@@ -377,7 +378,7 @@ class TestCheck:
 
     def test_a_word_before_the_pairs_is_told(self) -> None:
         assert refused("review now topic=x language=English") == NotStartable(
-            ("“now” stands alone: write every value as key=value.",), "/dify review topic=x language=English"
+            ("“now” stands alone: write every value as key=value.",), "/dify review topic=x language=English", "now"
         )
 
     def test_problems_that_are_known_already_are_told_first(self) -> None:
@@ -392,11 +393,12 @@ class TestCheck:
 
     def test_of_a_key_given_twice_the_last_is_kept(self) -> None:
         assert refused("topic=a language=English topic=b") == NotStartable(
-            ("topic is given more than once.",), "/dify review topic=b language=English"
+            ("topic is given more than once.",), "/dify review topic=b language=English", "topic=a"
         )
 
     def test_a_wrong_key_never_takes_the_place_of_a_given_one(self) -> None:
-        assert refused("topic=a topics=b language=English").corrected == "/dify review topic=a language=English"
+        found = refused("topic=a topics=b language=English")
+        assert (found.corrected, found.left_over) == ("/dify review topic=a language=English", "topics=b")
 
     @pytest.mark.parametrize(("length", "fits"), [(20, True), (21, False)])
     def test_a_text_may_have_exactly_its_maximal_length(self, length: int, fits: bool) -> None:
@@ -487,7 +489,9 @@ class TestCheck:
     def test_a_select_without_options_takes_nothing(self) -> None:
         app = workflow(start_input("city", "select", required=True))
         assert refused("", app) == NotStartable(("city is missing: it has no options.",))
-        assert refused("city=Rome", app) == NotStartable(("“Rome” is no option of city: it has no options.",))
+        assert refused("city=Rome", app) == NotStartable(
+            ("“Rome” is no option of city: it has no options.",), left_over="city=Rome"
+        )
 
     def test_a_chatflow_needs_a_query(self) -> None:
         assert refused("language=English", chatflow(LANGUAGE)) == NotStartable(
@@ -556,11 +560,10 @@ class TestFreeText:
             workflow(),
         ],
     )
-    def test_words_that_may_be_more_than_one_text_or_none_are_told(self, app: AppDescription) -> None:
-        assert (
-            "“Solar panels” stands alone: write every value as key=value."
-            in refused("review Solar panels", app).problems
-        )
+    def test_words_that_may_be_more_than_one_text_or_none_are_told_and_kept(self, app: AppDescription) -> None:
+        found = refused("review Solar panels", app)
+        assert "“Solar panels” stands alone: write every value as key=value." in found.problems
+        assert "Solar panels" in f"{found.corrected} {found.left_over}"
 
     def test_what_is_missing_besides_the_words_is_told(self) -> None:
         assert refused("review Solar panels") == NotStartable(
@@ -590,13 +593,14 @@ class TestDraft:
                 "“titl” is no input of review: its value was not filled in.",
                 "age must be a number, and “old” is none. It may be left out.",
             ),
+            "titl=x",
         )
 
     @pytest.mark.parametrize(
         ("typed", "texts", "problem"),
         [
-            ("summer launch", {}, "“summer launch” fits no field here; nothing of it was filled in."),
-            ("summer age=5", {"age": "5"}, "“summer” fits no field here; nothing of it was filled in."),
+            ("summer launch", {"topic": "summer launch"}, "“summer launch” stands in topic now: look it over."),
+            ("summer age=5", {"topic": "summer", "age": "5"}, "“summer” stands in topic now: look it over."),
             ("tpic=tea", {"topic": "tea"}, "“tpic” is no input of review: its value stands in topic now."),
             ("topic=Solar panels", {"topic": "Solar panels"}, "“panels” was taken for a part of topic: look it over."),
             ('topic="tea', {"topic": "tea"}, "The quotation mark that begins topic is not closed: look over where"),
@@ -618,6 +622,12 @@ class TestDraft:
         given_twice = draft(parse("review tea topic=coffee"), app, "review")
         assert given_twice.texts == {"topic": "coffee"}
         assert given_twice.problems == ("“tea” fits no field here; nothing of it was filled in.",)
+        assert given_twice.left_over == "tea"
+
+    def test_words_are_kept_whole_where_the_app_takes_no_text(self) -> None:
+        words = f"Dear all,\n{'we meet at noon. ' * 20}Ann"
+        found = draft(parse(f"review {words}"), workflow(start_input("age", "number")), "review")
+        assert (found.texts, found.left_over) == ({}, words)
 
     def test_words_are_not_said_to_stand_where_a_misspelt_key_has_put_its_value(self) -> None:
         app = workflow(start_input("topic", required=True), start_input("age", "number"))
@@ -627,6 +637,7 @@ class TestDraft:
                 "“Summer launch” fits no field here; nothing of it was filled in.",
                 "“tpoic” is no input of review: its value stands in topic now.",
             ),
+            "Summer launch",
         )
 
     def test_of_two_misspelt_keys_one_value_alone_is_said_to_stand_in_a_field(self) -> None:
@@ -637,6 +648,7 @@ class TestDraft:
                 "“tpic” is no input of review: its value stands in topic now.",
                 "“tpoic” is no input of review: its value was not filled in.",
             ),
+            "tpoic=b",
         )
 
     @pytest.mark.parametrize("typed", ["why is x=5 wrong?", "E=mc² “explained”", 'a="b" and  c=d'])

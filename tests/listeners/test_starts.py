@@ -87,6 +87,23 @@ async def test_what_was_wrong_with_a_command_is_told_in_its_window(bot: Stage) -
     assert (await started(bot)).run_inputs == {"title": "Spring menu", "size": "M", "copies": 1}
 
 
+async def test_words_that_more_than_one_field_could_take_stand_in_the_first(tmp_path: Path) -> None:
+    """And those that none takes are shown to be copied, however many."""
+    many = "Dear all, we meet at noon in the kitchen, and everybody brings a cup."
+    letter = App(
+        name="letter",
+        start=(text_input("subject", required=True), text_input("body", required=True)),
+        nodes=(End("end", "End", {}),),
+        edges=("start -> end",),
+    )
+    async with knowing(tmp_path, letter, ticker(seconds=1)) as bot:
+        person = await give(bot, f"/dify letter {many}")
+        assert "stands in subject now: look it over." in shown(bot)
+        assert find_field(person.view.blocks, "subject").element["initial_value"] == many
+        await give(bot, f"/dify ticker {many}")
+        assert many in shown(bot)
+
+
 async def test_errors_stand_at_their_fields_until_they_are_mended(bot: Stage) -> None:
     """The client lets no text through that is too long, but it does one that was given in the command."""
     person = await give(bot, f"/dify pick title={'x' * 41}")

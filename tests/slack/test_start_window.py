@@ -231,7 +231,11 @@ def test_the_largest_window_is_one_that_slack_takes() -> None:
     )
     app = AppDescription("Any", AppMode.WORKFLOW, fields)
     given = {field.variable: wide for field in fields}
-    view = view_of(window(app, texts=given, problems=(wide,) * 30, app_names=tuple(f"app{n}" for n in range(60))))
+    view = view_of(
+        window(
+            app, texts=given, problems=(wide,) * 30, app_names=tuple(f"app{n}" for n in range(60)), left_over=wide * 20
+        )
+    )
     assert len(by_variable(view)) == 80
     assert "There are " in shown("", view["blocks"])
 
@@ -240,6 +244,13 @@ def test_what_is_too_long_to_be_taken_over_is_told() -> None:
     view = view_of(window(texts={"notes": "x" * 50_000, "topic": "Tea"}))
     assert "What was given for notes is too long to be taken over: 50,000 characters." in shown("", view["blocks"])
     assert by_variable(view)["topic"].element["initial_value"] == "Tea"
+
+
+def test_what_no_field_takes_is_shown_whole() -> None:
+    words = f"Dear <!here>,\n{'we meet at noon. ' * 200}Ann"
+    view = view_of(window(left_over=words))
+    assert f"No field here takes this; copy it if you still need it:\n{words}" in shown("", view["blocks"])
+    assert list(pinged_ids("", view["blocks"])) == []
 
 
 def test_a_window_may_only_say_something() -> None:
@@ -416,7 +427,8 @@ def test_any_app_has_a_window_that_slack_takes(app: AppDescription, data: st.Dat
     """Every field that can be given here is in it once, and nothing in it pings anybody."""
     variables = [field.variable for field in app.start_inputs]
     given = data.draw(st.dictionaries(st.sampled_from(variables or ["x"]), st.one_of(odd_text, long_text), max_size=3))
-    view = view_of(window(app, texts=given, problems=tuple(data.draw(st.lists(odd_text, max_size=30)))))
+    problems, left_over = tuple(data.draw(st.lists(odd_text, max_size=30))), data.draw(long_text)
+    view = view_of(window(app, texts=given, problems=problems, left_over=left_over))
     wanted = {field.variable for field in app.start_inputs if not takes_files(field)}
     wanted |= {field.variable for field in file_inputs(app) if accepts_of(field).takes_uploads}
     wanted |= {f"{field.variable} links" for field in file_inputs(app) if accepts_of(field).takes_links}

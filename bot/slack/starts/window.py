@@ -31,7 +31,7 @@ from bot.slack import ids
 from bot.slack.forms.fields import MAX_OPTION
 from bot.slack.forms.form import select_menu
 from bot.slack.forms.window import EACH_LINE, LINK_HINT, file_input
-from bot.slack.messages.message import context, label, section
+from bot.slack.messages.message import context, label, section, verbatim
 from bot.slack.starts.fields import StartShown, start_fields
 from bot.slack.text import mrkdwn
 
@@ -63,6 +63,7 @@ FIRST_TEXT = "Text"
 AT_MOST = "At most {most:,} characters."
 JSON_HINT = "A JSON object, as in {example}"
 SCHEMA_HINT = "A JSON object of this schema: {schema}"
+LEFT_OVER = "No field here takes this; copy it if you still need it:"
 MORE_PROBLEMS = "⚠️ There are {count} more problems like these."
 TOO_LONG = "What was given for {name} is too long to be taken over: {size:,} characters."
 TYPE_OPTION = "Enter one of its {count:,} options, as Dify has it."
@@ -77,8 +78,14 @@ SILENT = "{reason} Nothing is lost: press Start again then."
 
 def start_view(window: StartWindow) -> View:
     """Render a start window."""
-    given, left_out = _given(window)
-    blocks = [*_problems((*window.problems, *left_out)), *_menu_of_apps(window), *_fields(window, given)]
+    left_over = _fitted(mrkdwn.clean(window.left_over), _GIVEN_SHARE, _GIVEN_SHARE)
+    given, left_out = _given(window, _GIVEN_SHARE - json_size(left_over))
+    blocks = [
+        *_problems((*window.problems, *left_out)),
+        *_left_over(left_over),
+        *_menu_of_apps(window),
+        *_fields(window, given),
+    ]
     app = window.place.app if window.description else None
     has_input = any(isinstance(block, InputBlock) for block in blocks)
     return View(
@@ -102,9 +109,9 @@ def notice_view(problem: str) -> View:
     return View(type="modal", title="Start", close="Close", blocks=list(_problems((problem,))))
 
 
-def _given(window: StartWindow) -> tuple[Mapping[str, str], Iterable[str]]:
+def _given(window: StartWindow, room: int) -> tuple[Mapping[str, str], Iterable[str]]:
     """Return the texts that there is room for, and sentences about the others."""
-    room, given, left_out = _GIVEN_SHARE, {}, []
+    given, left_out = {}, []
     for name, text in window.texts.items():
         if (size := json_size(text)) > room:
             left_out.append(TOO_LONG.format(name=name, size=len(text)))
@@ -121,6 +128,12 @@ def _problems(problems: tuple[str, ...]) -> Iterator[Block]:
         yield section(f"⚠️ {mrkdwn.one_line(short, _MAX_PROBLEM)}")
     if more := len(problems) - len(told):
         yield section(MORE_PROBLEMS.format(count=more))
+
+
+def _left_over(text: str) -> Iterator[Block]:
+    if text:
+        yield section(LEFT_OVER)
+        yield verbatim(text)
 
 
 def _fitted(text: str, limit: int, room: int) -> str:
