@@ -92,7 +92,7 @@ class ParsedCommand:
     """The words between it and the first pair."""
     pairs: tuple[Pair, ...] = ()
     typed: str = field(default="", compare=False)
-    """The whole text, without Slack's escapes."""
+    """The whole text, without Slack's escapes and what nobody sees around it."""
 
     @property
     def is_empty(self) -> bool:
@@ -234,7 +234,7 @@ def parse(text: str) -> ParsedCommand:
             pairs[-1] = Pair(last.key, last.value, (*last.stray, value), last.closed)
         else:
             stray.append(value)
-    return ParsedCommand(app, tuple(stray), tuple(pairs), typed)
+    return ParsedCommand(app, tuple(stray), tuple(pairs), typed.strip())
 
 
 def _is_help(word: str | None) -> bool:

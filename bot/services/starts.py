@@ -47,7 +47,6 @@ GONE = "There is no app {app} any more."
 CHANGED = "{app} was changed in Dify meanwhile: look over its values and press Start again."
 REFUSED = "Dify did not start {app}: “{reason}”."
 FILE_REFUSED = "{app} was not started. {reason}"
-NO_TEXT = "{app} takes no text, so the one of the message is left out."
 TOO_MANY_FILES = f"I cannot take along more than {MOST_CARRIED} files."
 SLACK_SILENT = "Slack does not say just now what the files are."
 CHOOSE_AGAIN = f"{SLACK_SILENT} Choose the app once more in a moment."
@@ -121,15 +120,17 @@ class StartDesk:
         if parsed.help_about(names) is not None:
             return None
         place = StartPlace(self._new_id(), command.team_id, command.channel_id)
-        if parsed.is_empty and len(names) > 1:
-            return StartWindow(place, names)
         choice = grammar.choose_app(parsed, names)
         try:
             app = choice.app or await only_fit(parsed, names, self._soon)
             description = None if app is None else await self._soon(app)
         except DifyError:
             return None
-        if app is None or description is None or grammar.obstacle(app, description):
+        if app is None or description is None:
+            if parsed.is_empty:
+                return StartWindow(place, names)
+            return StartWindow(place, names, texts={grammar.QUERY.variable: parsed.typed}, problems=choice.problems)
+        if grammar.obstacle(app, description):
             return None
         start = grammar.check(choice.parsed, description, command.name, app, choice.problems)
         if isinstance(start, grammar.CheckedStart) and not parsed.is_empty:
@@ -226,8 +227,8 @@ class StartDesk:
             moved = grammar.moved_text(texts, None, description)
         else:
             moved = grammar.moved_text(self._given(place, texts), self._descriptions.last(place.app), description)
-        if place.app is None and texts and not moved:
-            problems = (*problems, NO_TEXT.format(app=app))
+        # Before an app is chosen, there is nothing but words for whichever that will be.
+        left_over = "\n".join(texts.values()) if place.app is None and not moved else ""
         kept = files[:MOST_CARRIED]
         found, nowhere = placed(app, description, kept)
         fields = {file.file_id: name for name, held in found.items() for file in held}
@@ -239,6 +240,7 @@ class StartDesk:
             moved,
             found,
             (*problems, *_told(nowhere), *_too_many(files)),
+            left_over,
         )
 
     async def _soon(self, app: str) -> AppDescription:

@@ -254,7 +254,8 @@ async def test_an_app_that_takes_no_text_and_no_files_says_so(tmp_path: Path) ->
         await connected(stage)
         desk = Desk(stage)
         await desk.pick(await desk.ann.share(CHANNEL, [REPORT], "Some words"))
-        assert "ticker takes no text, so the one of the message is left out." in desk.shown
+        assert "No field here takes this" in desk.shown
+        assert "Some words" in desk.shown
         assert "report.pdf: ticker takes no files." in desk.shown
 
 

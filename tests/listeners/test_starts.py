@@ -172,6 +172,25 @@ async def test_the_command_alone_offers_all_apps_and_then_the_fields_of_the_chos
     assert run.run_inputs["title"] == "Spring menu"
 
 
+@pytest.mark.parametrize("typed", ["zzz", "Dear all, tea=good", "topic=tea", "help zzz", "Help me write a letter"])
+async def test_what_is_typed_without_an_app_is_kept_for_the_one_that_is_chosen(bot: Stage, typed: str) -> None:
+    person = await give(bot, f"/dify {typed}")
+    assert "app" in person.view.blocks[0]["text"]["text"]
+    assert find_field(person.view.blocks, "Text").element["initial_value"] == typed
+    person.select(person.view, "App", "pick")
+    await bot.workspace.wait_for(lambda: person.view.title == "Start pick")
+    assert find_field(person.view.blocks, "title").element["initial_value"] == typed
+
+
+async def test_words_are_shown_whole_where_the_app_that_is_chosen_for_them_takes_none(tmp_path: Path) -> None:
+    words = "Dear all, we meet at noon in the kitchen, and everybody brings a cup of tea."
+    async with knowing(tmp_path, quick(), ticker(seconds=1)) as bot:
+        person = await give(bot, f"/dify {words}")
+        person.select(person.view, "App", "ticker")
+        await bot.workspace.wait_for(lambda: person.view.title == "Start ticker")
+        assert words in shown(bot)
+
+
 @pytest.mark.parametrize(("chosen", "kept"), [("L", "L"), ("M", None)])
 async def test_another_app_takes_over_what_was_given_but_no_default(bot: Stage, chosen: str, kept: str | None) -> None:
     """M is what `pick` holds at first; `all_inputs` holds nothing there."""
@@ -261,6 +280,16 @@ async def test_where_dify_is_down_the_command_is_answered_by_a_sentence(bot: Sta
     assert (await ann(bot).command(CHANNEL, "/dify pick")).acked
     await bot.told("ann", "Dify does not answer just now")
     assert ann(bot).views == []
+
+
+async def test_what_was_typed_is_given_back_where_there_is_neither_a_window_nor_a_start(bot: Stage) -> None:
+    words = "Dear all, we meet at noon in the kitchen, and everybody brings a cup of tea."
+    bot.workspace.faults.add("views.open", Refuse("trigger_expired"))
+    assert (await ann(bot).command(CHANNEL, f"/dify {words}")).acked
+    await bot.told("ann", "There is no app “Dear”", words)
+    bot.dify.fail_next("info", status=500, times=2)
+    assert (await ann(bot).command(CHANNEL, f"/dify pick {words}")).acked
+    await bot.told("ann", "Dify does not answer just now", words)
 
 
 @pytest.mark.parametrize("code", ["trigger_expired", "invalid_arguments"])
