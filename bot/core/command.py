@@ -343,9 +343,14 @@ def check_texts(
 def draft(parsed: ParsedCommand, app: AppDescription, app_name: str, known: Sequence[str] = ()) -> Draft:
     """Return what a command gives for the fields of an app, and what is wrong with it but for what is missing."""
     found = _gather(parsed, app, app_name)
-    unfit = _unfit(_outcome(app, found.texts))
-    wrong = (problem for name, problem in unfit.items() if found.texts.get(name, "").strip() not in ("", PLACEHOLDER))
-    return Draft(found.texts, (*known, *(slip.in_window for slip in found.slips), *wrong), found.left_over)
+    slips = (slip.in_window for slip in found.slips)
+    return Draft(found.texts, (*known, *slips, *unfit(found.texts, app)), found.left_over)
+
+
+def unfit(texts: Mapping[str, str], app: AppDescription) -> tuple[str, ...]:
+    """Return what is wrong with texts for the fields of an app but for what is missing, a sentence each."""
+    wrong = _unfit(_outcome(app, texts))
+    return tuple(problem for name, problem in wrong.items() if texts.get(name, "").strip() not in ("", PLACEHOLDER))
 
 
 def texts_of(start: CheckedStart, app: AppDescription) -> Mapping[str, str]:

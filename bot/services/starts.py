@@ -54,6 +54,9 @@ CHOOSE_AGAIN = f"{SLACK_SILENT} Choose the app once more in a moment."
 Read = Callable[[str, AppDescription], Mapping[str, str] | None]
 """Gives what was entered into the fields of an app; None where the window shows others."""
 
+Carried = Callable[[AppDescription | None], Mapping[str, str]]
+"""Gives what another app may take of what was entered, by what is known of the app whose fields the window shows."""
+
 Chosen = Mapping[str, tuple[SharedFile, ...]]
 """The files that are chosen in a window, by field."""
 
@@ -239,7 +242,7 @@ class StartDesk:
             description,
             moved,
             found,
-            (*problems, *_told(nowhere), *_too_many(files)),
+            (*problems, *grammar.unfit(moved, description), *_told(nowhere), *_too_many(files)),
             left_over,
         )
 
@@ -274,13 +277,13 @@ class StartDesk:
         return None if await self._opened(trigger_id, window) else NOT_OPENED
 
     async def choose(
-        self, view_id: str, seen: str, place: StartPlace, app: str, texts: Mapping[str, str], chosen: Chosen
+        self, view_id: str, seen: str, place: StartPlace, app: str, carried: Carried, chosen: Chosen
     ) -> None:
         """Let an open window show the fields of another app; what it takes of what was given is kept.
 
         `seen` is the hash of what the window showed.
         """
-        window = await self._chosen(place, app, texts, chosen)
+        window = await self._chosen(place, app, carried(self._descriptions.last(place.app)), chosen)
         try:
             await self._slack.change_start(view_id, seen, window)
         except SlackError as exc:
@@ -304,18 +307,20 @@ class StartDesk:
         return self._with_fields(place, app, description, texts, files, _told(gone))
 
     async def submit(
-        self, place: StartPlace, app: str, user_id: str, read: Read, carried: Mapping[str, str], chosen: Chosen
+        self, place: StartPlace, app: str, user_id: str, read: Read, carried: Carried, chosen: Chosen
     ) -> StartWindow | Wrong | NotNow | None:
         """Save the run that a window asks for, once however often the window is sent; None where that is done.
 
         Its files are pulled afterwards. Otherwise return what is wrong, or the window to show instead, where the app
-        has other fields than the window, or Slack does not have a file any more: what it takes of the texts `carried`
+        has other fields than the window, or Slack does not have a file any more: what it takes of the texts
         and of the files is kept.
 
         Raises:
             StoreError: nothing was saved.
         """
         names = self._descriptions.app_names
+        # As the window shows it; it may be read anew below.
+        texts = carried(self._descriptions.last(place.app))
         if not app and len(names) == 1:
             # It was not described when the window was opened, so that this shows no fields of it.
             app = names[0]
@@ -331,14 +336,14 @@ class StartDesk:
         except (SlackError, TimeoutError):
             return NotNow(SLACK_SILENT)
         if reason := grammar.obstacle(app, description):
-            return self._without_fields(replace(place, app=app), carried, files, (reason, *_told(gone)))
-        texts = read(app, description)
-        if texts is None or gone:
+            return self._without_fields(replace(place, app=app), texts, files, (reason, *_told(gone)))
+        entered = read(app, description)
+        if entered is None or gone:
             changed = [CHANGED.format(app=app)] if place.app == app and not gone else []
-            return self._with_fields(place, app, description, carried, files, (*changed, *_told(gone)))
+            return self._with_fields(place, app, description, texts, files, (*changed, *_told(gone)))
         if not _fit_where_shown(app, description, place, files):
-            return self._with_fields(place, app, description, carried, files)
-        start = grammar.check_texts(texts, description, _by_field(description, texts, files, chosen))
+            return self._with_fields(place, app, description, texts, files)
+        start = grammar.check_texts(entered, description, _by_field(description, entered, files, chosen))
         if not isinstance(start, grammar.CheckedStart):
             return Wrong(start)
         run = new_run(

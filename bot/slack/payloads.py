@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -479,10 +479,20 @@ class StartEvent(_Payload):
             field.name: tuple(each.to_core() for each in state.files) for field, state in named if field and state.files
         }
 
-    def carried(self) -> Mapping[str, str]:
-        """Return by variable what can be taken over into the fields of another app."""
-        named = ((ids.decode_start_field(block_id), state) for block_id, state in self._states().items())
-        return {field.name: text for field, state in named if field and (text := _as_shown(state)) is not None}
+    def carried(self, description: AppDescription | None) -> Mapping[str, str]:
+        """Return by variable what can be taken over into the fields of another app.
+
+        `description` is of the app whose fields the window shows, None where nobody knows it; without it a long option
+        is known by its beginning only.
+        """
+        app, found = self.place.app, {}
+        shown = {each.block_id: each for each in start_fields(app, description)} if app and description else {}
+        for block_id, state in self._states().items():
+            field = ids.decode_start_field(block_id)
+            text = _as_shown(shown.get(block_id), state)
+            if field is not None and text is not None:
+                found[field.name] = text
+        return found
 
     def blocks_of(self, problems: Mapping[str, str]) -> Mapping[str, str]:
         """Return sentences that are about fields, here by variable, by block_id."""
@@ -541,8 +551,7 @@ def _start_text(shown: StartShown, state: _FieldState) -> str | None:
     if field.type == "checkbox":
         return "true" if state.selected_options else "false"
     if state.selected_option is not None:
-        index = state.selected_option.value
-        return field.options[int(index)] if index.isdecimal() and int(index) < len(field.options) else None
+        return _option(field.options, state.selected_option.value)
     if state.value:
         return state.value
     if shown.kept:
@@ -551,19 +560,20 @@ def _start_text(shown: StartShown, state: _FieldState) -> str | None:
     return "" if field.type != "select" and default_text(field) else None
 
 
-def _as_shown(state: _FieldState) -> str | None:
-    if state.selected_option is not None:
-        return unescape(state.selected_option.text.text)
+def _as_shown(shown: StartShown | None, state: _FieldState) -> str | None:
+    if (chosen := state.selected_option) is not None:
+        whole = None if shown is None else _option(shown.field.options, chosen.value)
+        return unescape(chosen.text.text) if whole is None else whole
     return "true" if state.selected_options else state.value
 
 
 def _entered(field: FormInput, shown: Shown | None, state: _FieldState) -> str | None:
     if isinstance(field, Select) and state.selected_option is not None:
-        return _option(field, state.selected_option.value)
+        return _option(field.options, state.selected_option.value)
     # A text that is too long to stand in its field is meant by leaving the field empty; its hint says so.
     return state.value or (shown.kept if isinstance(shown, TextField) else None) or None
 
 
-def _option(select: Select, value: str) -> str | None:
-    """Return the option with this index; None for an index that the form does not have."""
-    return select.options[int(value)] if value.isdecimal() and int(value) < len(select.options) else None
+def _option(options: Sequence[str], value: str) -> str | None:
+    """Return the option with this index; None for an index that none of them has."""
+    return options[int(value)] if value.isdecimal() and int(value) < len(options) else None

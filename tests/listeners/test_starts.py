@@ -202,6 +202,45 @@ async def test_another_app_takes_over_what_was_given_but_no_default(bot: Stage, 
     assert (size and size["text"]["text"]) == kept
 
 
+LONG_PLANS = [f"{'A rather long plan ' * 5}{number}" for number in range(3)]
+
+
+@pytest.mark.parametrize("change", ["another app", "changed app"])
+async def test_a_long_option_that_was_chosen_stays_chosen_in_a_window_drawn_anew(tmp_path: Path, change: str) -> None:
+    def planner(name: str, *more: str) -> App:
+        return App(
+            name=name,
+            start=(choice("plan", LONG_PLANS, default=LONG_PLANS[0]), *map(text_input, more)),
+            nodes=(End("end", "End", {}),),
+            edges=("start -> end",),
+        )
+
+    one, two = planner("one"), planner("two", "note")
+    async with knowing(tmp_path, one, two) as bot:
+        person = await give(bot, f'/dify one tea plan="{LONG_PLANS[2]}"')
+        if change == "another app":
+            person.select(person.view, "App", "two")
+            await bot.workspace.wait_for(lambda: person.view.title == "Start two")
+        else:
+            bot.clock.advance(minutes=2)
+            bot.dify.apps[one.key] = planner("one", "note")
+            await send(bot)
+            assert "one was changed in Dify meanwhile" in shown(bot)
+        await send(bot)
+        assert (await started(bot)).run_inputs["plan"] == LONG_PLANS[2]
+
+
+async def test_what_another_app_does_not_take_in_a_field_of_that_name_is_told(bot: Stage) -> None:
+    person = await give(bot, "/dify pick")
+    person.select(person.view, "size", "L")
+    bot.clock.advance(minutes=2)
+    before = pick()
+    bot.dify.apps[before.key] = replace(before, start=(before.start[0], choice("size", ["S", "M"], default="M")))
+    person.fill(person.view, "title", "Menu")
+    await send(bot)
+    assert "“L” is no option of size" in shown(bot)
+
+
 async def test_start_shows_the_fields_where_the_choice_was_not_answered(bot: Stage) -> None:
     """Nothing is started that the person has not seen."""
     person = await give(bot, "/dify")

@@ -297,7 +297,7 @@ def test_a_window_that_shows_other_fields_is_not_read() -> None:
 
 def test_what_other_fields_take_over_is_what_stood_there() -> None:
     view = view_of(window(texts={"topic": "Tea", "language": "German", "query": "a < b & c"}))
-    assert sent(view).carried() == {
+    assert sent(view).carried(REVIEW) == {
         "query": "a < b & c",
         "topic": "Tea",
         "notes": "one\ntwo",
@@ -306,6 +306,16 @@ def test_what_other_fields_take_over_is_what_stood_there() -> None:
         "copies": "1",
         "urgent": "true",
     }
+
+
+def test_a_long_option_is_taken_over_whole() -> None:
+    """Where nobody knows the app any more, what is shown of it is all there is."""
+    options = tuple(f"{'a rather long option ' * 5}{number}" for number in range(9))
+    app = AppDescription("Any", AppMode.WORKFLOW, (start_input("plan", "select", options=options),))
+    event = sent(view_of(window(app, texts={"plan": options[7]})))
+    assert event.carried(app) == {"plan": options[7]}
+    assert event.carried(None)["plan"].startswith("8. a rather long")
+    assert event.carried(REVIEW) == event.carried(None)
 
 
 def test_what_is_chosen_is_told_by_field_and_links_are_texts() -> None:
@@ -317,7 +327,7 @@ def test_what_is_chosen_is_told_by_field_and_links_are_texts() -> None:
     }
     event = sent(view, draft)
     assert event.chosen() == {"photos": (SharedFile("F1", "a.png", "", 3),)}
-    assert texts(event)["photos"] == event.carried()["photos"] == "https://example.com/b.png"
+    assert texts(event)["photos"] == event.carried(REVIEW)["photos"] == "https://example.com/b.png"
 
 
 def test_a_window_is_read_where_slack_leaves_out_what_is_not_chosen() -> None:
