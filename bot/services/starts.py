@@ -225,7 +225,8 @@ class StartDesk:
     ) -> StartWindow:
         """Return the window that shows the fields of an app, with what they take of what was given."""
         if reason := grammar.obstacle(app, description):
-            return self._without_fields(replace(place, app=app), texts, files, (*problems, reason))
+            given = self._given(place, texts)
+            return self._without_fields(replace(place, app=app), given, files, (*problems, reason))
         if place.app in (None, app):
             moved = grammar.moved_text(texts, None, description)
         else:
@@ -291,19 +292,17 @@ class StartDesk:
             log.info("a start window is not changed", error=str(exc))
 
     async def _chosen(self, place: StartPlace, app: str, texts: Mapping[str, str], chosen: Chosen) -> StartWindow:
-        names = self._descriptions.app_names
-        nothing = StartWindow(replace(place, app=app), names, texts=self._given(place, texts))
-        if app not in names:
-            return replace(nothing, problems=(GONE.format(app=app),))
+        given, shown = self._given(place, texts), replace(place, app=app)
         try:
             files, gone = await self._files(place, chosen)
         except SlackError:
-            return replace(nothing, problems=(CHOOSE_AGAIN,))
+            return self._without_fields(shown, given, _meant(place, chosen), (CHOOSE_AGAIN,))
+        if app not in self._descriptions.app_names:
+            return self._without_fields(replace(place, app=None), given, files, (*_told(gone), GONE.format(app=app)))
         try:
             description = await self._descriptions.within(CHOSEN_WITHIN, app)
         except DifyError as exc:
-            problems = (*_told(gone), why_not_described(app, exc))
-            return self._without_fields(nothing.place, nothing.texts, files, problems)
+            return self._without_fields(shown, given, files, (*_told(gone), why_not_described(app, exc)))
         return self._with_fields(place, app, description, texts, files, _told(gone))
 
     async def submit(
@@ -325,7 +324,10 @@ class StartDesk:
             # It was not described when the window was opened, so that this shows no fields of it.
             app = names[0]
         if app not in names:
-            return StartWindow(place, names, problems=(GONE.format(app=app),))
+            try:
+                return await asyncio.wait_for(self._chosen(place, app, texts, chosen), SENT_WITHIN)
+            except TimeoutError:
+                return NotNow(SLACK_SILENT)
         try:
             (files, gone), description = await asyncio.gather(
                 asyncio.wait_for(self._files(place, chosen), SENT_WITHIN),
@@ -336,7 +338,8 @@ class StartDesk:
         except (SlackError, TimeoutError):
             return NotNow(SLACK_SILENT)
         if reason := grammar.obstacle(app, description):
-            return self._without_fields(replace(place, app=app), texts, files, (reason, *_told(gone)))
+            given = self._given(place, texts)
+            return self._without_fields(replace(place, app=app), given, files, (reason, *_told(gone)))
         entered = read(app, description)
         if entered is None or gone:
             changed = [CHANGED.format(app=app)] if place.app == app and not gone else []
@@ -363,13 +366,10 @@ class StartDesk:
     async def _files(self, place: StartPlace, chosen: Chosen) -> tuple[list[_Meant], list[FileProblem]]:
         """Return the files of a window, and those that Slack does not have any more.
 
-        What is chosen for a field takes the place of what the window was given for it.
-
         Raises:
             SlackError: Slack does not say what one of them is.
         """
-        meant = [(SharedFile(each.file_id, ""), each.field) for each in place.files if each.field not in chosen]
-        meant += [(file, name) for name, held in chosen.items() for file in held]
+        meant = _meant(place, chosen)
         found, gone = [], []
         for answer, (_, name) in zip(
             await asyncio.gather(*(known(self._slack, file) for file, _ in meant)), meant, strict=True
@@ -385,6 +385,15 @@ class StartDesk:
         shown = self._descriptions.last(place.app)
         defaults = {field.variable: grammar.default_text(field) for field in grammar.fields(shown)} if shown else {}
         return {name: text for name, text in texts.items() if text != defaults.get(name)}
+
+
+def _meant(place: StartPlace, chosen: Chosen) -> list[_Meant]:
+    """Return the files of a window: what is chosen for a field takes the place of what the window was given for it.
+
+    Of the latter nothing but the id is known.
+    """
+    given = [(SharedFile(each.file_id, ""), each.field) for each in place.files if each.field not in chosen]
+    return [*given, *((file, name) for name, held in chosen.items() for file in held)]
 
 
 def _told(problems: Iterable[FileProblem]) -> tuple[str, ...]:

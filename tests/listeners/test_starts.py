@@ -404,13 +404,28 @@ async def test_an_app_that_was_changed_meanwhile_shows_its_new_fields_with_what_
     assert (await started(bot)).run_inputs == {"title": "Menu", "size": "L", "place": "Kitchen"}
 
 
-async def test_an_app_that_is_left_out_of_the_settings_meanwhile_is_told(stage: Stage) -> None:
+@pytest.mark.parametrize("left", [("quick", "all_inputs"), ("all_inputs",)])
+async def test_what_was_entered_for_an_app_that_is_left_out_of_the_settings_meanwhile_is_kept(
+    stage: Stage, left: tuple[str, ...]
+) -> None:
+    """For another one, which takes what it has a field for."""
     async with stage.working():
-        person = await give(stage, "/dify pick title=Menu size=XL")
-    async with stage.reopened("quick", "chat_review") as again, again.working():
+        person = await give(stage, "/dify pick size=L")
+        person.fill(person.view, "title", "Menu")
+    async with stage.reopened(*left) as again, again.working():
         await connected(again)
         await send(again)
-        assert "There is no app pick any more." in repr(person.view.blocks)
+        view = person.view
+        assert "There is no app pick any more." in repr(view.blocks)
+        assert find_field(view.blocks, "title").element["initial_value"] == "Menu"
+        if len(left) > 1:
+            person.select(view, "App", "all_inputs")
+            await again.workspace.wait_for(lambda: view.title == "Start all_inputs")
+        else:
+            await send(again)
+        chosen = find_field(view.blocks, "size").answer({})
+        assert chosen is not None
+        assert chosen["text"]["text"] == "L"
 
 
 @pytest.mark.provokes("not_in_channel")

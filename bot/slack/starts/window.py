@@ -52,6 +52,7 @@ NO_FIELDS = "{app} takes no values."
 GIVEN_FILES = "📎 {names}, from the message or chosen before. Choose others here to replace {them}."
 LEAVE_OUT = "Leave out"
 FILES_WAIT = "📎 {names}: put into the fields of the app that you choose."
+UNNAMED = "a file"
 FILES = "Takes {what}."
 SIZE = "At most {size} MB each."
 LARGER = (
@@ -200,16 +201,18 @@ def _fields(window: StartWindow, given: Mapping[str, str]) -> Iterator[Block]:
 
 def _kept(window: StartWindow, given: Mapping[str, str]) -> Iterator[Block]:
     """Show what was given while there are no fields to put it into."""
-    if (text := given.get(QUERY.variable)) is not None:
-        element = PlainTextInputElement(action_id=ids.FIELD, initial_value=mrkdwn.clean(text) or None, multiline=True)
-        block_id = ids.start_block_id(ids.StartField("text", 0, QUERY.variable))
-        yield InputBlock(label=FIRST_TEXT, block_id=block_id, element=element, optional=True)
+    texts = [(name, text) for name, each in given.items() if (text := mrkdwn.clean(each))]
+    for index, (name, text) in enumerate(texts):
+        element = PlainTextInputElement(action_id=ids.FIELD, initial_value=text, multiline=True)
+        block_id = ids.start_block_id(ids.StartField("text", index, name))
+        called = FIRST_TEXT if name == QUERY.variable else mrkdwn.readable(name)
+        yield InputBlock(label=label(called, _MAX_LABEL), block_id=block_id, element=element, optional=True)
     if held := tuple(file for files in window.files.values() for file in files):
         yield context(FILES_WAIT.format(names=_names(held)))
 
 
 def _names(files: Iterable[SharedFile]) -> str:
-    return mrkdwn.one_line(", ".join(file.name for file in files), _MAX_NAMES)
+    return mrkdwn.one_line(", ".join(file.name or UNNAMED for file in files), _MAX_NAMES)
 
 
 def _file_field(
