@@ -31,6 +31,7 @@ from bot.services.starts import MOST_CARRIED
 from bot.slack import ids
 from bot.slack.payloads import StartEvent
 from bot.slack.starts.window import errors_at, notice_view, start_view
+from bot.slack.text.mrkdwn import unescape
 from tests.slack.strategies import long_text, names, odd_text
 
 Json = dict[str, Any]
@@ -169,6 +170,18 @@ def test_more_options_than_a_window_holds_are_typed() -> None:
     found = check_texts({"town": "9999"}, app)
     assert not isinstance(found, CheckedStart)
     assert "“9999” is no option of town" in found["town"]
+
+
+def test_what_is_cut_of_a_long_option_goes_on_in_its_description() -> None:
+    """Options that differ at their ends alone are told apart."""
+    beginning = "A plan that goes on and on, like all the others, until it says at last that it is "
+    options = tuple(f"{beginning}{each} & so on" for each in ("short", "long"))
+    app = AppDescription("Any", AppMode.WORKFLOW, (start_input("plan", "select", options=(*options, "none")),))
+    found = by_variable(view_of(window(app)))["plan"].options
+    texts, rests = [each["text"]["text"] for each in found], [each.get("description") for each in found]
+    assert rests[2] is None
+    for option, text, rest in zip(options, texts, rests, strict=False):
+        assert unescape(f"{text[3:-1]} {rest['text'][1:]}") == option
 
 
 def test_a_list_without_options_that_may_be_left_out_says_so() -> None:

@@ -274,7 +274,7 @@ def _element(shown: StartShown, given: str | None) -> tuple[InputInteractiveElem
         case "select" if shown.menu is not None:
             chosen = next((each for each in (text, default) if each and each in field.options), None)
             stays = DEFAULT_STAYS.format(default=default) if default and not must_be_given(field) else None
-            return select_menu(Select(field.variable, field.options), shown.menu.texts, chosen), stays
+            return select_menu(Select(field.variable, field.options), shown.menu, chosen), stays
         case "checkbox":
             box = Option(text=label("Yes", MAX_OPTION), value="true")
             ticked = next((each for each in map(switch, (text, default)) if each is not None), False)
