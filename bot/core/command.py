@@ -44,6 +44,8 @@ _BARE = re.compile(rf"[^\s{_DOUBLE}{_SINGLE}{PLACEHOLDER}]\S*")
 _ESCAPED = re.compile(rf"\\([\\{_DOUBLE}{_SINGLE}])")
 _INTEGER = re.compile(r"[+-]?\d+")
 _SLACK_TOKEN = re.compile(r"<([@#!]?)([^<>|]*)(?:\|([^<>]*))?>")
+_SCHEME = re.compile(r"^\w+:(//)?")
+_UNSEEN_SCHEME = re.compile(r"^(mailto|tel):")
 
 _SWITCH = {
     "true": True,
@@ -248,11 +250,14 @@ def plain(text: str) -> str:
 
 
 def _readable(token: re.Match[str]) -> str:
-    """Return a Slack token as a person reads it: `@ann`, `#general`, an address; never a live mention."""
+    """Return a Slack token as a person reads it: `@ann`, `#general`, words and their address; never a live mention."""
     sigil, target, label = token.groups()
     if sigil:
         return ("#" if sigil == "#" else "@") + (label or target).lstrip("@#")
-    return (label or target) if target.startswith(("mailto:", "tel:")) else target
+    address = _UNSEEN_SCHEME.sub("", target)
+    # Slack makes a link of a bare address, too, which it shows as it was typed.
+    is_address = not label or label.strip("/") in (address.strip("/"), _SCHEME.sub("", target).strip("/"))
+    return address if is_address else f"{label} ({address})"
 
 
 def _value(match: re.Match[str]) -> tuple[str, bool]:

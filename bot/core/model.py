@@ -400,6 +400,8 @@ class ChatMessage:
     files: tuple[SharedFile, ...] = ()
     names_bot: bool = False
     """It mentions the bot."""
+    links: tuple[str, ...] = ()
+    """Where it says nothing else: the addresses of its links."""
 
 
 class HeldOutcome(StrEnum):

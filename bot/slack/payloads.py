@@ -9,7 +9,7 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict, Field
 
 from bot.core.command import default_text, must_be_given, plain
-from bot.core.files import clean_name
+from bot.core.files import clean_name, links_in
 from bot.core.form_files import WindowFiles
 from bot.core.model import (
     Addressed,
@@ -35,6 +35,7 @@ SLACKS_OWN = "It is a post, a canvas or a list of Slack's, which cannot be downl
 _OF_MODE = {"external": EXTERNAL, "tombstone": DELETED, "hidden_by_limit": HIDDEN, "post": SLACKS_OWN}
 _SLACKS_TYPES = "application/vnd.slack-"
 """How the MIME types of canvases and lists begin; what is downloaded of them is a page [believed]."""
+_LABELLED_LINK = re.compile(r"<(https?://[^<>|]*)\|[^<>]*>")
 
 
 class _Payload(BaseModel):
@@ -146,6 +147,7 @@ class MessagePosted(_Payload):
             said_at=moment_of(self.ts),
             files=tuple(file.to_core() for file in self.files),
             names_bot=_mention(bot_user_id) in self.text,
+            links=links_in(said_to(bot_user_id, _LABELLED_LINK.sub(r"<\1>", self.text))),
         )
 
 

@@ -153,6 +153,8 @@ class TestParse:
             ("<!subteam^S012|@editors>", "@editors"),
             ("<https://a.example/?b=1&amp;c=2>", "https://a.example/?b=1&c=2"),
             ("<http://a.example|a.example>", "http://a.example"),
+            ("<https://a.example/|https://a.example>", "https://a.example/"),
+            ("<tel:+41441234567|+41441234567>", "+41441234567"),
             ("<mailto:ann@a.example|ann@a.example>", "ann@a.example"),
             ("&lt;@U012AB3CD&gt;", "<@U012AB3CD>"),
             ("&amp;lt;", "&lt;"),
@@ -161,6 +163,18 @@ class TestParse:
     )
     def test_what_slack_escapes_is_plain_text_again(self, token: str, read: str) -> None:
         assert parse(f'review a={token} b="see {token}"').pairs == (Pair("a", read), Pair("b", f"see {read}"))
+
+    @pytest.mark.parametrize(
+        ("token", "read"),
+        [
+            ("<https://a.example/q3|our Q3 plan>", "our Q3 plan (https://a.example/q3)"),
+            ("<https://a.example/?b=1&amp;c=2|R&amp;D>", "R&D (https://a.example/?b=1&c=2)"),
+            ("<https://a.example/q3|a.example>", "a.example (https://a.example/q3)"),
+            ("<mailto:ann@a.example|Ann>", "Ann (ann@a.example)"),
+        ],
+    )
+    def test_words_with_a_link_keep_both(self, token: str, read: str) -> None:
+        assert parse(f"Summarise {token} please").typed == f"Summarise {read} please"
 
     @pytest.mark.parametrize(
         ("text", "wants_help"),
