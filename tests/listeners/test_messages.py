@@ -216,6 +216,16 @@ async def test_a_message_that_became_an_answer_is_settled_once_that_can_be_saved
     assert [each.status for each in await conversation(bot, run)] == [RunStatus.PAUSED]
 
 
+async def test_a_mention_that_says_nothing_is_answered_as_elsewhere(bot: Stage, begun: Run, app: AsyncApp) -> None:
+    """Nothing is sent to Dify, and without the mention nobody waits for an answer."""
+    for text in (f"<@{bot.workspace.bot.user_id}>", ""):
+        assert (await dispatch(app, event(bot, begun, text=text))).status == 200
+    await bot.told("ben", "I run Dify apps")
+    await bot.settled()
+    assert len(bot.workspace.find_all(visible_to="ben")) == 1
+    assert len(bot.requests("POST", "/chat-messages")) == 1
+
+
 async def test_a_suggestion_is_asked_once_and_who_comes_second_is_told_so(
     bot: Stage, begun: Run, app: AsyncApp
 ) -> None:
