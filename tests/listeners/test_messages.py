@@ -254,7 +254,8 @@ async def test_no_suggestions_where_the_app_has_them_switched_off(tmp_path: Path
 
 
 async def test_what_is_suggested_twice_is_offered_once(tmp_path: Path) -> None:
-    app = replace(chat(), next_questions=("Why?", " ", "Why? ", "When?", "Why?"))
+    """And what nobody can see is not offered at all."""
+    app = replace(chat(), next_questions=("Why?", " ", "Why? ", "\u200b\x00", "When?", "Why?"))
     async with open_stage(tmp_path, [app]) as stage, stage.working():
         run = await stage.in_status(await stage.ask(QUERY), RunStatus.SUCCEEDED)
         await stage.settled()
