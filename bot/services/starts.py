@@ -224,15 +224,13 @@ class StartDesk:
         problems: Sequence[str] = (),
     ) -> StartWindow:
         """Return the window that shows the fields of an app, with what they take of what was given."""
+        given = self._given(place, texts)
         if reason := grammar.obstacle(app, description):
-            given = self._given(place, texts)
             return self._without_fields(replace(place, app=app), given, files, (*problems, reason))
         if place.app in (None, app):
             moved = grammar.moved_text(texts, None, description)
         else:
-            moved = grammar.moved_text(self._given(place, texts), self._descriptions.last(place.app), description)
-        # Before an app is chosen, there is nothing but words for whichever that will be.
-        left_over = "\n".join(texts.values()) if place.app is None and not moved else ""
+            moved = grammar.moved_text(given, self._descriptions.last(place.app), description)
         kept = files[:MOST_CARRIED]
         found, nowhere = placed(app, description, kept)
         fields = {file.file_id: name for name, held in found.items() for file in held}
@@ -244,7 +242,7 @@ class StartDesk:
             moved,
             found,
             (*problems, *grammar.unfit(moved, description), *_told(nowhere), *_too_many(files)),
-            left_over,
+            _left_over(given, moved),
         )
 
     async def _soon(self, app: str) -> AppDescription:
@@ -311,8 +309,8 @@ class StartDesk:
         """Save the run that a window asks for, once however often the window is sent; None where that is done.
 
         Its files are pulled afterwards. Otherwise return what is wrong, or the window to show instead, where the app
-        has other fields than the window, or Slack does not have a file any more: what it takes of the texts
-        and of the files is kept.
+        has other fields than the window, or Slack does not have a file any more: what it takes of the texts and of the
+        files is kept.
 
         Raises:
             StoreError: nothing was saved.
@@ -398,6 +396,12 @@ def _meant(place: StartPlace, chosen: Chosen) -> list[_Meant]:
 
 def _told(problems: Iterable[FileProblem]) -> tuple[str, ...]:
     return tuple(f"{each.name}: {each.reason}" for each in problems)
+
+
+def _left_over(given: Mapping[str, str], moved: Mapping[str, str]) -> str:
+    """Return what was given and stands in no field, a line each; words for whichever app have no name."""
+    left = {name: text for name, text in given.items() if text.strip() and text not in moved.values()}
+    return "\n".join(text if name == grammar.QUERY.variable else f"{name}: {text}" for name, text in left.items())
 
 
 def _too_many(files: Sequence[_Meant]) -> tuple[str, ...]:

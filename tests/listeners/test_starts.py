@@ -230,6 +230,17 @@ async def test_a_long_option_that_was_chosen_stays_chosen_in_a_window_drawn_anew
         assert (await started(bot)).run_inputs["plan"] == LONG_PLANS[2]
 
 
+async def test_what_another_app_has_no_field_for_is_shown_to_be_copied(bot: Stage) -> None:
+    """But for what nobody has given."""
+    person = await give(bot, "/dify pick size=L")
+    person.fill(person.view, "title", "Spring menu")
+    person.select(person.view, "App", "quick")
+    await bot.workspace.wait_for(lambda: person.view.title == "Start quick")
+    assert find_field(person.view.blocks, "topic").element["initial_value"] == "Spring menu"
+    (frame,) = [block for block in person.view.blocks if block["type"] == "rich_text"]
+    assert frame["elements"][0]["elements"] == [{"type": "text", "text": "size: L"}]
+
+
 async def test_what_another_app_does_not_take_in_a_field_of_that_name_is_told(bot: Stage) -> None:
     person = await give(bot, "/dify pick")
     person.select(person.view, "size", "L")
