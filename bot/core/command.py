@@ -44,6 +44,8 @@ _BARE = re.compile(rf"[^\s{_DOUBLE}{_SINGLE}{PLACEHOLDER}]\S*")
 _ESCAPED = re.compile(rf"\\([\\{_DOUBLE}{_SINGLE}])")
 _INTEGER = re.compile(r"[+-]?\d+")
 _SLACK_TOKEN = re.compile(r"<([@#!]?)([^<>|]*)(?:\|([^<>]*))?>")
+_SCHEME = re.compile(r"^\w+:(//)?")
+_UNSEEN_SCHEME = re.compile(r"^(mailto|tel):")
 
 _SWITCH = {
     "true": True,
@@ -92,7 +94,7 @@ class ParsedCommand:
     """The words between it and the first pair."""
     pairs: tuple[Pair, ...] = ()
     typed: str = field(default="", compare=False)
-    """The whole text, without Slack's escapes."""
+    """The whole text, without Slack's escapes and what nobody sees around it."""
 
     @property
     def is_empty(self) -> bool:
@@ -112,17 +114,16 @@ class ParsedCommand:
 
     @property
     def wants_help(self) -> bool:
-        """Whether the person asks how to use the command."""
-        return self.app is not None and self.app.casefold() == "help"
+        """Whether the person asks how to use the command: more words are no question about it."""
+        return self == ParsedCommand(self.app) and _is_help(self.app)
 
-    @property
-    def help_about(self) -> str | None:
-        """The app whose inputs the person asks for: `help APP` or `APP help`."""
+    def help_about(self, app_names: Iterable[str]) -> str | None:
+        """Return the configured app whose inputs the person asks for: `help APP` or `APP help`."""
         if self.app is None or self.pairs or len(self.stray) != 1:
             return None
-        if self.wants_help:
-            return self.stray[0]
-        return self.app if self.stray[0].casefold() == "help" else None
+        if _is_help(self.app):
+            return _configured(self.stray[0], app_names)
+        return _configured(self.app, app_names) if _is_help(self.stray[0]) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +157,8 @@ class NotStartable:
 
     problems: tuple[str, ...]
     corrected: str | None = None
+    left_over: str = ""
+    """What was typed and stands nowhere in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +169,20 @@ class Draft:
     """By start input: what was typed for it, or seems to have been meant for it."""
     problems: tuple[str, ...]
     """All that is wrong with it but for what is missing, a sentence each, with what was made of it here."""
+    left_over: str = ""
+    """What was typed and stands in none of the texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Gathered:
+    """What was made of a command."""
+
+    texts: Mapping[str, str]
+    """The text meant for each start input."""
+    slips: tuple[_Slip, ...]
+    """What is wrong with the way it was written."""
+    left_over: str = ""
+    """What was typed and stands in none of the texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +236,11 @@ def parse(text: str) -> ParsedCommand:
             pairs[-1] = Pair(last.key, last.value, (*last.stray, value), last.closed)
         else:
             stray.append(value)
-    return ParsedCommand(app, tuple(stray), tuple(pairs), typed)
+    return ParsedCommand(app, tuple(stray), tuple(pairs), typed.strip())
+
+
+def _is_help(word: str | None) -> bool:
+    return word is not None and word.casefold() == "help"
 
 
 def plain(text: str) -> str:
@@ -229,11 +250,14 @@ def plain(text: str) -> str:
 
 
 def _readable(token: re.Match[str]) -> str:
-    """Return a Slack token as a person reads it: `@ann`, `#general`, an address; never a live mention."""
+    """Return a Slack token as a person reads it: `@ann`, `#general`, words and their address; never a live mention."""
     sigil, target, label = token.groups()
     if sigil:
         return ("#" if sigil == "#" else "@") + (label or target).lstrip("@#")
-    return (label or target) if target.startswith(("mailto:", "tel:")) else target
+    address = _UNSEEN_SCHEME.sub("", target)
+    # Slack makes a link of a bare address, too, which it shows as it was typed.
+    is_address = not label or label.strip("/") in (address.strip("/"), _SCHEME.sub("", target).strip("/"))
+    return address if is_address else f"{label} ({address})"
 
 
 def _value(match: re.Match[str]) -> tuple[str, bool]:
@@ -267,18 +291,24 @@ def _quoted(value: str) -> str:
 def choose_app(parsed: ParsedCommand, app_names: Sequence[str]) -> Choice:
     """Find the configured app that the command speaks of; its name may be left out where there is only one."""
     word = parsed.app or ""
-    for name in app_names:
-        if name.casefold() == word.casefold():
-            return Choice(name, parsed)
-    if near := _nearest(word, app_names):
-        return Choice(near, parsed, (f"There is no app {_cited(word)}: did you mean {near}?",))
+    if name := _configured(word, app_names):
+        return Choice(name, parsed)
     if len(app_names) == 1:
-        # Not meant as a name at all.
+        # Nobody has to name it: what only resembles its name is a word like any other.
         words = (word, *parsed.stray) if word else parsed.stray
         return Choice(app_names[0], replace(parsed, app=None, stray=words))
+    asks_help = _is_help(word) and len(parsed.stray) == 1
+    if asks_help:
+        (word,) = parsed.stray
+    if near := _nearest(word, app_names):
+        return Choice(None if asks_help else near, parsed, (f"There is no app {_cited(word)}: did you mean {near}?",))
     if word:
         return Choice(None, parsed, (f"There is no app {_cited(word)}: there is {_listed(app_names, 'and')}.",))
     return Choice(None, parsed, (f"Say which app to start: {_listed(app_names, 'or')}.",))
+
+
+def _configured(word: str, app_names: Iterable[str]) -> str | None:
+    return next((name for name in app_names if name.casefold() == word.casefold()), None)
 
 
 def only_fit(parsed: ParsedCommand, apps: Mapping[str, AppDescription]) -> str | None:
@@ -295,15 +325,16 @@ def check(
 
     A Chatflow takes its first message as the value of `query`; a start input of that name gets the same text.
     """
-    texts, slips = _gather(parsed, app, app_name)
-    problems = (*known, *(slip.in_command for slip in slips))
-    outcome = _outcome(app, texts)
+    found = _gather(parsed, app, app_name)
+    problems = (*known, *(slip.in_command for slip in found.slips))
+    outcome = _outcome(app, found.texts)
     unfit = _unfit(outcome)
     if not problems and not unfit:
         return _checked(app, outcome)
     texts = {name: each.text for name, each in outcome.items() if each and each.text is not None}
     corrected = None if is_hopeless(app) else write(command_name, app_name, texts.items())
-    return NotStartable((*problems, *unfit.values()), corrected)
+    left_over = found.left_over if corrected else parsed.words
+    return NotStartable((*problems, *unfit.values()), corrected, left_over)
 
 
 def check_texts(
@@ -316,10 +347,15 @@ def check_texts(
 
 def draft(parsed: ParsedCommand, app: AppDescription, app_name: str, known: Sequence[str] = ()) -> Draft:
     """Return what a command gives for the fields of an app, and what is wrong with it but for what is missing."""
-    texts, slips = _gather(parsed, app, app_name)
-    unfit = _unfit(_outcome(app, texts))
-    wrong = (problem for name, problem in unfit.items() if texts.get(name, "").strip() not in ("", PLACEHOLDER))
-    return Draft(texts, (*known, *(slip.in_window for slip in slips), *wrong))
+    found = _gather(parsed, app, app_name)
+    slips = (slip.in_window for slip in found.slips)
+    return Draft(found.texts, (*known, *slips, *unfit(found.texts, app)), found.left_over)
+
+
+def unfit(texts: Mapping[str, str], app: AppDescription) -> tuple[str, ...]:
+    """Return what is wrong with texts for the fields of an app but for what is missing, a sentence each."""
+    wrong = _unfit(_outcome(app, texts))
+    return tuple(problem for name, problem in wrong.items() if texts.get(name, "").strip() not in ("", PLACEHOLDER))
 
 
 def texts_of(start: CheckedStart, app: AppDescription) -> Mapping[str, str]:
@@ -421,13 +457,13 @@ def _checked(app: AppDescription, outcome: Mapping[str, _Fit | _Unfit | None]) -
     return CheckedStart({name: value for name, value in values.items() if name in declared}, query, files)
 
 
-def _free(app: AppDescription) -> str | None:
-    """Return the field that words without a key are meant for; None where that cannot be told."""
+def _free(app: AppDescription) -> tuple[str | None, bool]:
+    """Return the field that words without a key go into, if any, and whether no other can be meant."""
     if app.mode is AppMode.CHATFLOW:
-        return QUERY.variable
+        return QUERY.variable, True
     texts = [field for field in app.start_inputs if field.type in _TEXT_TYPES]
     wanted = [field for field in texts if must_be_given(field)] or texts
-    return wanted[0].variable if len(wanted) == 1 else None
+    return (wanted[0].variable if wanted else None), len(wanted) == 1
 
 
 def switch(text: str) -> bool | None:
@@ -439,39 +475,42 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _gather(parsed: ParsedCommand, app: AppDescription, app_name: str) -> tuple[dict[str, str], list[_Slip]]:
-    """Return the text meant for each start input, and what is wrong with the way it was written."""
+def _gather(parsed: ParsedCommand, app: AppDescription, app_name: str) -> _Gathered:
     expected = _expected(app)
     slips: list[_Slip] = []
     texts: dict[str, str] = {}
-    meant_for = _free(app)
+    left_over: list[str] = []
+    meant_for, is_certain = _free(app)
     if meant_for is not None and parsed.pairs and not any(_nearest(pair.key, expected) for pair in parsed.pairs):
-        return {meant_for: parsed.words}, [_sentence(parsed.pairs[0].key, meant_for, expected, app_name)]
-    if words := parsed.free_text:
-        if meant_for is not None:
-            texts[meant_for] = words
-        if meant_for is None or parsed.pairs:
-            is_lost = meant_for is None or any(pair.key == meant_for for pair in parsed.pairs)
-            slips.append(_alone(words, None if is_lost else meant_for))
+        return _Gathered({meant_for: parsed.words}, (_sentence(parsed.pairs[0].key, meant_for, expected, app_name),))
     free = [name for name in expected if all(pair.key != name for pair in parsed.pairs)]
-    seen: set[str] = set()
     for pair in parsed.pairs:
         slips += _slips(pair)
-        if pair.key in seen:
+        name: str | None = pair.key
+        if pair.key not in expected:
+            name = _nearest(pair.key, [each for each in free if each not in texts])
+            slips.append(_unknown(pair.key, name, expected, app_name))
+        elif pair.key in texts:
             slips.append(
                 _Slip(
                     f"{pair.key} is given more than once.",
                     f"{pair.key} is given more than once: the last stands there now.",
                 )
             )
-        seen.add(pair.key)
-        name: str | None = pair.key
-        if pair.key not in expected:
-            name = _nearest(pair.key, free)
-            slips.append(_unknown(pair.key, name, expected, app_name))
-        if name is not None:
+            left_over.append(f"{pair.key}={texts[pair.key]}")
+        if name is None:
+            left_over.append(f"{pair.key}={pair.meant}")
+        else:
             texts[name] = pair.meant
-    return texts, slips
+    if words := parsed.free_text:
+        fits = meant_for is not None and meant_for not in texts
+        if parsed.pairs or not fits or not is_certain:
+            slips.insert(0, _alone(words, meant_for if fits else None))
+        if meant_for is not None and fits:
+            texts[meant_for] = words
+        else:
+            left_over.insert(0, words)
+    return _Gathered(texts, tuple(slips), "\n".join(left_over))
 
 
 def _alone(words: str, meant_for: str | None) -> _Slip:

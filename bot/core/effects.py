@@ -223,6 +223,8 @@ class TellNotStartable:
     response_url: str
     problems: tuple[str, ...]
     corrected: str | None = None
+    left_over: str = ""
+    """What was typed and stands nowhere in it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -479,7 +479,7 @@ def _end(run: Run, move: RunMove, now: datetime, **outcome: Any) -> Transition:
     unheeded = run.stop_requested_by if ended.status is not RunStatus.STOPPED else None
     told = (do.TellCannotStop(unheeded),) if unheeded is not None else ()
     written = _text_over(run) if run.status is RunStatus.RUNNING and not ended.replaces_answer else ()
-    asked_next = (do.ReadSuggestions(),) if ended.status is RunStatus.SUCCEEDED and run.message_id is not None else ()
+    asked_next = (do.ReadSuggestions(),) if ended.status.succeeded and run.message_id is not None else ()
     given = give_with_outputs(ended)
     effects = (do.RefreshRoot(), *written, do.PostResult(), *given.effects, *told, *left, *asked_next)
     return Transition(given.run, effects)

@@ -45,6 +45,11 @@ class RunStatus(StrEnum):
     def ended(self) -> bool:
         return self in _ENDED
 
+    @property
+    def succeeded(self) -> bool:
+        """Whether it ended with what was asked for, even if not every step of it worked."""
+        return self in (RunStatus.SUCCEEDED, RunStatus.PARTIAL_SUCCEEDED)
+
 
 _EXECUTES = frozenset({RunStatus.REQUESTED, RunStatus.STARTING, RunStatus.RUNNING, RunStatus.RESUMING})
 _ENDED = frozenset(
@@ -395,6 +400,8 @@ class ChatMessage:
     files: tuple[SharedFile, ...] = ()
     names_bot: bool = False
     """It mentions the bot."""
+    links: tuple[str, ...] = ()
+    """Where it says nothing else: the addresses of its links."""
 
 
 class HeldOutcome(StrEnum):
@@ -696,7 +703,7 @@ class Run:
     @property
     def replaces_answer(self) -> bool:
         """Whether its result takes the place of the streamed text; an error does not: what was written stays."""
-        return bool(self.outputs) and self.status in (RunStatus.SUCCEEDED, RunStatus.PARTIAL_SUCCEEDED)
+        return bool(self.outputs) and self.status.succeeded
 
     @property
     def texts_above(self) -> tuple[SegmentText, ...]:

@@ -91,6 +91,8 @@ class StartWindow:
     """The same of files; those without a field yet are under an empty name."""
     problems: tuple[str, ...] = ()
     """What is to be told first, a sentence each."""
+    left_over: str = ""
+    """What was given and goes into no field."""
 
 
 @dataclass(frozen=True, slots=True)

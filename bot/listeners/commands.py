@@ -21,8 +21,7 @@ def register(app: AsyncApp, command: str, desk: CommandDesk, starts: StartDesk, 
 
     async def handle_command(ack: AsyncAck, body: dict[str, Any]) -> None:
         payload = SlashCommand.model_validate(body)
-        parsed = parse(payload.text)
-        if parsed.wants_help and parsed.help_about is None:
+        if parse(payload.text).wants_help:
             await ack(notices.usage(command, desk.app_names))
             return
         given = Command(

@@ -28,7 +28,7 @@ def register(app: AsyncApp, starts: StartDesk) -> None:
         event = StartEvent.model_validate(body)
         try:
             outcome = await starts.submit(
-                event.place, event.app, event.user_id, event.entered, event.carried(), event.chosen()
+                event.place, event.app, event.user_id, event.entered, event.carried, event.chosen()
             )
         except StoreError:
             log.exception("a start could not be saved")
@@ -48,7 +48,7 @@ def register(app: AsyncApp, starts: StartDesk) -> None:
         event = StartEvent.model_validate(body)
         # Dify may take its time: Start shows the fields, too.
         await ack()
-        await starts.choose(event.view_id, event.hash, event.place, event.app, event.carried(), event.chosen())
+        await starts.choose(event.view_id, event.hash, event.place, event.app, event.carried, event.chosen())
 
     async def handle_leave_out(ack: AsyncAck, body: dict[str, Any]) -> None:
         click = StartClick.model_validate(body)
@@ -56,7 +56,7 @@ def register(app: AsyncApp, starts: StartDesk) -> None:
         await ack()
         # Slack keeps what is chosen in the fields, which stay the same.
         await starts.choose(
-            click.view_id, click.hash, replace(click.place, files=kept), click.app, click.carried(), chosen={}
+            click.view_id, click.hash, replace(click.place, files=kept), click.app, click.carried, chosen={}
         )
 
     async def handle_again(ack: AsyncAck, body: dict[str, Any], respond: AsyncRespond) -> None:

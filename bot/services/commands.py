@@ -58,26 +58,28 @@ class CommandDesk:
         Raises:
             StoreError: neither was saved.
         """
-        answer = do.TellNotStartable(command.response_url, (WENT_WRONG,))
+        left_over = grammar.parse(command.text).typed
+        answer = do.TellNotStartable(command.response_url, (WENT_WRONG,), left_over=left_over)
         await self._store.add_effect(answer, self._clock.now(), done=done, reason=reason)
 
     async def _outcome(self, command: Command) -> Run | do.TellNotStartable | do.TellInputs:
         parsed = grammar.parse(command.text)
-        about = parsed.help_about
+        about = parsed.help_about(self.app_names)
         choice = grammar.choose_app(grammar.ParsedCommand(about) if about else parsed, self.app_names)
         app = choice.app or await only_fit(parsed, self.app_names, self._descriptions.read)
         if app is None:
-            return do.TellNotStartable(command.response_url, choice.problems)
+            return do.TellNotStartable(command.response_url, choice.problems, left_over=parsed.typed)
         try:
             description = await self._descriptions.read(app)
         except DifyError as exc:
-            return do.TellNotStartable(command.response_url, (*choice.problems, why_not_described(app, exc)))
+            problems = (*choice.problems, why_not_described(app, exc))
+            return do.TellNotStartable(command.response_url, problems, left_over=choice.parsed.words)
         if about:
             inputs, example = grammar.inputs(description), grammar.example(description, command.name, app)
             return do.TellInputs(command.response_url, app, inputs, example)
         start = grammar.check(choice.parsed, description, command.name, app, choice.problems)
         if isinstance(start, grammar.NotStartable):
-            return do.TellNotStartable(command.response_url, start.problems, start.corrected)
+            return do.TellNotStartable(command.response_url, start.problems, start.corrected, start.left_over)
         return new_run(
             command.command_id,
             app,

@@ -62,7 +62,8 @@ class ConversationDesk:
     async def take_in(self, message: ChatMessage, *, delivery: str) -> bool:
         """Save a message in a conversation as its next one, once per delivery; in any other thread do nothing.
 
-        Returns whether the thread is a conversation.
+        Returns whether that is all there is to it: in a conversation nothing is left to be answered but a message
+        that says nothing at all.
 
         Raises:
             UnknownHere: whether the thread is a conversation will be known soon.
@@ -80,7 +81,7 @@ class ConversationDesk:
             await self._recorder.change(
                 conversation[0].run_id, lambda run, now: Transition(run, along.told), delivery=delivery
             )
-        return True
+        return bool(along.text or along.told)
 
     async def ask_suggested(self, run_id: str, index: int, user_id: str, at: datetime, *, delivery: str) -> None:
         """Save what Dify suggested as the next message, in the name of whoever pressed its button; once per answer.

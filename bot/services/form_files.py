@@ -10,7 +10,7 @@ from bot.core import effects as do
 from bot.core import events as saw
 from bot.core.attaching import attachment_of
 from bot.core.effects import Effect, Transition
-from bot.core.files import GivenFile, links_in
+from bot.core.files import GivenFile
 from bot.core.form_files import asking_for_files, given_in_thread, given_with_answer, placing
 from bot.core.lifecycle import advance
 from bot.core.model import AppMode, ChatMessage, FileProblem, Run, SharedFile
@@ -60,13 +60,13 @@ class FormFileDesk:
         Raises:
             StoreError: nothing was saved.
         """
-        if not message.files and not links_in(message.text):
+        if not message.files and not message.links:
             return message
         run = await self._store.asking(message.channel_id, message.thread_ts)
         if run is None or not asking_for_files(run):
             return await self._unasked(message, FILES_OF.format(delivery))
         is_conversation = run.mode is AppMode.CHATFLOW
-        links = () if is_conversation else links_in(message.text)
+        links = () if is_conversation else message.links
         if not message.files and not links:
             return message
         files, unknown = await looked_at(self._slack, message.files)

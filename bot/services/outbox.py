@@ -402,7 +402,7 @@ class Outbox:
         else:
             if not await was_asked_next(self._store, run):
                 # A model may say the same twice.
-                event = saw.SuggestionsRead(tuple(dict.fromkeys(filter(None, map(str.strip, suggestions)))))
+                event = saw.SuggestionsRead(tuple(dict.fromkeys(filter(_can_be_read, map(str.strip, suggestions)))))
         await self._recorder.record(run.run_id, event, done=saved.row_id)
 
     async def _submit(self, saved: SavedEffect, run: Run, form_id: str) -> None:
@@ -438,6 +438,10 @@ class Outbox:
         except DifyNotFound:
             return saw.FormUnreachable(form_id)
         return saw.FormFoundOpen(form_id)
+
+
+def _can_be_read(text: str) -> bool:
+    return any(character.isprintable() and not character.isspace() for character in text)
 
 
 def _reason(exc: Exception) -> str:

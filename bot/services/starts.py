@@ -47,13 +47,15 @@ GONE = "There is no app {app} any more."
 CHANGED = "{app} was changed in Dify meanwhile: look over its values and press Start again."
 REFUSED = "Dify did not start {app}: “{reason}”."
 FILE_REFUSED = "{app} was not started. {reason}"
-NO_TEXT = "{app} takes no text, so the one of the message is left out."
 TOO_MANY_FILES = f"I cannot take along more than {MOST_CARRIED} files."
 SLACK_SILENT = "Slack does not say just now what the files are."
 CHOOSE_AGAIN = f"{SLACK_SILENT} Choose the app once more in a moment."
 
 Read = Callable[[str, AppDescription], Mapping[str, str] | None]
 """Gives what was entered into the fields of an app; None where the window shows others."""
+
+Carried = Callable[[AppDescription | None], Mapping[str, str]]
+"""Gives what another app may take of what was entered, by what is known of the app whose fields the window shows."""
 
 Chosen = Mapping[str, tuple[SharedFile, ...]]
 """The files that are chosen in a window, by field."""
@@ -117,25 +119,34 @@ class StartDesk:
 
     async def _window(self, command: Command) -> StartWindow | None:
         parsed = grammar.parse(command.text)
-        if parsed.help_about is not None:
-            return None
         names = self._descriptions.app_names
+        if parsed.help_about(names) is not None:
+            return None
         place = StartPlace(self._new_id(), command.team_id, command.channel_id)
-        if parsed.is_empty and len(names) > 1:
-            return StartWindow(place, names)
         choice = grammar.choose_app(parsed, names)
         try:
             app = choice.app or await only_fit(parsed, names, self._soon)
             description = None if app is None else await self._soon(app)
         except DifyError:
             return None
-        if app is None or description is None or grammar.obstacle(app, description):
+        if app is None or description is None:
+            if parsed.is_empty:
+                return StartWindow(place, names)
+            return StartWindow(place, names, texts={grammar.QUERY.variable: parsed.typed}, problems=choice.problems)
+        if grammar.obstacle(app, description):
             return None
         start = grammar.check(choice.parsed, description, command.name, app, choice.problems)
         if isinstance(start, grammar.CheckedStart) and not parsed.is_empty:
             return None
         draft = grammar.draft(choice.parsed, description, app, choice.problems)
-        return StartWindow(replace(place, app=app), names, description, draft.texts, problems=draft.problems)
+        return StartWindow(
+            replace(place, app=app),
+            names,
+            description,
+            draft.texts,
+            problems=draft.problems,
+            left_over=draft.left_over,
+        )
 
     async def answer(self, message: Addressed, text: str, command: str, *, delivery: str) -> None:
         """Have whoever addressed the bot told how an app is started with their message, once per delivery.
@@ -213,14 +224,13 @@ class StartDesk:
         problems: Sequence[str] = (),
     ) -> StartWindow:
         """Return the window that shows the fields of an app, with what they take of what was given."""
+        given = self._given(place, texts)
         if reason := grammar.obstacle(app, description):
-            return self._without_fields(replace(place, app=app), texts, files, (*problems, reason))
+            return self._without_fields(replace(place, app=app), given, files, (*problems, reason))
         if place.app in (None, app):
             moved = grammar.moved_text(texts, None, description)
         else:
-            moved = grammar.moved_text(self._given(place, texts), self._descriptions.last(place.app), description)
-        if place.app is None and texts and not moved:
-            problems = (*problems, NO_TEXT.format(app=app))
+            moved = grammar.moved_text(given, self._descriptions.last(place.app), description)
         kept = files[:MOST_CARRIED]
         found, nowhere = placed(app, description, kept)
         fields = {file.file_id: name for name, held in found.items() for file in held}
@@ -231,7 +241,8 @@ class StartDesk:
             description,
             moved,
             found,
-            (*problems, *_told(nowhere), *_too_many(files)),
+            (*problems, *grammar.unfit(moved, description), *_told(nowhere), *_too_many(files)),
+            _left_over(given, moved),
         )
 
     async def _soon(self, app: str) -> AppDescription:
@@ -265,13 +276,13 @@ class StartDesk:
         return None if await self._opened(trigger_id, window) else NOT_OPENED
 
     async def choose(
-        self, view_id: str, seen: str, place: StartPlace, app: str, texts: Mapping[str, str], chosen: Chosen
+        self, view_id: str, seen: str, place: StartPlace, app: str, carried: Carried, chosen: Chosen
     ) -> None:
         """Let an open window show the fields of another app; what it takes of what was given is kept.
 
         `seen` is the hash of what the window showed.
         """
-        window = await self._chosen(place, app, texts, chosen)
+        window = await self._chosen(place, app, carried(self._descriptions.last(place.app)), chosen)
         try:
             await self._slack.change_start(view_id, seen, window)
         except SlackError as exc:
@@ -279,39 +290,42 @@ class StartDesk:
             log.info("a start window is not changed", error=str(exc))
 
     async def _chosen(self, place: StartPlace, app: str, texts: Mapping[str, str], chosen: Chosen) -> StartWindow:
-        names = self._descriptions.app_names
-        nothing = StartWindow(replace(place, app=app), names, texts=self._given(place, texts))
-        if app not in names:
-            return replace(nothing, problems=(GONE.format(app=app),))
+        given, shown = self._given(place, texts), replace(place, app=app)
         try:
             files, gone = await self._files(place, chosen)
         except SlackError:
-            return replace(nothing, problems=(CHOOSE_AGAIN,))
+            return self._without_fields(shown, given, _meant(place, chosen), (CHOOSE_AGAIN,))
+        if app not in self._descriptions.app_names:
+            return self._without_fields(replace(place, app=None), given, files, (*_told(gone), GONE.format(app=app)))
         try:
             description = await self._descriptions.within(CHOSEN_WITHIN, app)
         except DifyError as exc:
-            problems = (*_told(gone), why_not_described(app, exc))
-            return self._without_fields(nothing.place, nothing.texts, files, problems)
+            return self._without_fields(shown, given, files, (*_told(gone), why_not_described(app, exc)))
         return self._with_fields(place, app, description, texts, files, _told(gone))
 
     async def submit(
-        self, place: StartPlace, app: str, user_id: str, read: Read, carried: Mapping[str, str], chosen: Chosen
+        self, place: StartPlace, app: str, user_id: str, read: Read, carried: Carried, chosen: Chosen
     ) -> StartWindow | Wrong | NotNow | None:
         """Save the run that a window asks for, once however often the window is sent; None where that is done.
 
         Its files are pulled afterwards. Otherwise return what is wrong, or the window to show instead, where the app
-        has other fields than the window, or Slack does not have a file any more: what it takes of the texts `carried`
-        and of the files is kept.
+        has other fields than the window, or Slack does not have a file any more: what it takes of the texts and of the
+        files is kept.
 
         Raises:
             StoreError: nothing was saved.
         """
         names = self._descriptions.app_names
+        # As the window shows it; it may be read anew below.
+        texts = carried(self._descriptions.last(place.app))
         if not app and len(names) == 1:
             # It was not described when the window was opened, so that this shows no fields of it.
             app = names[0]
         if app not in names:
-            return StartWindow(place, names, problems=(GONE.format(app=app),))
+            try:
+                return await asyncio.wait_for(self._chosen(place, app, texts, chosen), SENT_WITHIN)
+            except TimeoutError:
+                return NotNow(SLACK_SILENT)
         try:
             (files, gone), description = await asyncio.gather(
                 asyncio.wait_for(self._files(place, chosen), SENT_WITHIN),
@@ -322,14 +336,15 @@ class StartDesk:
         except (SlackError, TimeoutError):
             return NotNow(SLACK_SILENT)
         if reason := grammar.obstacle(app, description):
-            return self._without_fields(replace(place, app=app), carried, files, (reason, *_told(gone)))
-        texts = read(app, description)
-        if texts is None or gone:
+            given = self._given(place, texts)
+            return self._without_fields(replace(place, app=app), given, files, (reason, *_told(gone)))
+        entered = read(app, description)
+        if entered is None or gone:
             changed = [CHANGED.format(app=app)] if place.app == app and not gone else []
-            return self._with_fields(place, app, description, carried, files, (*changed, *_told(gone)))
+            return self._with_fields(place, app, description, texts, files, (*changed, *_told(gone)))
         if not _fit_where_shown(app, description, place, files):
-            return self._with_fields(place, app, description, carried, files)
-        start = grammar.check_texts(texts, description, _by_field(description, texts, files, chosen))
+            return self._with_fields(place, app, description, texts, files)
+        start = grammar.check_texts(entered, description, _by_field(description, entered, files, chosen))
         if not isinstance(start, grammar.CheckedStart):
             return Wrong(start)
         run = new_run(
@@ -349,13 +364,10 @@ class StartDesk:
     async def _files(self, place: StartPlace, chosen: Chosen) -> tuple[list[_Meant], list[FileProblem]]:
         """Return the files of a window, and those that Slack does not have any more.
 
-        What is chosen for a field takes the place of what the window was given for it.
-
         Raises:
             SlackError: Slack does not say what one of them is.
         """
-        meant = [(SharedFile(each.file_id, ""), each.field) for each in place.files if each.field not in chosen]
-        meant += [(file, name) for name, held in chosen.items() for file in held]
+        meant = _meant(place, chosen)
         found, gone = [], []
         for answer, (_, name) in zip(
             await asyncio.gather(*(known(self._slack, file) for file, _ in meant)), meant, strict=True
@@ -373,8 +385,23 @@ class StartDesk:
         return {name: text for name, text in texts.items() if text != defaults.get(name)}
 
 
+def _meant(place: StartPlace, chosen: Chosen) -> list[_Meant]:
+    """Return the files of a window: what is chosen for a field takes the place of what the window was given for it.
+
+    Of the latter nothing but the id is known.
+    """
+    given = [(SharedFile(each.file_id, ""), each.field) for each in place.files if each.field not in chosen]
+    return [*given, *((file, name) for name, held in chosen.items() for file in held)]
+
+
 def _told(problems: Iterable[FileProblem]) -> tuple[str, ...]:
     return tuple(f"{each.name}: {each.reason}" for each in problems)
+
+
+def _left_over(given: Mapping[str, str], moved: Mapping[str, str]) -> str:
+    """Return what was given and stands in no field, a line each; words for whichever app have no name."""
+    left = {name: text for name, text in given.items() if text.strip() and text not in moved.values()}
+    return "\n".join(text if name == grammar.QUERY.variable else f"{name}: {text}" for name, text in left.items())
 
 
 def _too_many(files: Sequence[_Meant]) -> tuple[str, ...]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from bot.core.command import default_text, must_be_given, plain
-from bot.core.files import clean_name
+from bot.core.files import clean_name, links_in
 from bot.core.form_files import WindowFiles
 from bot.core.model import (
     Addressed,
@@ -35,6 +35,7 @@ SLACKS_OWN = "It is a post, a canvas or a list of Slack's, which cannot be downl
 _OF_MODE = {"external": EXTERNAL, "tombstone": DELETED, "hidden_by_limit": HIDDEN, "post": SLACKS_OWN}
 _SLACKS_TYPES = "application/vnd.slack-"
 """How the MIME types of canvases and lists begin; what is downloaded of them is a page [believed]."""
+_LABELLED_LINK = re.compile(r"<(https?://[^<>|]*)\|[^<>]*>")
 
 
 class _Payload(BaseModel):
@@ -146,6 +147,7 @@ class MessagePosted(_Payload):
             said_at=moment_of(self.ts),
             files=tuple(file.to_core() for file in self.files),
             names_bot=_mention(bot_user_id) in self.text,
+            links=links_in(said_to(bot_user_id, _LABELLED_LINK.sub(r"<\1>", self.text))),
         )
 
 
@@ -479,10 +481,20 @@ class StartEvent(_Payload):
             field.name: tuple(each.to_core() for each in state.files) for field, state in named if field and state.files
         }
 
-    def carried(self) -> Mapping[str, str]:
-        """Return by variable what can be taken over into the fields of another app."""
-        named = ((ids.decode_start_field(block_id), state) for block_id, state in self._states().items())
-        return {field.name: text for field, state in named if field and (text := _as_shown(state)) is not None}
+    def carried(self, description: AppDescription | None) -> Mapping[str, str]:
+        """Return by variable what can be taken over into the fields of another app.
+
+        `description` is of the app whose fields the window shows, None where nobody knows it; without it a long option
+        is known by its beginning only.
+        """
+        app, found = self.place.app, {}
+        shown = {each.block_id: each for each in start_fields(app, description)} if app and description else {}
+        for block_id, state in self._states().items():
+            field = ids.decode_start_field(block_id)
+            text = _as_shown(shown.get(block_id), state)
+            if field is not None and text is not None:
+                found[field.name] = text
+        return found
 
     def blocks_of(self, problems: Mapping[str, str]) -> Mapping[str, str]:
         """Return sentences that are about fields, here by variable, by block_id."""
@@ -541,8 +553,7 @@ def _start_text(shown: StartShown, state: _FieldState) -> str | None:
     if field.type == "checkbox":
         return "true" if state.selected_options else "false"
     if state.selected_option is not None:
-        index = state.selected_option.value
-        return field.options[int(index)] if index.isdecimal() and int(index) < len(field.options) else None
+        return _option(field.options, state.selected_option.value)
     if state.value:
         return state.value
     if shown.kept:
@@ -551,19 +562,20 @@ def _start_text(shown: StartShown, state: _FieldState) -> str | None:
     return "" if field.type != "select" and default_text(field) else None
 
 
-def _as_shown(state: _FieldState) -> str | None:
-    if state.selected_option is not None:
-        return unescape(state.selected_option.text.text)
+def _as_shown(shown: StartShown | None, state: _FieldState) -> str | None:
+    if (chosen := state.selected_option) is not None:
+        whole = None if shown is None else _option(shown.field.options, chosen.value)
+        return unescape(chosen.text.text) if whole is None else whole
     return "true" if state.selected_options else state.value
 
 
 def _entered(field: FormInput, shown: Shown | None, state: _FieldState) -> str | None:
     if isinstance(field, Select) and state.selected_option is not None:
-        return _option(field, state.selected_option.value)
+        return _option(field.options, state.selected_option.value)
     # A text that is too long to stand in its field is meant by leaving the field empty; its hint says so.
     return state.value or (shown.kept if isinstance(shown, TextField) else None) or None
 
 
-def _option(select: Select, value: str) -> str | None:
-    """Return the option with this index; None for an index that the form does not have."""
-    return select.options[int(value)] if value.isdecimal() and int(value) < len(select.options) else None
+def _option(options: Sequence[str], value: str) -> str | None:
+    """Return the option with this index; None for an index that none of them has."""
+    return options[int(value)] if value.isdecimal() and int(value) < len(options) else None

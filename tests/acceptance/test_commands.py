@@ -84,11 +84,16 @@ async def test_what_only_the_person_knows_is_asked_for(scene: Scene) -> None:
     await scene.reads(await scene.start_by_window("ann"), "Waiting for @ann")
 
 
-async def test_an_app_that_is_not_there_is_named_with_those_that_are(scene: Scene) -> None:
-    """There is no window for it."""
-    await scene.command("ann", "/dify zzz topic=tea")
-    await scene.told("ann", "There is no app “zzz”")
-    assert scene.starts == []
+async def test_words_without_an_app_are_kept_in_a_window_that_asks_for_one(scene: Scene) -> None:
+    """It names the apps that there are."""
+    words = "Dear all, we meet at noon in the kitchen."
+    window = await scene.open_window("ann", f"/dify {words}")
+    assert "There is no app “Dear”: there is " in shown("", window.blocks)
+    await scene.select("ann", window, "App", "quick")
+    await scene.until(lambda: window.title == "Start quick", "the window shows what quick takes")
+    root = await scene.start_by_window("ann")
+    await scene.reads(root, DONE)
+    assert scene.starts[0].body["inputs"]["topic"] == words
 
 
 async def test_nothing_typed_can_ping_anybody(scene: Scene) -> None:

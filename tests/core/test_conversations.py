@@ -103,8 +103,10 @@ def test_a_message_that_is_held_once_more_is_asked_about_anew() -> None:
 
 
 def test_suggestions_are_read_after_an_answer_alone() -> None:
-    end = advance(RUNNING, saw.RunFinished(RunStatus.SUCCEEDED, {"answer": "So."}), NOW)
-    assert end.effects[-1] == do.ReadSuggestions()
+    """Also where a step failed on the way to it."""
+    for status in (RunStatus.SUCCEEDED, RunStatus.PARTIAL_SUCCEEDED):
+        end = advance(RUNNING, saw.RunFinished(status, {"answer": "So."}), NOW)
+        assert end.effects[-1] == do.ReadSuggestions()
     failed = advance(RUNNING, saw.RunFinished(RunStatus.FAILED, error="no"), NOW)
     workflow = advance(replace(RUNNING, message_id=None), saw.RunFinished(RunStatus.SUCCEEDED, {"a": "b"}), NOW)
     assert do.ReadSuggestions() not in (*failed.effects, *workflow.effects)

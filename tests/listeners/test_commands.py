@@ -29,6 +29,13 @@ async def test_help_about_an_app_is_saved_before_it_is_acked(stage: Stage, text:
     assert [row.kind for row in stage.outbox()] == ["CheckCommand"]
 
 
+async def test_words_that_begin_with_help_are_no_question(stage: Stage) -> None:
+    ann = stage.workspace.person("ann")
+    assert (await ann.command(CHANNEL, "/dify Help me write a letter")).acked
+    assert stage.workspace.find_all(visible_to="ann") == []
+    assert ann.view.content["callback_id"] == "start.window"
+
+
 async def test_a_command_is_saved_before_it_is_acked(stage: Stage) -> None:
     """Nothing works yet that could have done more than save it."""
     result = await stage.workspace.person("ann").command(CHANNEL, "/dify quick topic=tea")

@@ -216,6 +216,16 @@ async def test_a_message_that_became_an_answer_is_settled_once_that_can_be_saved
     assert [each.status for each in await conversation(bot, run)] == [RunStatus.PAUSED]
 
 
+async def test_a_mention_that_says_nothing_is_answered_as_elsewhere(bot: Stage, begun: Run, app: AsyncApp) -> None:
+    """Nothing is sent to Dify, and without the mention nobody waits for an answer."""
+    for text in (f"<@{bot.workspace.bot.user_id}>", ""):
+        assert (await dispatch(app, event(bot, begun, text=text))).status == 200
+    await bot.told("ben", "I run Dify apps")
+    await bot.settled()
+    assert len(bot.workspace.find_all(visible_to="ben")) == 1
+    assert len(bot.requests("POST", "/chat-messages")) == 1
+
+
 async def test_a_suggestion_is_asked_once_and_who_comes_second_is_told_so(
     bot: Stage, begun: Run, app: AsyncApp
 ) -> None:
@@ -244,7 +254,8 @@ async def test_no_suggestions_where_the_app_has_them_switched_off(tmp_path: Path
 
 
 async def test_what_is_suggested_twice_is_offered_once(tmp_path: Path) -> None:
-    app = replace(chat(), next_questions=("Why?", " ", "Why? ", "When?", "Why?"))
+    """And what nobody can see is not offered at all."""
+    app = replace(chat(), next_questions=("Why?", " ", "Why? ", "\u200b\x00", "When?", "Why?"))
     async with open_stage(tmp_path, [app]) as stage, stage.working():
         run = await stage.in_status(await stage.ask(QUERY), RunStatus.SUCCEEDED)
         await stage.settled()

@@ -239,6 +239,24 @@ async def test_a_file_that_was_deleted_meanwhile_is_told_and_the_rest_is_kept(de
     assert sorted(name for name, _ in desk.uploads()) == ["a.png", "other.pdf"]
 
 
+async def test_files_for_an_app_that_is_left_out_of_the_settings_meanwhile_are_kept(tmp_path: Path) -> None:
+    async with open_stage(tmp_path, [scan(), inbox()]) as stage:
+        stage.workspace.events = frozenset(EVENTS)
+        async with stage.working():
+            await connected(stage)
+            await Desk(stage).command("/dify scan title=Tea")
+            Desk(stage).choose("Page", REPORT)
+        async with stage.reopened("inbox") as again, again.working():
+            await connected(again)
+            desk = Desk(again)
+            await desk.send()
+            assert "There is no app scan any more." in desk.shown
+            assert "📎 report.pdf: put into the fields of the app that you choose." in desk.shown
+            await desk.send()
+            assert desk.ann.view.title == "Start inbox"
+            assert "📎 report.pdf, from the message or chosen before" in desk.shown
+
+
 async def test_the_only_app_needs_no_choice(tmp_path: Path) -> None:
     """A message of an app, or without a word or a file, is one, too."""
     async with open_stage(tmp_path, [scan()]) as stage, stage.working():
@@ -254,7 +272,8 @@ async def test_an_app_that_takes_no_text_and_no_files_says_so(tmp_path: Path) ->
         await connected(stage)
         desk = Desk(stage)
         await desk.pick(await desk.ann.share(CHANNEL, [REPORT], "Some words"))
-        assert "ticker takes no text, so the one of the message is left out." in desk.shown
+        assert "No field here takes this" in desk.shown
+        assert "Some words" in desk.shown
         assert "report.pdf: ticker takes no files." in desk.shown
 
 

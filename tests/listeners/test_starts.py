@@ -87,6 +87,23 @@ async def test_what_was_wrong_with_a_command_is_told_in_its_window(bot: Stage) -
     assert (await started(bot)).run_inputs == {"title": "Spring menu", "size": "M", "copies": 1}
 
 
+async def test_words_that_more_than_one_field_could_take_stand_in_the_first(tmp_path: Path) -> None:
+    """And those that none takes are shown to be copied, however many."""
+    many = "Dear all, we meet at noon in the kitchen, and everybody brings a cup."
+    letter = App(
+        name="letter",
+        start=(text_input("subject", required=True), text_input("body", required=True)),
+        nodes=(End("end", "End", {}),),
+        edges=("start -> end",),
+    )
+    async with knowing(tmp_path, letter, ticker(seconds=1)) as bot:
+        person = await give(bot, f"/dify letter {many}")
+        assert "stands in subject now: look it over." in shown(bot)
+        assert find_field(person.view.blocks, "subject").element["initial_value"] == many
+        await give(bot, f"/dify ticker {many}")
+        assert many in shown(bot)
+
+
 async def test_errors_stand_at_their_fields_until_they_are_mended(bot: Stage) -> None:
     """The client lets no text through that is too long, but it does one that was given in the command."""
     person = await give(bot, f"/dify pick title={'x' * 41}")
@@ -155,6 +172,25 @@ async def test_the_command_alone_offers_all_apps_and_then_the_fields_of_the_chos
     assert run.run_inputs["title"] == "Spring menu"
 
 
+@pytest.mark.parametrize("typed", ["zzz", "Dear all, tea=good", "topic=tea", "help zzz", "Help me write a letter"])
+async def test_what_is_typed_without_an_app_is_kept_for_the_one_that_is_chosen(bot: Stage, typed: str) -> None:
+    person = await give(bot, f"/dify {typed}")
+    assert "app" in person.view.blocks[0]["text"]["text"]
+    assert find_field(person.view.blocks, "Text").element["initial_value"] == typed
+    person.select(person.view, "App", "pick")
+    await bot.workspace.wait_for(lambda: person.view.title == "Start pick")
+    assert find_field(person.view.blocks, "title").element["initial_value"] == typed
+
+
+async def test_words_are_shown_whole_where_the_app_that_is_chosen_for_them_takes_none(tmp_path: Path) -> None:
+    words = "Dear all, we meet at noon in the kitchen, and everybody brings a cup of tea."
+    async with knowing(tmp_path, quick(), ticker(seconds=1)) as bot:
+        person = await give(bot, f"/dify {words}")
+        person.select(person.view, "App", "ticker")
+        await bot.workspace.wait_for(lambda: person.view.title == "Start ticker")
+        assert words in shown(bot)
+
+
 @pytest.mark.parametrize(("chosen", "kept"), [("L", "L"), ("M", None)])
 async def test_another_app_takes_over_what_was_given_but_no_default(bot: Stage, chosen: str, kept: str | None) -> None:
     """M is what `pick` holds at first; `all_inputs` holds nothing there."""
@@ -164,6 +200,56 @@ async def test_another_app_takes_over_what_was_given_but_no_default(bot: Stage, 
     await bot.workspace.wait_for(lambda: person.view.title == "Start all_inputs")
     size = find_field(person.view.blocks, "size").answer({})
     assert (size and size["text"]["text"]) == kept
+
+
+LONG_PLANS = [f"{'A rather long plan ' * 5}{number}" for number in range(3)]
+
+
+@pytest.mark.parametrize("change", ["another app", "changed app"])
+async def test_a_long_option_that_was_chosen_stays_chosen_in_a_window_drawn_anew(tmp_path: Path, change: str) -> None:
+    def planner(name: str, *more: str) -> App:
+        return App(
+            name=name,
+            start=(choice("plan", LONG_PLANS, default=LONG_PLANS[0]), *map(text_input, more)),
+            nodes=(End("end", "End", {}),),
+            edges=("start -> end",),
+        )
+
+    one, two = planner("one"), planner("two", "note")
+    async with knowing(tmp_path, one, two) as bot:
+        person = await give(bot, f'/dify one tea plan="{LONG_PLANS[2]}"')
+        if change == "another app":
+            person.select(person.view, "App", "two")
+            await bot.workspace.wait_for(lambda: person.view.title == "Start two")
+        else:
+            bot.clock.advance(minutes=2)
+            bot.dify.apps[one.key] = planner("one", "note")
+            await send(bot)
+            assert "one was changed in Dify meanwhile" in shown(bot)
+        await send(bot)
+        assert (await started(bot)).run_inputs["plan"] == LONG_PLANS[2]
+
+
+async def test_what_another_app_has_no_field_for_is_shown_to_be_copied(bot: Stage) -> None:
+    """But for what nobody has given."""
+    person = await give(bot, "/dify pick size=L")
+    person.fill(person.view, "title", "Spring menu")
+    person.select(person.view, "App", "quick")
+    await bot.workspace.wait_for(lambda: person.view.title == "Start quick")
+    assert find_field(person.view.blocks, "topic").element["initial_value"] == "Spring menu"
+    (frame,) = [block for block in person.view.blocks if block["type"] == "rich_text"]
+    assert frame["elements"][0]["elements"] == [{"type": "text", "text": "size: L"}]
+
+
+async def test_what_another_app_does_not_take_in_a_field_of_that_name_is_told(bot: Stage) -> None:
+    person = await give(bot, "/dify pick")
+    person.select(person.view, "size", "L")
+    bot.clock.advance(minutes=2)
+    before = pick()
+    bot.dify.apps[before.key] = replace(before, start=(before.start[0], choice("size", ["S", "M"], default="M")))
+    person.fill(person.view, "title", "Menu")
+    await send(bot)
+    assert "“L” is no option of size" in shown(bot)
 
 
 async def test_start_shows_the_fields_where_the_choice_was_not_answered(bot: Stage) -> None:
@@ -246,6 +332,16 @@ async def test_where_dify_is_down_the_command_is_answered_by_a_sentence(bot: Sta
     assert ann(bot).views == []
 
 
+async def test_what_was_typed_is_given_back_where_there_is_neither_a_window_nor_a_start(bot: Stage) -> None:
+    words = "Dear all, we meet at noon in the kitchen, and everybody brings a cup of tea."
+    bot.workspace.faults.add("views.open", Refuse("trigger_expired"))
+    assert (await ann(bot).command(CHANNEL, f"/dify {words}")).acked
+    await bot.told("ann", "There is no app “Dear”", words)
+    bot.dify.fail_next("info", status=500, times=2)
+    assert (await ann(bot).command(CHANNEL, f"/dify pick {words}")).acked
+    await bot.told("ann", "Dify does not answer just now", words)
+
+
 @pytest.mark.parametrize("code", ["trigger_expired", "invalid_arguments"])
 async def test_a_window_that_slack_does_not_open_is_made_up_for_by_a_sentence(bot: Stage, code: str) -> None:
     bot.workspace.faults.add("views.open", Refuse(code))
@@ -319,13 +415,28 @@ async def test_an_app_that_was_changed_meanwhile_shows_its_new_fields_with_what_
     assert (await started(bot)).run_inputs == {"title": "Menu", "size": "L", "place": "Kitchen"}
 
 
-async def test_an_app_that_is_left_out_of_the_settings_meanwhile_is_told(stage: Stage) -> None:
+@pytest.mark.parametrize("left", [("quick", "all_inputs"), ("all_inputs",)])
+async def test_what_was_entered_for_an_app_that_is_left_out_of_the_settings_meanwhile_is_kept(
+    stage: Stage, left: tuple[str, ...]
+) -> None:
+    """For another one, which takes what it has a field for."""
     async with stage.working():
-        person = await give(stage, "/dify pick title=Menu size=XL")
-    async with stage.reopened("quick", "chat_review") as again, again.working():
+        person = await give(stage, "/dify pick size=L")
+        person.fill(person.view, "title", "Menu")
+    async with stage.reopened(*left) as again, again.working():
         await connected(again)
         await send(again)
-        assert "There is no app pick any more." in repr(person.view.blocks)
+        view = person.view
+        assert "There is no app pick any more." in repr(view.blocks)
+        assert find_field(view.blocks, "title").element["initial_value"] == "Menu"
+        if len(left) > 1:
+            person.select(view, "App", "all_inputs")
+            await again.workspace.wait_for(lambda: view.title == "Start all_inputs")
+        else:
+            await send(again)
+        chosen = find_field(view.blocks, "size").answer({})
+        assert chosen is not None
+        assert chosen["text"]["text"] == "L"
 
 
 @pytest.mark.provokes("not_in_channel")

@@ -84,6 +84,13 @@ async def test_words_are_not_taken_for_the_name_of_the_only_app(tmp_path: Path) 
     assert run.run_inputs == {"topic": "some words"}
 
 
+async def test_words_to_the_only_app_may_begin_with_help(tmp_path: Path) -> None:
+    async with open_stage(tmp_path, [quick()]) as stage, stage.working():
+        for words in ("help me", "Help me write a letter"):
+            run = await stage.in_status(await stage.ask(words), RunStatus.SUCCEEDED)
+            assert run.run_inputs == {"topic": words}
+
+
 async def test_words_are_the_message_to_a_chatflow(bot: Stage) -> None:
     run = await bot.run_when(
         await bot.ask("chat_review Is it &lt;ready&gt;, @ben?"), lambda run: run.status.ended or run.forms

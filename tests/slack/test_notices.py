@@ -50,6 +50,13 @@ def test_a_wrong_command_is_answered_with_all_that_is_wrong_and_a_right_one() ->
     assert not pings(message)
 
 
+def test_what_a_command_says_in_vain_is_given_back_whole() -> None:
+    words = f"Dear <!here>,\n{'we meet at noon. ' * 200}Ann"
+    message = notices.not_startable(("“Dear …” stands alone.",), "/dify review", words)
+    assert texts(message).endswith(f"/dify review\nThis was not used; copy it if you still need it:\n{words}")
+    assert not pings(message)
+
+
 @pytest.mark.parametrize(
     ("command", "sentence"),
     [
@@ -279,7 +286,7 @@ def test_any_notice_is_taken_by_slack_and_pings_nobody(lines: list[str], text: s
     """However much is wrong."""
     form = make_form(node_title=text or "–", inputs=(Paragraph("a"),))
     messages: list[Message] = [
-        notices.not_startable(lines, text or "/dify"),
+        notices.not_startable(lines, text or "/dify", text),
         notices.inputs(text, lines, text or "/dify"),
         notices.invalid(form, [(line, line) for line in lines]),
         notices.refused(make_run(), form, text),

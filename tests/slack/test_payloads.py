@@ -258,3 +258,19 @@ def test_a_reply_is_as_old_as_slack_says() -> None:
     event = {"channel": "C1", "ts": "1795248995.500000", "thread_ts": "1795248990.000100", "user": "U1", "text": "Hi"}
     said = MessagePosted.model_validate(event).to_core("T1", "U0BOT")
     assert said.said_at == datetime(2026, 11, 21, 8, 16, 35, 500_000, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "links"),
+    [
+        ("<https://a.example/q3|our plan>", "our plan (https://a.example/q3)", ("https://a.example/q3",)),
+        ("<@U0BOT> <https://a.example/q3>", "https://a.example/q3", ("https://a.example/q3",)),
+        ("See <https://a.example/q3|our plan>", "See our plan (https://a.example/q3)", ()),
+    ],
+)
+def test_a_reply_keeps_the_words_of_its_links_and_tells_where_it_is_nothing_else(
+    text: str, said: str, links: tuple[str, ...]
+) -> None:
+    event = {"channel": "C1", "ts": HERE, "thread_ts": HERE, "user": "U1", "text": text}
+    message = MessagePosted.model_validate(event).to_core("T1", "U0BOT")
+    assert (message.text, message.links) == (said, links)

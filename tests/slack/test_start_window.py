@@ -31,6 +31,7 @@ from bot.services.starts import MOST_CARRIED
 from bot.slack import ids
 from bot.slack.payloads import StartEvent
 from bot.slack.starts.window import errors_at, notice_view, start_view
+from bot.slack.text.mrkdwn import unescape
 from tests.slack.strategies import long_text, names, odd_text
 
 Json = dict[str, Any]
@@ -171,6 +172,18 @@ def test_more_options_than_a_window_holds_are_typed() -> None:
     assert "“9999” is no option of town" in found["town"]
 
 
+def test_what_is_cut_of_a_long_option_goes_on_in_its_description() -> None:
+    """Options that differ at their ends alone are told apart."""
+    beginning = "A plan that goes on and on, like all the others, until it says at last that it is "
+    options = tuple(f"{beginning}{each} & so on" for each in ("short", "long"))
+    app = AppDescription("Any", AppMode.WORKFLOW, (start_input("plan", "select", options=(*options, "none")),))
+    found = by_variable(view_of(window(app)))["plan"].options
+    texts, rests = [each["text"]["text"] for each in found], [each.get("description") for each in found]
+    assert rests[2] is None
+    for option, text, rest in zip(options, texts, rests, strict=False):
+        assert unescape(f"{text[3:-1]} {rest['text'][1:]}") == option
+
+
 def test_a_list_without_options_that_may_be_left_out_says_so() -> None:
     """Its default is null, so that Dify does without it (recording 19)."""
     app = AppDescription("Any", AppMode.WORKFLOW, (start_input("town", "select", options=(), default=None),))
@@ -231,7 +244,11 @@ def test_the_largest_window_is_one_that_slack_takes() -> None:
     )
     app = AppDescription("Any", AppMode.WORKFLOW, fields)
     given = {field.variable: wide for field in fields}
-    view = view_of(window(app, texts=given, problems=(wide,) * 30, app_names=tuple(f"app{n}" for n in range(60))))
+    view = view_of(
+        window(
+            app, texts=given, problems=(wide,) * 30, app_names=tuple(f"app{n}" for n in range(60)), left_over=wide * 20
+        )
+    )
     assert len(by_variable(view)) == 80
     assert "There are " in shown("", view["blocks"])
 
@@ -240,6 +257,13 @@ def test_what_is_too_long_to_be_taken_over_is_told() -> None:
     view = view_of(window(texts={"notes": "x" * 50_000, "topic": "Tea"}))
     assert "What was given for notes is too long to be taken over: 50,000 characters." in shown("", view["blocks"])
     assert by_variable(view)["topic"].element["initial_value"] == "Tea"
+
+
+def test_what_no_field_takes_is_shown_whole() -> None:
+    words = f"Dear <!here>,\n{'we meet at noon. ' * 200}Ann"
+    view = view_of(window(left_over=words))
+    assert f"No field here takes this; copy it if you still need it:\n{words}" in shown("", view["blocks"])
+    assert list(pinged_ids("", view["blocks"])) == []
 
 
 def test_a_window_may_only_say_something() -> None:
@@ -286,7 +310,7 @@ def test_a_window_that_shows_other_fields_is_not_read() -> None:
 
 def test_what_other_fields_take_over_is_what_stood_there() -> None:
     view = view_of(window(texts={"topic": "Tea", "language": "German", "query": "a < b & c"}))
-    assert sent(view).carried() == {
+    assert sent(view).carried(REVIEW) == {
         "query": "a < b & c",
         "topic": "Tea",
         "notes": "one\ntwo",
@@ -295,6 +319,16 @@ def test_what_other_fields_take_over_is_what_stood_there() -> None:
         "copies": "1",
         "urgent": "true",
     }
+
+
+def test_a_long_option_is_taken_over_whole() -> None:
+    """Where nobody knows the app any more, what is shown of it is all there is."""
+    options = tuple(f"{'a rather long option ' * 5}{number}" for number in range(9))
+    app = AppDescription("Any", AppMode.WORKFLOW, (start_input("plan", "select", options=options),))
+    event = sent(view_of(window(app, texts={"plan": options[7]})))
+    assert event.carried(app) == {"plan": options[7]}
+    assert event.carried(None)["plan"].startswith("8. a rather long")
+    assert event.carried(REVIEW) == event.carried(None)
 
 
 def test_what_is_chosen_is_told_by_field_and_links_are_texts() -> None:
@@ -306,7 +340,7 @@ def test_what_is_chosen_is_told_by_field_and_links_are_texts() -> None:
     }
     event = sent(view, draft)
     assert event.chosen() == {"photos": (SharedFile("F1", "a.png", "", 3),)}
-    assert texts(event)["photos"] == event.carried()["photos"] == "https://example.com/b.png"
+    assert texts(event)["photos"] == event.carried(REVIEW)["photos"] == "https://example.com/b.png"
 
 
 def test_a_window_is_read_where_slack_leaves_out_what_is_not_chosen() -> None:
@@ -416,7 +450,8 @@ def test_any_app_has_a_window_that_slack_takes(app: AppDescription, data: st.Dat
     """Every field that can be given here is in it once, and nothing in it pings anybody."""
     variables = [field.variable for field in app.start_inputs]
     given = data.draw(st.dictionaries(st.sampled_from(variables or ["x"]), st.one_of(odd_text, long_text), max_size=3))
-    view = view_of(window(app, texts=given, problems=tuple(data.draw(st.lists(odd_text, max_size=30)))))
+    problems, left_over = tuple(data.draw(st.lists(odd_text, max_size=30))), data.draw(long_text)
+    view = view_of(window(app, texts=given, problems=problems, left_over=left_over))
     wanted = {field.variable for field in app.start_inputs if not takes_files(field)}
     wanted |= {field.variable for field in file_inputs(app) if accepts_of(field).takes_uploads}
     wanted |= {f"{field.variable} links" for field in file_inputs(app) if accepts_of(field).takes_links}

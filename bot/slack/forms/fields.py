@@ -6,7 +6,7 @@ Rendering and reading a click have to agree on these rules, so both ask here; ev
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.core.model import Form, FormInput, Paragraph, Select
 from bot.core.submission import current, json_size, prefilled
@@ -37,10 +37,14 @@ class TextField:
 
 @dataclass(frozen=True, slots=True)
 class Menu:
-    """A select menu: what its options read, in their order. `numbered` where they had to be shortened."""
+    """A select menu: what its options read, in their order. `numbered` where they had to be shortened.
+
+    `rests`: how each goes on in its description, where there is room for that; empty where it is whole.
+    """
 
     texts: tuple[str, ...]
     numbered: bool
+    rests: tuple[str, ...] = ()
 
 
 Shown = TextField | Menu
@@ -121,7 +125,8 @@ def window_menu(options: tuple[str, ...], room: int) -> Menu | None:
         return whole
     if len(texts) > _MAX_OPTIONS:
         return None
-    tries = (_numbered(texts, each) for each in (MAX_OPTION, 2 * _MIN_OPTION, _MIN_OPTION))
+    shortened = [_numbered(texts, each) for each in (MAX_OPTION, 2 * _MIN_OPTION, _MIN_OPTION)]
+    tries = (_described(texts, shortened[0]), *shortened)
     return next((menu for menu in tries if menu_size(menu) <= room), None)
 
 
@@ -134,9 +139,19 @@ def _numbered(texts: tuple[str, ...], each: int) -> Menu:
     return Menu(tuple(shorten(f"{number}. {text}", each) for number, text in enumerate(texts, 1)), numbered=True)
 
 
+def _described(texts: tuple[str, ...], menu: Menu) -> Menu:
+    whole = (f"{number}. {text}" for number, text in enumerate(texts, 1))
+    return replace(menu, rests=tuple(map(rest_of, menu.texts, whole)))
+
+
+def rest_of(shown: str, whole: str) -> str:
+    """Return how the description of an option goes on with a text that is too long for it; empty where it is whole."""
+    return "" if shown == whole else shorten(f"…{whole[len(shown) - 1 :].strip()}", MAX_OPTION)
+
+
 def menu_size(menu: Menu) -> int:
     """Return how many characters of JSON a menu takes in a window."""
-    return sum(_OF_OPTION + json_size(text) for text in menu.texts)
+    return sum(_OF_OPTION + json_size(text) for text in (*menu.texts, *filter(None, menu.rests)))
 
 
 def _size(shown: Shown) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
+from itertools import groupby, zip_longest
 from typing import Any
 
 from slack_sdk.models.blocks import (
@@ -171,11 +171,11 @@ def _field(form: Form, slot: Slot, shown: Shown | None) -> Block:
     match shown:
         case TextField():
             return _text_block(form, slot, shown)
-        case Menu(texts=texts):
+        case Menu():
             return InputBlock(
                 label=label(slot.label, MAX_LABEL),
                 block_id=slot.block_id(form.revision),
-                element=select_menu(slot.field, texts, initial(form, slot.field, shown)),
+                element=select_menu(slot.field, shown, initial(form, slot.field, shown)),
             )
         case None:
             assert isinstance(slot.field, FileField), "every other field has one"
@@ -203,13 +203,14 @@ def kept_hint(form: Form, field: FormInput, kept: str) -> str:
     return mrkdwn.shorten(keeps.format(size=len(kept), start=_first_words(kept)), hint_room(form))
 
 
-def select_menu(field: FormInput, texts: Sequence[str], chosen: str | None) -> StaticSelectElement:
-    """Return the menu of a select whose options read so, with one of them chosen.
+def select_menu(field: FormInput, menu: Menu, chosen: str | None) -> StaticSelectElement:
+    """Return the menu of a select, with one of its options chosen.
 
     Values are indexes: an option itself may be longer than Slack's 150 characters (slack-platform §2.3).
     """
     assert isinstance(field, Select), "only a select has a menu"
-    options = [Option(text=label(text, MAX_OPTION), value=str(index)) for index, text in enumerate(texts)]
+    described = zip_longest(menu.texts, menu.rests, fillvalue="")
+    options = [option(index, text, rest) for index, (text, rest) in enumerate(described)]
     groups = [options[start : start + _OPTIONS_PER_GROUP] for start in range(0, len(options), _OPTIONS_PER_GROUP)]
     return StaticSelectElement(
         action_id=ids.FIELD,
@@ -218,6 +219,12 @@ def select_menu(field: FormInput, texts: Sequence[str], chosen: str | None) -> S
         option_groups=[_group(number, group) for number, group in enumerate(groups)] if len(groups) > 1 else None,
         initial_option=None if chosen is None else options[field.options.index(chosen)],
     )
+
+
+def option(index: int, text: str, rest: str = "") -> Option:
+    """Return the `index`-th option of a menu; `rest` goes on with a text that is too long for it."""
+    description = label(rest, MAX_OPTION) if rest else None
+    return Option(value=str(index), text=label(text, MAX_OPTION), description=description)
 
 
 def _group(number: int, options: Sequence[Option]) -> OptionGroup:

@@ -26,8 +26,8 @@ from bot.core.model import Accepts, FileField, Form, Paragraph, Run, Select
 from bot.core.ports import WindowFill
 from bot.core.submission import json_size, too_long
 from bot.slack import ids
-from bot.slack.forms.fields import MAX_OPTION, Menu, Shown, TextField, initial, window_fields
-from bot.slack.forms.form import DEADLINE, LAST_ANSWER, MAX_WINDOW_FIELDS, REFUSED, kept_hint, select_menu
+from bot.slack.forms.fields import MAX_OPTION, Menu, Shown, TextField, initial, rest_of, window_fields
+from bot.slack.forms.form import DEADLINE, LAST_ANSWER, MAX_WINDOW_FIELDS, REFUSED, kept_hint, option, select_menu
 from bot.slack.forms.layout import Picture, Slot, Spot, beginning, labels, layouts, slots
 from bot.slack.forms.room import MAX_HINT, MAX_LABEL
 from bot.slack.messages.message import context, image, label, quote, section
@@ -254,9 +254,9 @@ def _field(form: Form, slot: Slot, shown: Shown | None, generation: int, values:
     field = slot.field
     value = values.get(field.name, initial(form, field, shown))
     match shown:
-        case Menu(texts=texts):
+        case Menu():
             chosen = value if isinstance(field, Select) and value in field.options else None
-            menu = select_menu(field, texts, chosen)
+            menu = select_menu(field, shown, chosen)
             return _told_input(slot.label, slot.block_id(generation), menu)
         case TextField(kept=kept, of_options=of_options):
             prefill = values.get(field.name, shown.prefill)
@@ -323,8 +323,7 @@ def _decision(form: Form) -> Iterator[Block]:
 def _option(index: int, title: str) -> Option:
     """Return an option whose description goes on with a title that is too long for its text."""
     text = mrkdwn.shorten(title, MAX_OPTION)
-    rest = "" if text == title else f"…{title[len(text) - 1 :].strip()}"
-    return Option(value=str(index), text=label(text, MAX_OPTION), description=label(rest, MAX_OPTION) if rest else None)
+    return option(index, text, rest_of(text, title))
 
 
 # --- what was entered in vain ----------------------------------------------------------------------------------------

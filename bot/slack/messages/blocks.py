@@ -84,7 +84,7 @@ Rendered = Post | Redraw | Tell | Reply | Answer
 def render(effect: DrawnEffect, run: Run | None, now: datetime, progress: Progress | None = None) -> Rendered:
     """Render an effect for the run as it stands, doing what `progress` says; what is answered at once has no run."""
     if isinstance(effect, do.TellNotStartable):
-        return Reply(effect.response_url, notices.not_startable(effect.problems, effect.corrected))
+        return Reply(effect.response_url, notices.not_startable(effect.problems, effect.corrected, effect.left_over))
     if isinstance(effect, do.TellInputs):
         return Reply(effect.response_url, notices.inputs(effect.app, effect.inputs, effect.example))
     if isinstance(effect, do.OfferStart):

@@ -12,7 +12,7 @@ from slack_sdk.models.blocks import (
     FeedbackButtonsElement,
 )
 
-from bot.core.model import FileProblem, HeldOutcome, Rating, Run, RunStatus
+from bot.core.model import FileProblem, HeldOutcome, Rating, Run
 from bot.slack import ids
 from bot.slack.messages.message import Message, context, label, section
 from bot.slack.text import mrkdwn
@@ -198,7 +198,7 @@ def with_question(run: Run, result: tuple[Message, ...]) -> tuple[Message, ...]:
 
 def with_thumbs(run: Run, result: tuple[Message, ...]) -> tuple[Message, ...]:
     """Put thumbs below the answer of a Chatflow that Dify can be told of."""
-    if run.message_id is None or run.status is not RunStatus.SUCCEEDED or not run.outputs:
+    if run.message_id is None or not run.status.succeeded or not run.outputs:
         return result
     *before, last = result
     return (*before, last.ending(_thumbs(run)))

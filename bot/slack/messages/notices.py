@@ -55,6 +55,7 @@ _TOKEN_CODES = frozenset({"account_inactive", "invalid_auth", "not_authed", "tok
 NOT_STARTABLE = "Nothing was started:"
 COPY = "This would work; copy it and change what you like:"
 FILL_IN = "Fill in the … and this works:"
+LEFT_OVER = "This was not used; copy it if you still need it:"
 
 INPUTS = "{app} takes these values:"
 NO_INPUTS = "{app} takes no values."
@@ -183,10 +184,11 @@ def not_started(run: Run, code: str) -> Message:
     return _message(text.format(app=mrkdwn.bold(run.app), channel=channel, code=mrkdwn.one_line(code)))
 
 
-def not_startable(problems: Iterable[str], corrected: str | None) -> Message:
-    """Tell what is wrong with a command, all of it, and one that would be right."""
+def not_startable(problems: Iterable[str], corrected: str | None, left_over: str = "") -> Message:
+    """Tell what is wrong with a command, all of it, and one that would be right; give back what is not in that."""
     text = _listed(NOT_STARTABLE, problems)
-    return _message(text, *_offer(corrected))
+    given_back = (section(LEFT_OVER), verbatim(kept)) if (kept := mrkdwn.clean(left_over)) else ()
+    return _message(text, *_offer(corrected), *given_back)
 
 
 def inputs(app: str, lines: Collection[str], example: str | None) -> Message:

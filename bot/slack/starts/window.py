@@ -31,7 +31,7 @@ from bot.slack import ids
 from bot.slack.forms.fields import MAX_OPTION
 from bot.slack.forms.form import select_menu
 from bot.slack.forms.window import EACH_LINE, LINK_HINT, file_input
-from bot.slack.messages.message import context, label, section
+from bot.slack.messages.message import context, label, section, verbatim
 from bot.slack.starts.fields import StartShown, start_fields
 from bot.slack.text import mrkdwn
 
@@ -52,6 +52,7 @@ NO_FIELDS = "{app} takes no values."
 GIVEN_FILES = "📎 {names}, from the message or chosen before. Choose others here to replace {them}."
 LEAVE_OUT = "Leave out"
 FILES_WAIT = "📎 {names}: put into the fields of the app that you choose."
+UNNAMED = "a file"
 FILES = "Takes {what}."
 SIZE = "At most {size} MB each."
 LARGER = (
@@ -63,6 +64,7 @@ FIRST_TEXT = "Text"
 AT_MOST = "At most {most:,} characters."
 JSON_HINT = "A JSON object, as in {example}"
 SCHEMA_HINT = "A JSON object of this schema: {schema}"
+LEFT_OVER = "No field here takes this; copy it if you still need it:"
 MORE_PROBLEMS = "⚠️ There are {count} more problems like these."
 TOO_LONG = "What was given for {name} is too long to be taken over: {size:,} characters."
 TYPE_OPTION = "Enter one of its {count:,} options, as Dify has it."
@@ -77,8 +79,14 @@ SILENT = "{reason} Nothing is lost: press Start again then."
 
 def start_view(window: StartWindow) -> View:
     """Render a start window."""
-    given, left_out = _given(window)
-    blocks = [*_problems((*window.problems, *left_out)), *_menu_of_apps(window), *_fields(window, given)]
+    left_over = _fitted(mrkdwn.clean(window.left_over), _GIVEN_SHARE, _GIVEN_SHARE)
+    given, left_out = _given(window, _GIVEN_SHARE - json_size(left_over))
+    blocks = [
+        *_problems((*window.problems, *left_out)),
+        *_left_over(left_over),
+        *_menu_of_apps(window),
+        *_fields(window, given),
+    ]
     app = window.place.app if window.description else None
     has_input = any(isinstance(block, InputBlock) for block in blocks)
     return View(
@@ -102,9 +110,9 @@ def notice_view(problem: str) -> View:
     return View(type="modal", title="Start", close="Close", blocks=list(_problems((problem,))))
 
 
-def _given(window: StartWindow) -> tuple[Mapping[str, str], Iterable[str]]:
+def _given(window: StartWindow, room: int) -> tuple[Mapping[str, str], Iterable[str]]:
     """Return the texts that there is room for, and sentences about the others."""
-    room, given, left_out = _GIVEN_SHARE, {}, []
+    given, left_out = {}, []
     for name, text in window.texts.items():
         if (size := json_size(text)) > room:
             left_out.append(TOO_LONG.format(name=name, size=len(text)))
@@ -121,6 +129,12 @@ def _problems(problems: tuple[str, ...]) -> Iterator[Block]:
         yield section(f"⚠️ {mrkdwn.one_line(short, _MAX_PROBLEM)}")
     if more := len(problems) - len(told):
         yield section(MORE_PROBLEMS.format(count=more))
+
+
+def _left_over(text: str) -> Iterator[Block]:
+    if text:
+        yield section(LEFT_OVER)
+        yield verbatim(text)
 
 
 def _fitted(text: str, limit: int, room: int) -> str:
@@ -187,16 +201,18 @@ def _fields(window: StartWindow, given: Mapping[str, str]) -> Iterator[Block]:
 
 def _kept(window: StartWindow, given: Mapping[str, str]) -> Iterator[Block]:
     """Show what was given while there are no fields to put it into."""
-    if (text := given.get(QUERY.variable)) is not None:
-        element = PlainTextInputElement(action_id=ids.FIELD, initial_value=mrkdwn.clean(text) or None, multiline=True)
-        block_id = ids.start_block_id(ids.StartField("text", 0, QUERY.variable))
-        yield InputBlock(label=FIRST_TEXT, block_id=block_id, element=element, optional=True)
+    texts = [(name, text) for name, each in given.items() if (text := mrkdwn.clean(each))]
+    for index, (name, text) in enumerate(texts):
+        element = PlainTextInputElement(action_id=ids.FIELD, initial_value=text, multiline=True)
+        block_id = ids.start_block_id(ids.StartField("text", index, name))
+        called = FIRST_TEXT if name == QUERY.variable else mrkdwn.readable(name)
+        yield InputBlock(label=label(called, _MAX_LABEL), block_id=block_id, element=element, optional=True)
     if held := tuple(file for files in window.files.values() for file in files):
         yield context(FILES_WAIT.format(names=_names(held)))
 
 
 def _names(files: Iterable[SharedFile]) -> str:
-    return mrkdwn.one_line(", ".join(file.name for file in files), _MAX_NAMES)
+    return mrkdwn.one_line(", ".join(file.name or UNNAMED for file in files), _MAX_NAMES)
 
 
 def _file_field(
@@ -258,7 +274,7 @@ def _element(shown: StartShown, given: str | None) -> tuple[InputInteractiveElem
         case "select" if shown.menu is not None:
             chosen = next((each for each in (text, default) if each and each in field.options), None)
             stays = DEFAULT_STAYS.format(default=default) if default and not must_be_given(field) else None
-            return select_menu(Select(field.variable, field.options), shown.menu.texts, chosen), stays
+            return select_menu(Select(field.variable, field.options), shown.menu, chosen), stays
         case "checkbox":
             box = Option(text=label("Yes", MAX_OPTION), value="true")
             ticked = next((each for each in map(switch, (text, default)) if each is not None), False)
