@@ -301,6 +301,13 @@ def test_what_was_entered_in_vain_is_given_back_whole() -> None:
     assert "Which" not in words(view)
 
 
+def test_of_fields_that_are_called_the_same_each_is_given_back() -> None:
+    content = "Comment:\n\n{{#$output.a#}}\n\nComment:\n\n{{#$output.b#}}"
+    form = make_form(content=content, inputs=(Paragraph("a"), Paragraph("b")))
+    view = notice_of(form, "*Review*: ⌛ Expired", {"a": "mine", "b": "mine, too"})
+    assert words(view).endswith("Comment\nmine\nComment\nmine, too")
+
+
 def test_a_window_says_what_becomes_of_files_and_links_in_it() -> None:
     """Slack tells nobody of a chosen file (slack-platform §2.2), so that closing the window may lose it."""
     links = FileField("source", allowed_methods=("remote_url",))

@@ -332,16 +332,16 @@ def _option(index: int, title: str) -> Option:
 
 def _given_back(form: Form, values: Mapping[str, str | None]) -> Iterator[Block]:
     """Give back what somebody has changed."""
-    entered = {
-        name: text
+    entered = [
+        (name, text)
         for field, name in list(labels(form).items())[:_MAX_GIVEN_BACK]
         if (text := mrkdwn.clean(values.get(field) or "").strip())
-    }
+    ]
     if not entered:
         return
     yield section(GIVEN_BACK)
     room = _GIVEN_BACK_SHARE
-    for name, text in entered.items():
+    for name, text in entered:
         shortened = text
         while json_size(shortened) > room:
             shortened = shortened[: len(shortened) * 9 // 10 - 1]
