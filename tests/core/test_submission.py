@@ -37,6 +37,14 @@ class TestComplete:
     def test_a_select_left_empty_has_no_value(self, entered: dict[str, str | None]) -> None:
         assert complete(form_with(TONE), entered) == {}
 
+    @pytest.mark.parametrize("option", ["", "\0", "a\0b"])
+    def test_an_option_is_sent_to_the_letter(self, option: str) -> None:
+        """Dify takes nothing else for it; that none is chosen is something else (dify-api §10.4)."""
+        form = form_with(Select("tone", ("friendly", option)))
+        assert complete(form, {"tone": option}) == {"tone": option}
+        assert problems(form, {"tone": option}) == {}
+        assert list(problems(form, complete(form, {"tone": None}))) == ["tone"]
+
     def test_files_that_nobody_can_give_yet(self) -> None:
         assert complete(form_with(FileField("proof"), FileField("more", many=True)), {}) == {"more": []}
 

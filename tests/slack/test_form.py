@@ -398,6 +398,18 @@ def test_an_option_of_which_nothing_can_be_seen_reads_so_wherever_it_stands() ->
     assert texts(before[0]).endswith("2. (empty)\n3. (empty)")
 
 
+def test_an_empty_option_that_is_chosen_is_told_from_none() -> None:
+    """Dify gets it, and the decided message says what was chosen."""
+    form = make_form(inputs=(Select("feedback", ("", "full")),))
+    (field,) = elements(shown(form), "input")
+    state = {"type": "static_select", "selected_option": field["element"]["options"][0]}
+    chosen = complete(form, pressed(shown(form), {(field["block_id"], ids.FIELD): state}).entered(form))
+    assert chosen == {"feedback": ""}
+    assert complete(form, pressed(shown(form)).entered(form)) == {}
+    sent = replace(form, status=FormStatus.SUBMITTED, submission=make_submission(values=chosen))
+    assert quoted(shown(sent, RunStatus.RUNNING)) == ["(empty)"]
+
+
 def test_250_options_come_in_groups_and_500_are_typed() -> None:
     """A menu holds 100 options, or 100 groups of 100; a message has room for some 350 short ones."""
     many = make_form(inputs=(Select("feedback", tuple(f"Option {number:03}" for number in range(250))),))

@@ -24,7 +24,7 @@ from bot.core.model import ButtonStyle, FileField, Form, FormInput, FormStatus, 
 from bot.core.submission import prefilled
 from bot.slack import ids
 from bot.slack.forms.card import takes
-from bot.slack.forms.fields import MAX_OPTION, Menu, Shown, TextField, initial, shown_fields, window_fields
+from bot.slack.forms.fields import MAX_OPTION, Menu, Shown, TextField, initial, shown_fields, visible, window_fields
 from bot.slack.forms.layout import BUTTONS_PER_BLOCK, Layout, Picture, Slot, Spot, layout, slots
 from bot.slack.forms.overflow import overflowing_fields, overflowing_text
 from bot.slack.forms.room import (
@@ -273,6 +273,8 @@ def _closed_blocks(run: Run, form: Form, title: str, result: str) -> tuple[Block
 
 
 def _readable(run: Run, form: Form, field: FormInput, value: Any) -> str:
+    if isinstance(field, Select) and value in field.options:
+        return visible(value)
     if value in ("", None):
         return "(left empty)"
     if isinstance(field, FileField):
