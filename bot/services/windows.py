@@ -53,6 +53,14 @@ class TooLate:
     """The names of the files that were chosen in the window and are not attached."""
 
 
+@dataclass(frozen=True, slots=True)
+class DoesNotFit:
+    """A form's window holds less than it was to be opened with: sentences by the input's name."""
+
+    form: Form
+    problems: Mapping[str, str]
+
+
 class Entries(Protocol):
     """What a window held when it was submitted."""
 
@@ -111,14 +119,15 @@ class WindowDesk:
         *,
         delivery: str,
         kept_at: datetime | None = None,
-    ) -> Form | None:
+    ) -> Form | DoesNotFit | None:
         """Open a form's window, filled with what this person has entered, or leave word why it is not open any more.
 
         Returns the form where it is open.
 
         `typed` gives what they have entered elsewhere, in the form's message for example. That goes before their draft
         where they entered it after the window was opened last. Where it stands nowhere else it is `kept_at` this moment
-        in their draft, below what stands there already, and closing the window leaves it alone.
+        in their draft, below what stands there already, and closing the window leaves it alone; where the window has no
+        room for all of it, none is opened.
 
         Raises:
             UnknownHere: the bot does not know this form.
@@ -134,13 +143,15 @@ class WindowDesk:
         if kept_at is not None and draft is not None:
             entered = {name: _below(draft.values.get(name), text) for name, text in entered.items()}
         fill = fill_of(draft, entered)
+        if kept_at is not None and (left_out := too_long(form, fill.values)):
+            return DoesNotFit(form, left_out)
         try:
             view_id = await self._slack.open_window(trigger_id, run, form, fill)
         except TriggerUsed:
             log.info("a form's window is open already", form=form_id)
         else:
             self._watch_over(view_id, run_id, form_id, user_id)
-        if kept_at is not None and not too_long(form, fill.values):
+        if kept_at is not None:
             kept = Draft(fill.values, kept_at, fill.typed_before, fill.generation)
             await self._store.save_draft(form_id, user_id, kept)
         return form
