@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -18,6 +19,7 @@ from bot.playground.slack.forms import state_values
 from bot.slack import ids
 from bot.slack.forms.form import form_message, form_messages, obstacle
 from bot.slack.forms.layout import labels, text_alone
+from bot.slack.messages import notices
 from bot.slack.messages.message import Message
 from bot.slack.payloads import ButtonClick
 from tests.factories import NOW, make_form, make_run, make_submission
@@ -593,6 +595,27 @@ def test_the_outcome_takes_the_place_of_the_buttons(
     assert line in message.text
     assert not elements(message, "button")
     assert not elements(message, "input")
+
+
+LONG_TITLE = "Approve it as it stands, and send it to everybody who asked for it before the end of"
+
+
+@pytest.mark.parametrize(
+    ("titles", "outcomes"),
+    [
+        (("Yes", "Yes", "No"), ("*1. Yes*", "*2. Yes*", "*No*")),
+        ((f"{LONG_TITLE} May", f"{LONG_TITLE} June"), (f"*1. {LONG_TITLE} May*", f"*2. {LONG_TITLE} June*")),
+        (("<" * 100, "_" * 100), (f"*1. {'&lt;' * 100}*", f"*2. {'ˍ' * 100}*")),
+    ],
+)
+def test_titles_that_read_alike_are_told_apart_once_decided(titles: Sequence[str], outcomes: Sequence[str]) -> None:
+    """Each by its button's number, and in full: the decided message, and what whoever came second is told."""
+    actions = tuple(UserAction(f"a{number}", title) for number, title in enumerate(titles))
+    for action, called in zip(actions, outcomes, strict=True):
+        answer = make_submission(action_id=action.id)
+        form = make_form(user_actions=actions, status=FormStatus.SUBMITTED, submission=answer)
+        assert f"✅ {called} · <@U2>" in texts(shown(form))
+        assert f"already chose {called} for" in texts(notices.decided(run_of(form), form, "U3", {}))
 
 
 def test_an_expired_form_says_when() -> None:
