@@ -400,6 +400,26 @@ def test_an_option_of_which_nothing_can_be_seen_reads_so_wherever_it_stands() ->
     assert texts(before[0]).endswith("2. (empty)\n3. (empty)")
 
 
+@pytest.mark.parametrize("blank", ["", " ", "\u200b", "\u2800\u2800", "\u3164"])
+def test_nothing_to_press_or_to_choose_is_blank(blank: str) -> None:
+    """Where nothing can be seen of a title or an option, something stands for it; what is sent stays what it is."""
+    form = make_form(
+        node_title=blank,
+        content=f"{blank}\n\n{{{{#$output.feedback#}}}}",
+        inputs=(Select("feedback", ("full", blank)),),
+        user_actions=(UserAction("go_on", blank), UserAction("stop", "Stop")),
+    )
+    message = shown(form)
+    assert [button["text"]["text"] for button in elements(message, "button")] == ["go_on", "Stop", "Open in window"]
+    (field,) = elements(message, "input")
+    assert field["label"]["text"] == "Feedback"
+    assert [option["text"]["text"] for option in field["element"]["options"]] == ["full", "(empty)"]
+    assert "*–*" in texts(message)
+    state = {"type": "static_select", "selected_option": field["element"]["options"][1]}
+    click = pressed(message, {(field["block_id"], ids.FIELD): state})
+    assert complete(form, click.entered(form)) == {"feedback": blank}
+
+
 def test_an_empty_option_that_is_chosen_is_told_from_none() -> None:
     """Dify gets it, and the decided message says what was chosen."""
     form = make_form(inputs=(Select("feedback", ("", "full")),))

@@ -29,7 +29,7 @@ from bot.slack import ids
 from bot.slack.forms.fields import MAX_OPTION, Menu, Shown, TextField, initial, window_fields
 from bot.slack.forms.form import DEADLINE, LAST_ANSWER, MAX_WINDOW_FIELDS, REFUSED, kept_hint, select_menu
 from bot.slack.forms.layout import Picture, Slot, Spot, beginning, labels, layouts, slots
-from bot.slack.forms.room import MAX_HINT, MAX_LABEL
+from bot.slack.forms.room import MAX_HINT, MAX_LABEL, action_titles
 from bot.slack.messages.message import context, image, label, quote, section
 from bot.slack.messages.outcome import mending, refusal
 from bot.slack.text import mrkdwn
@@ -302,7 +302,7 @@ def _told_input(
 
 
 def _decision(form: Form) -> Iterator[Block]:
-    titles = [" ".join(mrkdwn.clean(action.title).split()) or action.id for action in form.user_actions]
+    titles = action_titles(form)
     if len(titles) == 1:
         if len(mrkdwn.escape(titles[0])) > MAX_TITLE:
             button = mrkdwn.one_line(titles[0], MAX_TITLE).replace("*", "∗")
