@@ -55,6 +55,8 @@ def problems(form: Form, values: Mapping[str, Any], *, in_window: bool = False) 
 
 def _problem(field: FormInput, value: Any, in_window: bool) -> str | None:
     match field:
+        case Select(takes_nothing=True):
+            return "has no options, so that nobody can answer it: its builder has to add some in Dify."
         case Select(options=()):
             return None if value else "is empty: enter a value."
         case Select(options=options):

@@ -93,6 +93,13 @@ class TestProblems:
         form = form_with(TYPED_TONE)
         assert problems(form, complete(form, {"tone": "strict"})) == {}
 
+    @pytest.mark.parametrize("entered", ["strict", None])
+    def test_where_the_builder_gave_no_options_no_text_will_do(self, entered: str | None) -> None:
+        form = form_with(Select("tone", (), fixed=True))
+        assert problems(form, complete(form, {"tone": entered})) == {
+            "tone": "has no options, so that nobody can answer it: its builder has to add some in Dify."
+        }
+
     @given(st.dictionaries(st.sampled_from(["feedback", "tone", "length", "other"]), st.none() | st.text()))
     def test_what_has_no_problem_is_complete(self, entered: dict[str, str | None]) -> None:
         """Every declared input has a value, or somebody is told which one has not."""

@@ -527,6 +527,14 @@ def test_listed_options_are_read_to_the_letter() -> None:
         ({"answerable": False}, "lacks the delivery method *Web app*"),
         ({"user_actions": ()}, "add a button to this Human Input node in Dify, and publish the app"),
         ({"inputs": tuple(Paragraph(f"p{number}") for number in range(81))}, "has 81 fields"),
+        (
+            {"content": "A draft.\n\n*Pick*:\n\n{{#$output.tone#}}", "inputs": (Select("tone", (), fixed=True),)},
+            "its menu “Pick” is without options to choose from, and Dify takes nothing else there.",
+        ),
+        (
+            {"inputs": (Paragraph("note"), *(Select(name, (), fixed=True) for name in ("tone", "size")))},
+            "its menus “Tone”, “Size” are without options",
+        ),
     ],
 )
 def test_a_form_that_cannot_be_answered_here_says_what_to_do(change: Json, sentence: str) -> None:
