@@ -203,6 +203,7 @@ async def assemble(
     decisions = DecisionDesk(store, recorder)
     windows = WindowDesk(store, slack, recorder, reconciler.look_at, descriptions.file_limits, _new_id)
     recorder.watch(windows.watch)
+    recorder.ask_who_looks(windows.looking)
     message_files = MessageFiles(slack, descriptions)
     conversations = ConversationDesk(
         store,

@@ -518,6 +518,13 @@ class Select:
 
     name: str
     options: tuple[str, ...]
+    fixed: bool = False
+    """The options are the builder's own: Dify takes nothing else, also where there are none (dify-api §10.4)."""
+
+    @property
+    def takes_nothing(self) -> bool:
+        """Whether there is nothing that Dify would take."""
+        return self.fixed and not self.options
 
 
 @dataclass(frozen=True, slots=True)

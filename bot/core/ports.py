@@ -452,9 +452,12 @@ class Store(Protocol):
         taking: str | None = None,
         done: int | None = None,
         reason: str | None = None,
+        looking: Collection[tuple[str, str]] = (),
     ) -> Transition | None:
         """Load a run, let `decide` say what follows, and save the run with its effects, in one transaction.
 
+        Whoever has a draft of a form that is closed by this is given it back by one more effect, and it is dropped; but
+        not where they are `looking` at the form's window, as pairs of form and person: that gives it back.
         A redrawing takes the place of an earlier one of the same message that has not begun.
         None, and nothing changed, where `delivery` was seen before, or where Dify's run `taking` is or may be another
         one of ours: that has its id, or was started by the same user with equal inputs and Dify has yet to name it.
@@ -472,7 +475,7 @@ class Store(Protocol):
     async def save_draft(self, form_id: str, user_id: str, draft: Draft) -> None:
         """Keep this draft, unless a newer one, of the same generation or a later one, is kept or the form is decided.
 
-        `change` drops it along with this person's answer, `purge` along with the run.
+        `change` drops it along with this person's answer, or when it gives it back, `purge` along with the run.
         """
 
     async def catch_up(self, now: datetime, spread: timedelta, longest_wait: timedelta) -> None:

@@ -23,8 +23,9 @@ def complete(form: Form, entered: Mapping[str, str | None], attachments: Iterabl
     """Return a value for every declared input: Dify wants all of them with every action (recording 04).
 
     A paragraph left empty is "", a list of files is empty, and what is missing for good stays out, for `problems`
-    to name. NUL characters are dropped: Dify would deliver them into the outputs (recording 32). A file is named by
-    our id of the attachment (`bot.core.files.as_sent`).
+    to name. An option is sent to the letter, also an empty one. From what was typed NUL characters are dropped: Dify
+    would deliver them into the outputs (recording 32). A file is named by our id of the attachment
+    (`bot.core.files.as_sent`).
     """
     given = tuple(attachments)
     values: dict[str, Any] = {}
@@ -34,8 +35,10 @@ def complete(form: Form, entered: Mapping[str, str | None], attachments: Iterabl
             if value is not None:
                 values[field.name] = value
             continue
-        text = (entered.get(field.name) or "").replace("\0", "")
-        if isinstance(field, Paragraph) or text:
+        value = entered.get(field.name)
+        if isinstance(field, Select) and value in field.options:
+            values[field.name] = value
+        elif (text := (value or "").replace("\0", "")) or isinstance(field, Paragraph):
             values[field.name] = text
     return values
 
@@ -52,6 +55,8 @@ def problems(form: Form, values: Mapping[str, Any], *, in_window: bool = False) 
 
 def _problem(field: FormInput, value: Any, in_window: bool) -> str | None:
     match field:
+        case Select(takes_nothing=True):
+            return "has no options, so that nobody can answer it: its builder has to add some in Dify."
         case Select(options=()):
             return None if value else "is empty: enter a value."
         case Select(options=options):

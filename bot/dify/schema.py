@@ -68,6 +68,7 @@ class ParagraphInput(Wire):
 
 
 class OptionSource(Wire):
+    type: str = "variable"
     value: list[str] = []
 
 
@@ -77,7 +78,8 @@ class SelectInput(Wire):
     option_source: OptionSource
 
     def to_core(self, resolved_defaults: Mapping[str, Any]) -> Select:
-        return Select(self.output_variable_name, tuple(self.option_source.value))
+        source = self.option_source
+        return Select(self.output_variable_name, tuple(source.value), fixed=source.type == "constant")
 
 
 class FileInput(Wire):

@@ -12,14 +12,16 @@ from slack_bolt.context.ack.async_ack import AsyncAck
 from slack_bolt.context.async_context import AsyncBoltContext
 from slack_bolt.context.respond.async_respond import AsyncRespond
 
+from bot.core.model import Form
 from bot.core.start_files import MESSAGE_FILES, given_to
 from bot.errors import SlackError
 from bot.services.conversations import ConversationDesk, as_entered
 from bot.services.form_files import FILES_OF, FormFileDesk
 from bot.services.starts import StartDesk
-from bot.services.windows import WindowDesk
+from bot.services.windows import DoesNotFit, WindowDesk
 from bot.slack import ids
 from bot.slack.forms.window import NOT_OPENED
+from bot.slack.messages.chat import does_not_fit
 from bot.slack.payloads import ButtonClick, MessagePosted, said_to
 
 log = structlog.get_logger(__name__)
@@ -82,7 +84,7 @@ def register(
         entered = partial(as_entered, text=held.query)
         try:
             # The value names the run of the form as its action.
-            form = await windows.open(
+            opened = await windows.open(
                 chosen.action_id,
                 chosen.form_id,
                 click.user_id,
@@ -96,11 +98,14 @@ def register(
             await ack()
             await respond(NOT_OPENED, response_type="ephemeral", replace_original=False)
             return
-        if form is not None:
+        if isinstance(opened, Form):
             along = given_to(held).get(MESSAGE_FILES, ())
-            await files.take_along(chosen.action_id, form.form_id, along, click.user_id, delivery=click.delivery)
-            await desk.use_as_answer(chosen.run_id, form.node_title, click.user_id, delivery=click.delivery)
+            await files.take_along(chosen.action_id, opened.form_id, along, click.user_id, delivery=click.delivery)
+            await desk.use_as_answer(chosen.run_id, opened.node_title, click.user_id, delivery=click.delivery)
         await ack()
+        if isinstance(opened, DoesNotFit):
+            said = does_not_fit(opened.form, opened.problems)
+            await respond(said.text, said.blocks, response_type="ephemeral", replace_original=False)
 
     async def handle_suggestion(ack: AsyncAck, body: dict[str, Any]) -> None:
         click = ButtonClick.model_validate(body)

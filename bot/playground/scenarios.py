@@ -994,7 +994,7 @@ async def everything_odd(scene: Scene) -> None:
     await scene.type_into_window("ben", "Long", edited)
     await scene.select("ben", window, "Decision", "20. Decision 19")
     await scene.submit("ben")
-    await scene.reads(form, "✅ Decision 19", "@ben", "Something else")
+    await scene.reads(form, "✅ 20. Decision 19", "@ben", "Something else")
     given = _given(scene)
     scene.expect(given["long"] == edited, "Dify got the edited report to the character")
     scene.expect(str(given["many"]).endswith("two"), "Dify got the whole of the option that was chosen")

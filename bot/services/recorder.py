@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -51,10 +51,15 @@ class Recorder:
         self._poll_interval = poll_interval
         self._reminder_policy = reminder_policy
         self._watchers: list[Callable[[Transition], None]] = []
+        self._looking: Callable[[], Collection[tuple[str, str]]] = tuple
 
     def watch(self, watcher: Callable[[Transition], None]) -> None:
         """Call this with every transition, right after it was saved."""
         self._watchers.append(watcher)
+
+    def ask_who_looks(self, looking: Callable[[], Collection[tuple[str, str]]]) -> None:
+        """Ask this who looks at the window of which form, and is told there what becomes of it (`Store.change`)."""
+        self._looking = looking
 
     async def record(
         self, run_id: str, event: LifecycleEvent, *, done: int | None = None, reason: str | None = None
@@ -96,7 +101,14 @@ class Recorder:
             return replace(transition, run=self._scheduled(transition.run, now))
 
         transition = await self._store.change(
-            run_id, decide_and_schedule, now, delivery=delivery, taking=taking, done=done, reason=reason
+            run_id,
+            decide_and_schedule,
+            now,
+            delivery=delivery,
+            taking=taking,
+            done=done,
+            reason=reason,
+            looking=self._looking(),
         )
         if transition is not None:
             for watcher in self._watchers:

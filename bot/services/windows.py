@@ -53,6 +53,14 @@ class TooLate:
     """The names of the files that were chosen in the window and are not attached."""
 
 
+@dataclass(frozen=True, slots=True)
+class DoesNotFit:
+    """A form's window holds less than it was to be opened with: sentences by the input's name."""
+
+    form: Form
+    problems: Mapping[str, str]
+
+
 class Entries(Protocol):
     """What a window held when it was submitted."""
 
@@ -99,6 +107,8 @@ class WindowDesk:
         self._look_at = look_at
         self._open: dict[str, tuple[str, str]] = {}
         """The form and the person of each open window, by the id of the view."""
+        self._told: set[tuple[str, str]] = set()
+        """Those who sent a window too late, of forms of which it is not known yet that they are closed for good."""
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(
@@ -111,14 +121,15 @@ class WindowDesk:
         *,
         delivery: str,
         kept_at: datetime | None = None,
-    ) -> Form | None:
+    ) -> Form | DoesNotFit | None:
         """Open a form's window, filled with what this person has entered, or leave word why it is not open any more.
 
         Returns the form where it is open.
 
         `typed` gives what they have entered elsewhere, in the form's message for example. That goes before their draft
         where they entered it after the window was opened last. Where it stands nowhere else it is `kept_at` this moment
-        in their draft, below what stands there already, and closing the window leaves it alone.
+        in their draft, below what stands there already, and closing the window leaves it alone; where the window has no
+        room for all of it, none is opened.
 
         Raises:
             UnknownHere: the bot does not know this form.
@@ -134,13 +145,15 @@ class WindowDesk:
         if kept_at is not None and draft is not None:
             entered = {name: _below(draft.values.get(name), text) for name, text in entered.items()}
         fill = fill_of(draft, entered)
+        if kept_at is not None and (left_out := too_long(form, fill.values)):
+            return DoesNotFit(form, left_out)
         try:
             view_id = await self._slack.open_window(trigger_id, run, form, fill)
         except TriggerUsed:
             log.info("a form's window is open already", form=form_id)
         else:
             self._watch_over(view_id, run_id, form_id, user_id)
-        if kept_at is not None and not too_long(form, fill.values):
+        if kept_at is not None:
             kept = Draft(fill.values, kept_at, fill.typed_before, fill.generation)
             await self._store.save_draft(form_id, user_id, kept)
         return form
@@ -270,6 +283,8 @@ class WindowDesk:
         except _Unsaved as unsaved:
             if isinstance(unsaved.why, TooLate):
                 self.forget(view_id)
+                if not unsaved.why.form.status.closed:
+                    self._told.add((form_id, user_id))
             return unsaved.why
         self.forget(view_id)
         return None
@@ -278,13 +293,16 @@ class WindowDesk:
         """A window was closed."""
         self._open.pop(view_id, None)
 
+    def looking(self) -> frozenset[tuple[str, str]]:
+        """Return who looks at the window of which form, or was given back there what they sent too late."""
+        return frozenset((*self._open.values(), *self._told))
+
     def watch(self, transition: Transition) -> None:
         """End the windows of a form that is closed: nothing in them can be sent any more."""
-        looked_at = {form_id for form_id, _ in self._open.values()}
-        for form in transition.run.forms:
-            if form.status.closed and form.form_id in looked_at:
-                views = self._looking_at(form.form_id)
-                self._spawn(self._end_if_closed(transition.run.run_id, form.form_id, views))
+        closed = {form.form_id for form in transition.run.forms if form.status.closed}
+        self._told = {each for each in self._told if each[0] not in closed}
+        for form_id in closed & {form_id for form_id, _ in self._open.values()}:
+            self._spawn(self._end_if_closed(transition.run.run_id, form_id, self._looking_at(form_id)))
 
     async def close(self) -> None:
         """Break off; whoever sends a window then learns what became of its form."""
@@ -302,18 +320,29 @@ class WindowDesk:
             for view_id, user_id in views.items():
                 # Once only: it may just be sent or closed.
                 if self._open.pop(view_id, None) is not None:
-                    draft = await self._store.draft(form_id, user_id)
-                    await self._slack.end_window(view_id, run, form, draft.values if draft else {})
+                    await self._end(view_id, run, form, user_id)
         except (StoreError, SlackError, UnknownHere) as exc:
             log.info("a window does not say that its form is closed", form=form_id, error=str(exc))
         except Exception:
             log.exception("a window does not say that its form is closed", form=form_id)
+
+    async def _end(self, view_id: str, run: Run, form: Form, user_id: str) -> None:
+        draft = await self._store.draft(form.form_id, user_id)
+        values = draft.values if draft else {}
+        try:
+            await self._slack.end_window(view_id, run, form, values)
+        except SlackError as exc:
+            log.info("a window does not say that its form is closed", form=form.form_id, error=str(exc))
+            if any(values.values()):
+                told = do.TellDecided(user_id, form.form_id, values)
+                await self._recorder.change(run.run_id, lambda run, now: Transition(run, (told,)))
 
     def _looking_at(self, form_id: str) -> dict[str, str]:
         return {view_id: user_id for view_id, (of, user_id) in self._open.items() if of == form_id}
 
     def _remember(self, view_id: str, form_id: str, user_id: str) -> None:
         self._open[view_id] = (form_id, user_id)
+        self._told.discard((form_id, user_id))
         if len(self._open) > _REMEMBERED:
             del self._open[next(iter(self._open))]
 

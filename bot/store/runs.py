@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -23,6 +23,7 @@ from sqlalchemy import (
     update,
 )
 
+from bot.core.effects import TellDecided
 from bot.core.model import AppMode, FileField, Form, FormStatus, Run, RunStatus
 from bot.errors import UnknownHere
 from bot.store.codec import form_row, run_of, run_row
@@ -121,6 +122,11 @@ DRAFT = select(drafts.c.entered, drafts.c.saved_at).where(
     drafts.c.form_id == bindparam("form_id"), drafts.c.user_id == bindparam("user_id")
 )
 _DROP_DRAFT = delete(drafts).where(drafts.c.form_id == bindparam("of_form"), drafts.c.user_id == bindparam("of_user"))
+_DROP_DRAFTS = (
+    delete(drafts)
+    .where(drafts.c.form_id == bindparam("of_form"), drafts.c.user_id.not_in(bindparam("looking", expanding=True)))
+    .returning(drafts.c.user_id, drafts.c.entered)
+)
 
 
 def saving_draft(database: Database) -> Executable:
@@ -203,6 +209,19 @@ def save_forms(connection: Connection, run: Run, before: Iterable[Form]) -> None
             connection.execute(_CHANGE_FORM, {"key": form.form_id, **form_row(form, run.run_id, position)})
             if form.submission is not None and form.submission != known[form.form_id].submission:
                 connection.execute(_DROP_DRAFT, {"of_form": form.form_id, "of_user": form.submission.user_id})
+
+
+def give_back(
+    connection: Connection, before: Run, run: Run, looking: Collection[tuple[str, str]]
+) -> Iterator[TellDecided]:
+    """Drop the drafts of forms that are closed now, and return what gives them back (`Store.change`)."""
+    was_closed = {form.form_id for form in before.forms if form.status.closed}
+    for form in run.forms:
+        if form.status.closed and form.form_id not in was_closed:
+            told = [user_id for form_id, user_id in looking if form_id == form.form_id]
+            for user_id, entered in connection.execute(_DROP_DRAFTS, {"of_form": form.form_id, "looking": told}).all():
+                if any(entered["values"].values()):
+                    yield TellDecided(user_id, form.form_id, entered["values"])
 
 
 def adding(database: Database) -> Executable:

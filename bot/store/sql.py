@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import Any
@@ -165,6 +166,7 @@ class SqlStore(Store):
         taking: str | None = None,
         done: int | None = None,
         reason: str | None = None,
+        looking: Collection[tuple[str, str]] = (),
     ) -> Transition | None:
         def work(connection: Connection) -> Transition | None:
             if delivery is not None and not self._is_first(connection, delivery, now):
@@ -179,6 +181,8 @@ class SqlStore(Store):
                 return None
             transition = decide(run)
             runs.save_changes(connection, run, transition.run)
+            given_back = runs.give_back(connection, run, transition.run, looking)
+            transition = replace(transition, effects=(*transition.effects, *given_back))
             outbox.add(connection, transition.effects, run_id, now)
             self._finish(connection, done, reason)
             return transition

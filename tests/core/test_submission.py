@@ -37,6 +37,14 @@ class TestComplete:
     def test_a_select_left_empty_has_no_value(self, entered: dict[str, str | None]) -> None:
         assert complete(form_with(TONE), entered) == {}
 
+    @pytest.mark.parametrize("option", ["", "\0", "a\0b"])
+    def test_an_option_is_sent_to_the_letter(self, option: str) -> None:
+        """Dify takes nothing else for it; that none is chosen is something else (dify-api §10.4)."""
+        form = form_with(Select("tone", ("friendly", option)))
+        assert complete(form, {"tone": option}) == {"tone": option}
+        assert problems(form, {"tone": option}) == {}
+        assert list(problems(form, complete(form, {"tone": None}))) == ["tone"]
+
     def test_files_that_nobody_can_give_yet(self) -> None:
         assert complete(form_with(FileField("proof"), FileField("more", many=True)), {}) == {"more": []}
 
@@ -84,6 +92,13 @@ class TestProblems:
     def test_where_dify_could_not_resolve_the_options_any_text_will_do(self) -> None:
         form = form_with(TYPED_TONE)
         assert problems(form, complete(form, {"tone": "strict"})) == {}
+
+    @pytest.mark.parametrize("entered", ["strict", None])
+    def test_where_the_builder_gave_no_options_no_text_will_do(self, entered: str | None) -> None:
+        form = form_with(Select("tone", (), fixed=True))
+        assert problems(form, complete(form, {"tone": entered})) == {
+            "tone": "has no options, so that nobody can answer it: its builder has to add some in Dify."
+        }
 
     @given(st.dictionaries(st.sampled_from(["feedback", "tone", "length", "other"]), st.none() | st.text()))
     def test_what_has_no_problem_is_complete(self, entered: dict[str, str | None]) -> None:

@@ -339,13 +339,23 @@ def test_a_paragraph_starts_with_its_default(kind: str, default: Any, resolved: 
 
 
 def test_a_select_keeps_its_options_and_may_have_none() -> None:
-    """Options from a variable that cannot be resolved stay empty (recording 35)."""
+    """Options from a variable that cannot be resolved stay empty, and Dify takes any text (recording 35)."""
     source = {"type": "variable", "selector": ["a", "b"]}
+    fixed = {"type": "constant", "selector": []}
     inputs = [
         {"type": "select", "output_variable_name": "one", "option_source": {**source, "value": ["a", "b"]}},
         {"type": "select", "output_variable_name": "two", "option_source": {**source, "value": []}},
+        {"type": "select", "output_variable_name": "three", "option_source": {**fixed, "value": ["a"]}},
+        {"type": "select", "output_variable_name": "four", "option_source": {**fixed, "value": []}},
     ]
-    assert form_of(inputs=inputs).inputs == (Select("one", ("a", "b")), Select("two", ()))
+    selects = form_of(inputs=inputs).inputs
+    assert selects == (
+        Select("one", ("a", "b")),
+        Select("two", ()),
+        Select("three", ("a",), fixed=True),
+        Select("four", (), fixed=True),
+    )
+    assert [isinstance(each, Select) and each.takes_nothing for each in selects] == [False, False, False, True]
 
 
 def test_file_fields_keep_what_they_allow() -> None:

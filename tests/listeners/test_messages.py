@@ -12,11 +12,12 @@ from slack_bolt.app.async_app import AsyncApp
 from bot.core.model import Run, RunStatus
 from bot.manifest import EVENTS
 from bot.playground.dify.apps import chat
+from bot.playground.dify.graph import HumanInput, constant, paragraph
 from bot.playground.slack import Message
 from bot.playground.slack.faults import LostResponse
 from bot.slack import ids
 from bot.slack.messages import chat as sentences
-from tests.listeners.conftest import dispatch, message_event
+from tests.listeners.conftest import connected, dispatch, message_event
 from tests.services.stage import CHANNEL, Stage, open_stage
 
 pytestmark = pytest.mark.usefixtures("app")
@@ -224,6 +225,27 @@ async def test_a_mention_that_says_nothing_is_answered_as_elsewhere(bot: Stage, 
     await bot.settled()
     assert len(bot.workspace.find_all(visible_to="ben")) == 1
     assert len(bot.requests("POST", "/chat-messages")) == 1
+
+
+async def test_a_message_that_is_too_long_for_the_window_stays_held(tmp_path: Path) -> None:
+    """It would stand nowhere else: no window is opened, no draft is kept, and who pressed is told why."""
+    app = chat()
+    long = (paragraph("message"), paragraph("letter", constant("x" * 60_000)))
+    nodes = tuple(replace(node, inputs=long) if isinstance(node, HumanInput) else node for node in app.nodes)
+    async with open_stage(tmp_path, [replace(app, nodes=nodes)]) as stage, stage.working():
+        await connected(stage)
+        stage.workspace.events = frozenset(EVENTS)
+        run = await stage.paused(REFUND)
+        await say(stage, run, "茶" * 10_000)
+        question = await asked(stage, run)
+        ann = stage.workspace.person("ann")
+        assert (await ann.click(question, "Use it as the answer")).acked
+        await stage.told("ann", "is 10,000 characters long, and there is room for 6,666", "the message is kept")
+        assert ann.views == []
+        assert await stage.store.draft(run.forms[0].form_id, ann.id) is None
+        assert [each.status for each in await conversation(stage, run)] == [RunStatus.PAUSED, RunStatus.HELD]
+        assert (await ann.click(question, sentences.FORGET)).acked
+        await stage.reads(question, "had this dropped")
 
 
 async def test_a_suggestion_is_asked_once_and_who_comes_second_is_told_so(

@@ -236,6 +236,43 @@ async def test_who_comes_too_late_is_told_in_the_window_and_gets_back_what_was_e
     assert submission is not None
     assert submission.user_id == cleo.id
     assert "TellDecided" not in [row.kind for row in stage.outbox()]
+    async with stage.working():
+        await stage.in_status(run.run_id, RunStatus.SUCCEEDED)
+        await stage.settled()
+    assert stage.workspace.find_all(visible_to="ben") == []
+
+
+async def test_who_left_a_draft_is_given_it_back_when_somebody_else_answers(bot: Stage) -> None:
+    """The window kept it for them alone, and opens no more; who answered is told nothing."""
+    run, form = await form_of(bot)
+    ben, cleo = bot.workspace.person("ben"), bot.workspace.person("cleo")
+    for person in (ben, cleo):
+        await opened(person, form)
+        await type_into(bot, person, REMARKS, f"Less garlic, says {person.name}")
+        await person.close_view()
+    await opened(cleo, form)
+    cleo.select(cleo.view, PRIORITY, "high")
+    cleo.select(cleo.view, DECISION, "Accept")
+    assert (await cleo.submit_view()).acked
+    await bot.in_status(run.run_id, RunStatus.SUCCEEDED)
+    await bot.told("ben", "Too late", "Less garlic, says ben")
+    await bot.settled()
+    assert len(bot.workspace.find_all(visible_to="ben")) == 1
+    assert bot.workspace.find_all(visible_to="cleo") == []
+    assert drafts(bot) == {}
+
+
+async def test_who_looks_at_a_window_that_slack_does_not_change_is_given_back_their_draft(bot: Stage) -> None:
+    """They may have closed it where nobody heard of that."""
+    run, form = await form_of(bot)
+    ben = bot.workspace.person("ben")
+    await opened(ben, form)
+    await type_into(bot, ben, REMARKS, "Less garlic")
+    bot.workspace.faults.add("views.update", Refuse("not_found"))
+    await bot.dify.answer_elsewhere(bot.dify.open_forms()[0], "accept", {"remarks": "", "priority": "low"})
+    await bot.later(hours=2)
+    await bot.run_when(run.run_id, lambda run: not run.open_forms)
+    await bot.told("ben", "did not count", "Less garlic")
 
 
 async def test_an_open_window_says_that_its_form_was_answered_elsewhere(bot: Stage) -> None:
@@ -250,6 +287,8 @@ async def test_an_open_window_says_that_its_form_was_answered_elsewhere(bot: Sta
     await bot.workspace.wait_for(lambda: "✅" in words(ben.view))
     assert "Less garlic" in words(ben.view)
     assert "submit" not in ben.view.content
+    await bot.settled()
+    assert bot.workspace.find_all(visible_to="ben") == []
 
 
 async def test_opening_a_window_finds_out_that_its_form_has_expired(bot: Stage) -> None:

@@ -42,7 +42,9 @@ names = st.from_regex(r"[a-z_][a-z0-9_]{0,29}", fullmatch=True)
 titles = st.one_of(
     st.text(min_size=1, max_size=100),
     st.text(min_size=100, max_size=100),
-    st.sampled_from([*(text[:100] for text in INJECTIONS), "x" * 100, "x" * 99 + "y", "<" * 100]),
+    st.sampled_from(
+        [*(text[:100] for text in INJECTIONS), "x" * 100, "x" * 99 + "y", "<" * 100, "\u200b", "\u3164\u2800"]
+    ),
 )
 long_text = st.one_of(
     odd_text, _repeated(odd_text, 20), st.sampled_from(["Long line. \n" * 400, "<" * 3_100, "word " * 900])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -18,6 +19,7 @@ from bot.playground.slack.forms import state_values
 from bot.slack import ids
 from bot.slack.forms.form import form_message, form_messages, obstacle
 from bot.slack.forms.layout import labels, text_alone
+from bot.slack.messages import notices
 from bot.slack.messages.message import Message
 from bot.slack.payloads import ButtonClick
 from tests.factories import NOW, make_form, make_run, make_submission
@@ -398,6 +400,38 @@ def test_an_option_of_which_nothing_can_be_seen_reads_so_wherever_it_stands() ->
     assert texts(before[0]).endswith("2. (empty)\n3. (empty)")
 
 
+@pytest.mark.parametrize("blank", ["", " ", "\u200b", "\u2800\u2800", "\u3164"])
+def test_nothing_to_press_or_to_choose_is_blank(blank: str) -> None:
+    """Where nothing can be seen of a title or an option, something stands for it; what is sent stays what it is."""
+    form = make_form(
+        node_title=blank,
+        content=f"{blank}\n\n{{{{#$output.feedback#}}}}",
+        inputs=(Select("feedback", ("full", blank)),),
+        user_actions=(UserAction("go_on", blank), UserAction("stop", "Stop")),
+    )
+    message = shown(form)
+    assert [button["text"]["text"] for button in elements(message, "button")] == ["go_on", "Stop", "Open in window"]
+    (field,) = elements(message, "input")
+    assert field["label"]["text"] == "Feedback"
+    assert [option["text"]["text"] for option in field["element"]["options"]] == ["full", "(empty)"]
+    assert "*–*" in texts(message)
+    state = {"type": "static_select", "selected_option": field["element"]["options"][1]}
+    click = pressed(message, {(field["block_id"], ids.FIELD): state})
+    assert complete(form, click.entered(form)) == {"feedback": blank}
+
+
+def test_an_empty_option_that_is_chosen_is_told_from_none() -> None:
+    """Dify gets it, and the decided message says what was chosen."""
+    form = make_form(inputs=(Select("feedback", ("", "full")),))
+    (field,) = elements(shown(form), "input")
+    state = {"type": "static_select", "selected_option": field["element"]["options"][0]}
+    chosen = complete(form, pressed(shown(form), {(field["block_id"], ids.FIELD): state}).entered(form))
+    assert chosen == {"feedback": ""}
+    assert complete(form, pressed(shown(form)).entered(form)) == {}
+    sent = replace(form, status=FormStatus.SUBMITTED, submission=make_submission(values=chosen))
+    assert quoted(shown(sent, RunStatus.RUNNING)) == ["(empty)"]
+
+
 def test_250_options_come_in_groups_and_500_are_typed() -> None:
     """A menu holds 100 options, or 100 groups of 100; a message has room for some 350 short ones."""
     many = make_form(inputs=(Select("feedback", tuple(f"Option {number:03}" for number in range(250))),))
@@ -493,6 +527,14 @@ def test_listed_options_are_read_to_the_letter() -> None:
         ({"answerable": False}, "lacks the delivery method *Web app*"),
         ({"user_actions": ()}, "add a button to this Human Input node in Dify, and publish the app"),
         ({"inputs": tuple(Paragraph(f"p{number}") for number in range(81))}, "has 81 fields"),
+        (
+            {"content": "A draft.\n\n*Pick*:\n\n{{#$output.tone#}}", "inputs": (Select("tone", (), fixed=True),)},
+            "its menu “Pick” is without options to choose from, and Dify takes nothing else there.",
+        ),
+        (
+            {"inputs": (Paragraph("note"), *(Select(name, (), fixed=True) for name in ("tone", "size")))},
+            "its menus “Tone”, “Size” are without options",
+        ),
     ],
 )
 def test_a_form_that_cannot_be_answered_here_says_what_to_do(change: Json, sentence: str) -> None:
@@ -581,6 +623,27 @@ def test_the_outcome_takes_the_place_of_the_buttons(
     assert line in message.text
     assert not elements(message, "button")
     assert not elements(message, "input")
+
+
+LONG_TITLE = "Approve it as it stands, and send it to everybody who asked for it before the end of"
+
+
+@pytest.mark.parametrize(
+    ("titles", "outcomes"),
+    [
+        (("Yes", "Yes", "No"), ("*1. Yes*", "*2. Yes*", "*No*")),
+        ((f"{LONG_TITLE} May", f"{LONG_TITLE} June"), (f"*1. {LONG_TITLE} May*", f"*2. {LONG_TITLE} June*")),
+        (("<" * 100, "_" * 100), (f"*1. {'&lt;' * 100}*", f"*2. {'ˍ' * 100}*")),
+    ],
+)
+def test_titles_that_read_alike_are_told_apart_once_decided(titles: Sequence[str], outcomes: Sequence[str]) -> None:
+    """Each by its button's number, and in full: the decided message, and what whoever came second is told."""
+    actions = tuple(UserAction(f"a{number}", title) for number, title in enumerate(titles))
+    for action, called in zip(actions, outcomes, strict=True):
+        answer = make_submission(action_id=action.id)
+        form = make_form(user_actions=actions, status=FormStatus.SUBMITTED, submission=answer)
+        assert f"✅ {called} · <@U2>" in texts(shown(form))
+        assert f"already chose {called} for" in texts(notices.decided(run_of(form), form, "U3", {}))
 
 
 def test_an_expired_form_says_when() -> None:

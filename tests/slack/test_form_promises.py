@@ -18,7 +18,7 @@ from bot.core import effects as do
 from bot.core.model import FileField, Form, Paragraph, RunStatus, Select
 from bot.core.submission import complete
 from bot.dify.sansio import submit_form
-from bot.slack.forms.fields import Menu, Shown, TextField, shown_fields, window_fields
+from bot.slack.forms.fields import Menu, Shown, shown_fields, window_fields
 from bot.slack.forms.form import form_message, form_messages
 from bot.slack.forms.window import LONG_FORM
 from bot.slack.messages.blocks import Post, render
@@ -146,8 +146,8 @@ def received(form: Form, entered: Mapping[str, str | None]) -> Any:
 def meant(form: Form, fields: Mapping[str, Shown], values: Mapping[str, str]) -> dict[str, Any]:
     """Return what these values, entered into the fields, are to be for Dify.
 
-    A field that holds no text because it is too long for it keeps that text if it is left empty; NUL is left out, and
-    what has to be entered and was not.
+    An option is sent to the letter, also an empty one that is picked. A field that holds no text because it is too long
+    for it keeps that text if it is left empty; what has to be entered and was not is left out, as is a NUL.
     """
     found: dict[str, Any] = {}
     for field in form.inputs:
@@ -156,7 +156,12 @@ def meant(form: Form, fields: Mapping[str, Shown], values: Mapping[str, str]) ->
             found |= {field.name: []} if field.many else {}
             continue
         shown, value = fields[field.name], values[field.name]
-        text = (value or (shown.kept if isinstance(shown, TextField) else "")).replace("\0", "")
+        if isinstance(shown, Menu):
+            found[field.name] = value
+            continue
+        text = value or shown.kept
+        if not (isinstance(field, Select) and text in field.options):
+            text = text.replace("\0", "")
         if text or isinstance(field, Paragraph):
             found[field.name] = text
     return found

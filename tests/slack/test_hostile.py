@@ -13,6 +13,7 @@ from bot.core.ports import AppDescription, StartWindow, WindowFill
 from bot.playground.slack.block_kit import view_problems
 from bot.slack.forms.window import notice_of, window
 from bot.slack.messages.blocks import Post, render
+from bot.slack.messages.chat import does_not_fit
 from bot.slack.messages.message import Message
 from bot.slack.messages.notices import usage
 from bot.slack.messages.result import answer_messages
@@ -105,6 +106,14 @@ def test_no_text_does_harm_in_a_forms_window(text: str) -> None:
     for view in (window(run, form, WindowFill()), window(run, form, WindowFill(values)), notice_of(form, "–", values)):
         assert not view_problems(view)
         assert not harm("", [view["title"], *view["blocks"]])
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+def test_no_text_does_harm_where_a_message_does_not_fit_into_a_window(text: str) -> None:
+    form = poisoned(RUN, text).forms[0]
+    said = does_not_fit(form, {field.name: "is too long." for field in form.inputs})
+    assert not harm_of(said)
+    assert not faults(said)
 
 
 TYPES = ("text-input", "paragraph", "select", "number", "checkbox", "json_object", "file-list")

@@ -49,6 +49,13 @@ def test_what_nobody_sees_is_dropped(text: str, cleaned: str) -> None:
     assert mrkdwn.clean(text) == cleaned
 
 
+@pytest.mark.parametrize("text", ["", " \n", "\u200b", "\u2800\u3164 \uffa0", "\ufe0f", "\u00ad\u2060\x00\U000e0020"])
+def test_what_takes_no_ink_is_nothing_to_see(text: str) -> None:
+    assert mrkdwn.seen(text) == ""
+    assert mrkdwn.bold(text) == "*–*"
+    assert mrkdwn.seen(f"a {text}") == f"a {mrkdwn.clean(text)}".strip()
+
+
 @pytest.mark.parametrize(
     ("name", "shown"),
     [

@@ -148,6 +148,15 @@ def test_who_answered_in_vain_gets_back_what_they_entered() -> None:
     assert notices.GIVEN_BACK not in texts(nothing)
 
 
+def test_of_fields_that_are_called_the_same_each_is_given_back() -> None:
+    """Two fields below “Comment” are two texts of theirs."""
+    content = "Comment:\n\n{{#$output.a#}}\n\nComment:\n\n{{#$output.b#}}"
+    inputs = (Paragraph("a"), Paragraph("b"))
+    form = make_form(content=content, inputs=inputs, status=FormStatus.SUBMITTED, submission=make_submission())
+    message = notices.decided(make_run(forms=(form,)), form, "U3", {"a": "mine", "b": "mine, too"})
+    assert texts(message).endswith("Comment\nmine\nComment\nmine, too")
+
+
 def test_who_presses_twice_is_not_given_back_what_counts() -> None:
     """Only what differs from it."""
     form = make_form(status=FormStatus.SUBMITTED, submission=make_submission())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 from dataclasses import replace
 from typing import Any
@@ -137,6 +139,17 @@ def test_a_name_stays_with_the_beginning_of_its_value(size: int, value: Any) -> 
     messages = result_messages(run)
     assert not any(texts(message).endswith("…**") for message in messages)
     assert not any(map(faults, messages))
+
+
+@pytest.mark.parametrize(("count", "messages"), [(100, 1), (600, 6)])
+def test_json_is_copied_whole_from_as_few_blocks_as_messages_ask_for(count: int, messages: int) -> None:
+    """One in a message, measured with what escaping adds to it; a cut goes through no line."""
+    value = [{"number": number, "text": f'<b>{number}</b> & "more" ```'} for number in range(count)]
+    run = make_run(status=RunStatus.SUCCEEDED, outputs={"j": value}, workflow_run_id="w")
+    shown = [message.markdown for message in result_messages(run)]
+    blocks = [block for text in shown for block in re.findall(r"````json\n(.*?)\n````", text, re.DOTALL)]
+    assert len(shown) == len(blocks) == messages
+    assert html.unescape("\n".join(blocks)) == json.dumps(value, indent=2)
 
 
 def test_the_signed_address_of_a_file_is_not_shown() -> None:

@@ -265,6 +265,16 @@ def test_of_equal_options_each_is_the_same_answer() -> None:
         assert sent(view, {(menu["block_id"], ids.FIELD): state}).entered(form) == {"feedback": expected}
 
 
+@pytest.mark.parametrize("blank", ["", "\u200b", "\u2800\u2800", "\u3164"])
+def test_no_title_of_a_window_is_blank(blank: str) -> None:
+    """Nor its submit, nor what there is to choose."""
+    form = make_form(node_title=blank, user_actions=(UserAction("ok", blank),))
+    view = view_of(form)
+    assert (view["title"]["text"], view["submit"]["text"]) == ("–", "Send")
+    decision = inputs_of(view_of(replace(form, user_actions=(UserAction("ok", blank), UserAction("no", "No")))))[-1]
+    assert [option["text"]["text"] for option in options_of(decision["element"])] == ["ok", "No"]
+
+
 def test_begun_anew_every_field_is_a_new_one_to_slack() -> None:
     """Else it would keep what was typed (slack-platform §2.7)."""
     before, after = (
@@ -299,6 +309,13 @@ def test_what_was_entered_in_vain_is_given_back_whole() -> None:
     view = notice_of(REVIEW, "*Review*: ⌛ Expired", {"edits": "my own words " * 2_300, "tone": None})
     assert words(view).count("my own words") == 2_300
     assert "Which" not in words(view)
+
+
+def test_of_fields_that_are_called_the_same_each_is_given_back() -> None:
+    content = "Comment:\n\n{{#$output.a#}}\n\nComment:\n\n{{#$output.b#}}"
+    form = make_form(content=content, inputs=(Paragraph("a"), Paragraph("b")))
+    view = notice_of(form, "*Review*: ⌛ Expired", {"a": "mine", "b": "mine, too"})
+    assert words(view).endswith("Comment\nmine\nComment\nmine, too")
 
 
 def test_a_window_says_what_becomes_of_files_and_links_in_it() -> None:

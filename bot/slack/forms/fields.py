@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from bot.core.model import Form, FormInput, Paragraph, Select
 from bot.core.submission import current, json_size, prefilled
-from bot.slack.text.mrkdwn import clean, escape, shorten
+from bot.slack.text.mrkdwn import clean, escape, seen, shorten
 
 MAX_PREFILL = 3_000  # slack-platform §2.5: longer ones are accepted by some clients only
 FIELDS_SHARE = 5_000
@@ -132,7 +132,7 @@ def window_menu(options: tuple[str, ...], room: int) -> Menu | None:
 
 def visible(option: str) -> str:
     """Return what people read of an option."""
-    return " ".join(clean(option).split()) or "(empty)"
+    return seen(option) or "(empty)"
 
 
 def _numbered(texts: tuple[str, ...], each: int) -> Menu:

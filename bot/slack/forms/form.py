@@ -24,7 +24,7 @@ from bot.core.model import ButtonStyle, FileField, Form, FormInput, FormStatus, 
 from bot.core.submission import prefilled
 from bot.slack import ids
 from bot.slack.forms.card import takes
-from bot.slack.forms.fields import MAX_OPTION, Menu, Shown, TextField, initial, shown_fields, window_fields
+from bot.slack.forms.fields import MAX_OPTION, Menu, Shown, TextField, initial, shown_fields, visible, window_fields
 from bot.slack.forms.layout import BUTTONS_PER_BLOCK, Layout, Picture, Slot, Spot, layout, slots
 from bot.slack.forms.overflow import overflowing_fields, overflowing_text
 from bot.slack.forms.room import (
@@ -47,6 +47,7 @@ from bot.slack.text import mrkdwn
 _OPTIONS_PER_GROUP = 100  # slack-platform §2.2
 MAX_WINDOW_FIELDS = 80
 _MAX_UNCHANGED = 100
+_MAX_NAMED = 5
 _TAKEN_BY_DIFY = (FormStatus.SUBMITTED, FormStatus.ANSWERED_ELSEWHERE)
 
 ASKS = "{starter} is asked to decide: {title}"
@@ -66,6 +67,12 @@ NO_ACTIONS = (
     "Whoever builds the app can change that for coming runs: add a button to this Human Input node in Dify, and "
     "publish the app."
 )
+NO_OPTIONS = (
+    "Nobody can answer this form: {fields} without options to choose from, and Dify takes nothing else there. The run "
+    "waits until the form's deadline passes. Whoever builds the app can change that for coming runs: add options in "
+    "this Human Input node in Dify, and publish the app."
+)
+NO_OPTIONS_OF_ONE, NO_OPTIONS_OF_MANY = "its menu {names} is", "its menus {names} are"
 ONLY_IN_WINDOW = "This form has {count} fields, more than a message can hold. Open it in its window to answer it."
 TOO_MANY_FIELDS = (
     "This form has {count} fields, more than Slack can show at once. Answer it in Dify; the run goes on by itself then."
@@ -158,9 +165,21 @@ def obstacle(form: Form) -> str | None:
         return NOT_ANSWERABLE
     if not form.user_actions:
         return NO_ACTIONS
+    if any(isinstance(field, Select) and field.takes_nothing for field in form.inputs):
+        return _without_options(form)
     if len(form.inputs) > MAX_WINDOW_FIELDS:
         return TOO_MANY_FIELDS.format(count=len(form.inputs))
     return None
+
+
+def _without_options(form: Form) -> str:
+    names = [
+        f"“{mrkdwn.one_line(slot.label)}”"
+        for slot in slots(form)
+        if isinstance(slot.field, Select) and slot.field.takes_nothing
+    ]
+    fields = NO_OPTIONS_OF_ONE if len(names) == 1 else NO_OPTIONS_OF_MANY
+    return NO_OPTIONS.format(fields=fields.format(names=", ".join(names[:_MAX_NAMED])))
 
 
 def _fits_window_only(form: Form) -> bool:
@@ -280,6 +299,8 @@ def _closed_blocks(run: Run, form: Form, title: str, result: str) -> tuple[Block
 
 
 def _readable(run: Run, form: Form, field: FormInput, value: Any) -> str:
+    if isinstance(field, Select) and value in field.options:
+        return visible(value)
     if value in ("", None):
         return "(left empty)"
     if isinstance(field, FileField):

@@ -92,7 +92,7 @@ def slots(form: Form) -> list[Slot]:
     for name, following in zip(marked[::2], marked[1::2], strict=True):
         above.setdefault(name.strip(), _last_line(text))
         text = following
-    names = (above.get(field.name) or mrkdwn.readable(field.name) for field in form.inputs)
+    names = (mrkdwn.seen(above.get(field.name, "")) or mrkdwn.readable(field.name) for field in form.inputs)
     room = label_room(form)
     return [Slot(index, form.inputs[index], mrkdwn.shorten(name, room)) for index, name in enumerate(names)]
 

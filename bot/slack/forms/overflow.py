@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from bot.core.model import Form, OutFile, Select
 from bot.slack.forms.fields import Menu, Shown, TextField, visible
 from bot.slack.forms.layout import Picture, Slot, layout, slots, text_alone
-from bot.slack.forms.room import titles_fit
+from bot.slack.forms.room import action_titles, titles_fit
 from bot.slack.messages.message import BELOW_TITLE, PART
 from bot.slack.text import mrkdwn
 from bot.slack.text.markdown import headed, literal, packed, safe_pieces, words
@@ -30,7 +30,7 @@ def overflowing_fields(form: Form, shown: Mapping[str, Shown]) -> list[str]:
     content = mrkdwn.clean(form.content)
     parts = [part for slot in slots(form) for part in _of_field(slot, shown.get(slot.field.name), content)]
     if not titles_fit(form):
-        parts += _listed(ALL_BUTTONS, [action.title for action in form.user_actions])
+        parts += _listed(ALL_BUTTONS, action_titles(form))
     return parts
 
 

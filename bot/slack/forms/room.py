@@ -75,9 +75,14 @@ def text_room(form: Form) -> int:
     return _MESSAGE_SHARE - _AROUND_SHARE - max(min(fields, FIELDS_SHARE), values) - labels - buttons - titles
 
 
+def action_titles(form: Form) -> list[str]:
+    """Return what people call each user action: its title, or its id where nothing of that can be seen."""
+    return [mrkdwn.seen(action.title) or action.id for action in form.user_actions]
+
+
 def button_titles(form: Form) -> list[str]:
     """Return what the buttons read, to be cut to their room: numbered where they are cut or read like another."""
-    titles = [" ".join(mrkdwn.clean(action.title).split()) or action.id for action in form.user_actions]
+    titles = action_titles(form)
     counts, room = Counter([*titles, OPEN_WINDOW]), button_room(form)
     return [
         f"{number}. {title}" if counts[title] > 1 or len(mrkdwn.escape(title)) > room else title

@@ -29,7 +29,7 @@ from bot.slack import ids
 from bot.slack.forms.fields import MAX_OPTION, Menu, Shown, TextField, initial, rest_of, window_fields
 from bot.slack.forms.form import DEADLINE, LAST_ANSWER, MAX_WINDOW_FIELDS, REFUSED, kept_hint, option, select_menu
 from bot.slack.forms.layout import Picture, Slot, Spot, beginning, labels, layouts, slots
-from bot.slack.forms.room import MAX_HINT, MAX_LABEL
+from bot.slack.forms.room import MAX_HINT, MAX_LABEL, action_titles
 from bot.slack.messages.message import context, image, label, quote, section
 from bot.slack.messages.outcome import mending, refusal
 from bot.slack.text import mrkdwn
@@ -302,7 +302,7 @@ def _told_input(
 
 
 def _decision(form: Form) -> Iterator[Block]:
-    titles = [" ".join(mrkdwn.clean(action.title).split()) or action.id for action in form.user_actions]
+    titles = action_titles(form)
     if len(titles) == 1:
         if len(mrkdwn.escape(titles[0])) > MAX_TITLE:
             button = mrkdwn.one_line(titles[0], MAX_TITLE).replace("*", "∗")
@@ -331,16 +331,16 @@ def _option(index: int, title: str) -> Option:
 
 def _given_back(form: Form, values: Mapping[str, str | None]) -> Iterator[Block]:
     """Give back what somebody has changed."""
-    entered = {
-        name: text
+    entered = [
+        (name, text)
         for field, name in list(labels(form).items())[:_MAX_GIVEN_BACK]
         if (text := mrkdwn.clean(values.get(field) or "").strip())
-    }
+    ]
     if not entered:
         return
     yield section(GIVEN_BACK)
     room = _GIVEN_BACK_SHARE
-    for name, text in entered.items():
+    for name, text in entered:
         shortened = text
         while json_size(shortened) > room:
             shortened = shortened[: len(shortened) * 9 // 10 - 1]

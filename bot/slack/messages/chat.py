@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from slack_sdk.models.blocks import (
     ActionsBlock,
@@ -12,8 +12,9 @@ from slack_sdk.models.blocks import (
     FeedbackButtonsElement,
 )
 
-from bot.core.model import FileProblem, HeldOutcome, Rating, Run
+from bot.core.model import FileProblem, Form, HeldOutcome, Rating, Run
 from bot.slack import ids
+from bot.slack.forms.layout import labels
 from bot.slack.messages.message import Message, context, label, section
 from bot.slack.text import mrkdwn
 
@@ -46,6 +47,10 @@ DROPPED = "⏹️ {who} had this dropped, so it is not sent: “{text}”"
 LAPSED = "⌛ Nobody said what to do with this, so it is not sent: “{text}” If it still matters, write it again."
 ALREADY_SETTLED = "Your click came second, and changed nothing."
 SETTLED_LONG_AGO = "It is not known any more what was done with this message."
+DOES_NOT_FIT = (
+    "This does not fit into the window of {title}, with what stands there already, so nothing was changed: the message "
+    "is kept, and not sent. Send it as a new message, or have it dropped and write a shorter answer. {fields}"
+)
 FILES_LEFT_OUT = (
     "{app} takes no files with a message: they do not go along with yours. If it needs them, say in words what they "
     "hold."
@@ -129,6 +134,13 @@ def settled(run: Run) -> Message:
 def settled_before(run: Run) -> Message:
     """Tell somebody whose click came after another one that settled the same."""
     return _message(f"{settled(run).text}\n{ALREADY_SETTLED}")
+
+
+def does_not_fit(form: Form, problems: Mapping[str, str]) -> Message:
+    """Tell why a message is not taken for the answer to a form; `problems` are of the window's fields."""
+    names = labels(form)
+    fields = [f"“{mrkdwn.one_line(names[name], _MAX_NAME)}” {problem}" for name, problem in problems.items()]
+    return _message(DOES_NOT_FIT.format(title=mrkdwn.bold(form.node_title), fields=" ".join(fields)))
 
 
 def without_files(run: Run, *, alone: bool) -> Message:

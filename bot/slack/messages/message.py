@@ -26,7 +26,7 @@ from slack_sdk.models.blocks.basic_components import SlackFile
 
 from bot.slack import ids
 from bot.slack.text.markdown import packed
-from bot.slack.text.mrkdwn import clean, shorten
+from bot.slack.text.mrkdwn import clean, seen, shorten
 
 MAX_BLOCKS = 50  # slack-platform §2.1
 MAX_SECTION = 3_000
@@ -103,7 +103,7 @@ def context(text: str, block_id: str | None = None) -> ContextBlock:
 
 def image(file_id: str, name: str) -> ImageBlock:
     """Return an image that Slack has; to who cannot see it, its name says what it is."""
-    return ImageBlock(slack_file=SlackFile(id=file_id), alt_text=clean(name).strip() or "–")
+    return ImageBlock(slack_file=SlackFile(id=file_id), alt_text=seen(name) or "–")
 
 
 def markdown(text: str) -> MarkdownBlock:
@@ -158,7 +158,7 @@ def file_stem(name: str) -> str:
 
 def label(text: str, limit: int, otherwise: str = "–") -> PlainTextObject:
     """Return untrusted text as a label; `otherwise` where nothing of it can be seen."""
-    return PlainTextObject(text=shorten(" ".join(clean(text).split()), limit) or otherwise, emoji=False)
+    return PlainTextObject(text=shorten(seen(text), limit) or otherwise, emoji=False)
 
 
 def quote(title: str, value: str, note: str = "") -> RichTextBlock:

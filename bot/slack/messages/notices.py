@@ -212,12 +212,12 @@ def decided(run: Run, form: Form, user_id: str, values: Mapping[str, Any]) -> Me
     said = _decided(run, form, user_id)
     submission = form.submission
     counts = form.status in STANDING and submission and submission.user_id == user_id and submission.values == values
-    if not (entered := {} if counts else _entered(form, values)):
+    if not (entered := [] if counts else _entered(form, values)):
         return said
-    room = shared_room(_GIVEN_BACK_SHARE, (len(mrkdwn.escape(text)) for text in entered.values()))
+    room = shared_room(_GIVEN_BACK_SHARE, (len(mrkdwn.escape(text)) for _, text in entered))
     given = [
         quote(name, beginning, "" if beginning == text else LEFT_OUT.format(count=len(text) - len(beginning) + 1))
-        for name, text in entered.items()
+        for name, text in entered
         for beginning in [mrkdwn.shorten(text, room)]
     ]
     return Message(said.text, (*said.blocks, section(GIVEN_BACK), *given))
@@ -233,16 +233,16 @@ def _in_vain(names: Collection[str]) -> str:
     return FILES_IN_VAIN.format(names=mrkdwn.one_line(", ".join(names), _MAX_PROBLEM))
 
 
-def _entered(form: Form, values: Mapping[str, Any]) -> dict[str, str]:
-    """Return by label what somebody entered; what was left empty or as it was is nothing of theirs."""
+def _entered(form: Form, values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return with its label each text that somebody entered; what was left empty or as it was is nothing of theirs."""
     defaults = {field.name: field.default for field in form.inputs if isinstance(field, Paragraph)}
-    return {
-        label: text
+    return [
+        (label, text)
         for name, label in list(labels(form).items())[:_MAX_GIVEN_BACK]
         if isinstance(value := values.get(name), str)
         and value != defaults.get(name)
         and (text := mrkdwn.clean(value).strip())
-    }
+    ]
 
 
 def _decided(run: Run, form: Form, user_id: str) -> Message:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from bot.core.attaching import is_under_way, refusal_of, used_in
 from bot.core.model import Form, FormStatus, Run, RunStatus
+from bot.slack.forms.room import button_titles
 from bot.slack.text import mrkdwn
 
 _GLOBAL_LIMIT = "Human input global timeout"
-_MAX_TITLE = 75  # slack-platform §2.2: as much as a button shows of it
+_MAX_TITLE = 600
+"""A title of 100 characters (dify-api §10.2) with its number, escaped."""
 
 SENDING = "⏳ Sending {action} · {who}"
 WAITS_ITS_TURN = "⏳ {action} · {who} · waits its turn to be sent"
@@ -116,6 +118,6 @@ def is_gone(run: Run) -> bool:
 
 
 def action_title(form: Form, action_id: str) -> str:
-    """Return in bold mrkdwn what the button of an action reads."""
-    action = form.user_action(action_id)
-    return mrkdwn.bold(action.title if action and action.title.strip() else action_id, _MAX_TITLE)
+    """Return in bold mrkdwn what an action is called on its button, with the number it has there, and in full."""
+    titles = {action.id: title for action, title in zip(form.user_actions, button_titles(form), strict=True)}
+    return mrkdwn.bold(titles.get(action_id, action_id), _MAX_TITLE)

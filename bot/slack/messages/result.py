@@ -37,7 +37,6 @@ from bot.slack.text.markdown import (
     headed,
     is_bare,
     packed,
-    pieces,
     safe,
     safe_chapters,
     safe_pieces,
@@ -171,7 +170,12 @@ def result_file(run: Run) -> TextFile:
 
 
 def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else f"```json\n{_dumped(value)}\n```"
+    return value if isinstance(value, str) else _fenced([_dumped(value)])
+
+
+def _fenced(lines: Sequence[str]) -> str:
+    # No line of JSON begins with a backtick.
+    return "\n".join(("```json", *lines, "```"))
 
 
 def _dumped(value: Any) -> str:
@@ -314,9 +318,18 @@ def _output(name: str, value: Any, *, is_above: bool = False) -> Iterator[str]:
 
 
 def _json(value: Any) -> Iterator[str]:
-    # Half a part: escaping makes code longer.
-    for piece in pieces(mrkdwn.clean(_dumped(value)), PART // 6):
-        yield code(piece, "json")
+    """Yield JSON as code, as much at a time as a message holds; only a line that is longer than that is cut itself."""
+    frame = len(code("", "json"))
+    lines, size = list[str](), frame
+    for line in _dumped(value).split("\n"):
+        # Escaping makes code longer.
+        written = len(code(line, "json")) - frame + 1
+        if lines and size + written > BELOW_TITLE:
+            yield from safe_pieces(_fenced(lines), BELOW_TITLE)
+            lines, size = [], frame
+        lines.append(line)
+        size += written
+    yield from safe_pieces(_fenced(lines), BELOW_TITLE)
 
 
 def _is_files(value: Any) -> bool:

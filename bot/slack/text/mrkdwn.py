@@ -16,6 +16,19 @@ def clean(text: str) -> str:
     return _UNWANTED.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
+# What takes no ink: white space, Unicode's characters that are to be ignored where they are not known, and an empty
+# Braille cell.
+_BLANK = re.compile(
+    "[\\s\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]*"
+)
+
+
+def seen(text: str) -> str:
+    """Return on one line what people see of a text; empty where that is nothing."""
+    return "" if _BLANK.fullmatch(text := clean(text)) else " ".join(text.split())
+
+
 def escape(text: str) -> str:
     """Return the text so that mrkdwn shows it as it is written (slack-platform §6.1: exactly these three)."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
@@ -60,7 +73,7 @@ def shorten(text: str, limit: int) -> str:
 
 def one_line(text: str, limit: int = 150) -> str:
     """Return the text on one line, shortened, escaped and without formatting: for names and titles in a sentence."""
-    return escape(as_written(shorten(" ".join(clean(text).split()), limit)))
+    return escape(as_written(shorten(seen(text), limit)))
 
 
 def bold(text: str, limit: int = 150) -> str:
