@@ -49,10 +49,11 @@ def message_of(text: str) -> Message:
         ("[here](/relative)", "[here] (/relative)"),
         ("x[0](y)", "x[0] (y)"),
         ("`x[0](y)`", "`x[0](y)`"),
-        ("\\[forged\\](https://evil.example)", "[forged] (https://evil.example)"),
+        ("\\[forged\\](https://evil.example)", "[forged] ([https://evil.example](https://evil.example))"),
         ("\\![a](https://a.example)", "! [a](https://a.example) (a.example)"),
         ("`[a](https://evil.example)`", "`[a] (https://evil.example)`"),
-        ("[me](https://bank.example@evil.example)", "[me] (https://bank.example@evil.example)"),
+        ("[me](https://bank.example@evil.example)", "[me] (https:// bank.example@evil.example)"),
+        ("<ftp://a.example/_x_>", "ftp://a.example/\\_x\\_"),
         ("- [ ] a\n- [x] b\n  1. [X] c\n- [ ]d", "- ☐ a\n- ☑ b\n  1. ☑ c\n- [ ]d"),
         (
             "<div>\n<p onclick='x'>a<br>b</p>\n</div>",
@@ -75,6 +76,75 @@ def message_of(text: str) -> Message:
 def test_markup_is_written_anew(text: str, written: str) -> None:
     """Known markup stays, links show where they lead, everything else is text."""
     assert markdown.safe(text) == written
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "address"),
+    [
+        (
+            "https://a.example/pkg/__init__.py",
+            "https://a.example/pkg/\\_\\_init\\_\\_.py",
+            "https://a.example/pkg/__init__.py",
+        ),
+        ("https://a.example/*/b/*/c", "https://a.example/\\*/b/\\*/c", "https://a.example/*/b/*/c"),
+        ("http://a/?x[b]=~~c~~d&e", "http://a/?x\\[b\\]=\\~\\~c\\~\\~d&e", "http://a/?x%5Bb%5D=~~c~~d&e"),
+        ("https://a.example/b_(c)", "https://a.example/b\\_(c)", "https://a.example/b_%28c%29"),
+        ("https://a.example/日本", "https://a.example/日本", "https://a.example/%E6%97%A5%E6%9C%AC"),
+        ("https://a.example/b\\_c&amp;d", "https://a.example/b_c&d", "https://a.example/b_c&d"),
+        ("https://a.example/?b=https://c@d.example", *["https://a.example/?b=https://c@d.example"] * 2),
+        ("https://a.example/@b", *["https://a.example/@b"] * 2),
+        ("http://a", *["http://a"] * 2),
+        ("www.a.b", "www.a.b", "http://www.a.b"),
+        ("www.a.example/_b", "www.a.example/\\_b", "http://www.a.example/_b"),
+    ],
+)
+@pytest.mark.parametrize(
+    "around",
+    [
+        "{}",
+        "see {}, and",
+        "({})",
+        "“{}”。",
+        "**{}**: b",
+        "- {}\n- b",
+        "见{}，他",
+        '"{}"',
+        "[{}",
+        "a {}. b `c` **d**",
+        "&lt;{}&gt;",
+    ],
+)
+def test_a_bare_address_is_a_link_and_no_markup(text: str, label: str, address: str, around: str) -> None:
+    """Without the punctuation after it."""
+    assert markdown.safe(around.format(text)) == around.format(f"[{label}]({address})")
+
+
+@pytest.mark.parametrize("text", ["https://", "http://*", "xhttps:/a", "www.a", "wwww.a.b", "awww.b.c", "https: //a"])
+def test_what_is_no_address_stays_text(text: str) -> None:
+    """And so does an address in code."""
+    assert "](" not in markdown.safe(text)
+    assert markdown.safe("`https://a.example/@_b_`") == "`https://a.example/@_b_`"
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("https://bank.example@evil.example/login", "https:// bank.example@evil.example/login"),
+        ("<https://bank.example@evil.example>", "https:// bank.example@evil.example"),
+        ("HTTP://bank.example\\@evil.example", "HTTP:// bank.example@evil.example"),
+        ("www.bank.example@evil.example", "www. bank.example@evil.example"),
+        ("`https://bank.example@evil.example`", "`https://bank.example@evil.example`"),
+    ],
+)
+def test_an_address_that_hides_its_host_is_taken_apart(text: str, written: str) -> None:
+    """Slack would make a link of it; in code it makes none."""
+    assert markdown.safe(text) == written
+
+
+def test_the_label_of_a_link_that_is_an_address_is_no_markup() -> None:
+    """It is the usual way in which models write one."""
+    link = "[https://a.example/__init__.py](https://a.example/__init__.py)"
+    assert markdown.safe(link) == link.replace("__", "\\_\\_", 2)
 
 
 @pytest.mark.parametrize("text", INJECTIONS)
@@ -193,6 +263,7 @@ def test_no_chapter_begins_within_something() -> None:
         ("\\{0} a", ["\\\\", 0, "a"]),
         ("[a](https://a.example/{0}x)", ["[a](https://a.example/x) (a.example)", 0]),
         ("<https://a.example/{0}>", ["[https://a.example/](https://a.example/)", 0]),
+        ("https://a.example/{0}/b", ["[https://a.example/](https://a.example/)", 0, "/b"]),
         ("- a\n  - b {0}\n    - c\n      1. d\n- e", ["- a\n  - b", 0, "- c\n  1. d\n- e"]),
         ("- a\n  ```\n  b\n  {0}\n  c\n  ```", ["- a\n  ```\n  b\n  ```", 0, "```\nc\n```"]),
     ],

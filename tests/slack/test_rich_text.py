@@ -71,6 +71,10 @@ def _spans(line: Json) -> str:
         ("[a](https://a.example/x)", ["section: <https://a.example/x|a> (a.example)"]),
         ("[**a** b](https://a.example)", ["section: b{<https://a.example|a>}<https://a.example| b> (a.example)"]),
         ("<https://a.example/x>", ["section: <https://a.example/x|https://a.example/x>"]),
+        ("See https://a.example/_b_c.", ["section: See <https://a.example/_b_c|https://a.example/_b_c>."]),
+        ("www.a.example", ["section: <http://www.a.example|www.a.example>"]),
+        ("![https://b.example](https://a.example)", ["section: <https://a.example|https://b.example> (a.example)"]),
+        ("https://bank.example@evil.example", ["section: https://bank.example@evil.example"]),
         ("[mail](mailto:ann@a.example)", ["section: <mailto:ann@a.example|mail> (ann@a.example)"]),
         ("![a *b*](https://a.example)", ["section: <https://a.example|a >i{<https://a.example|b>} (a.example)"]),
         ("![](https://a.example/p.png)", ["section: <https://a.example/p.png|image> (a.example)"]),
@@ -139,6 +143,7 @@ def test_a_long_text_takes_several_blocks(text: str) -> None:
         "```\na <b> &amp;\n```",
         "- [a](https://a.example/x) b <https://a.example>",
         "a <b> & \\*c\\* [INFO](relative)",
+        "https://a.example/__init__.py?b[c]=d, www.a.example/日本",
         "| `<a>` | b |\n|---|---|\n| ![c](https://a.example) | d |",
     ],
 )

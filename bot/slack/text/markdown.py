@@ -17,7 +17,17 @@ from urllib.parse import quote
 
 from markdown_it.tree import SyntaxTreeNode
 
-from bot.slack.text.markdown_tree import MAX_COLUMNS, STYLES, merged, numbered, parsed, parsed_inline, rows, shown_host
+from bot.slack.text.markdown_tree import (
+    MAX_COLUMNS,
+    STYLES,
+    merged,
+    numbered,
+    parsed,
+    parsed_inline,
+    rows,
+    shown_host,
+    tells_host,
+)
 from bot.slack.text.mrkdwn import clean
 
 _BARE = frozenset({"root", "paragraph", "inline", "text", "text_special", "strong", "em", "softbreak", "hardbreak"})
@@ -35,8 +45,11 @@ _LOOKS_LIKE_ENTITY = re.compile(r"&(?=#?\w+;)")
 _LINK_OF_TEXT = re.compile(r"(?<=\])(?=[(\[:])|(?<=!)(?=\[)")
 # In code nothing is a link; but should Slack see no code where we see some, it still must not become one.
 _LINK_OF_CODE = re.compile(r"(?<=\])(?=(?:\(\s*|:\s*)<?(?:[A-Za-z][\w+.-]*:|//))")
+# Of what stands before an @, every reader thinks that it is the host (`https://bank.example@evil.example`).
+_HIDDEN_HOST = re.compile(rf"https?://(?=[^\s/?#{_OWN}]*@)|(?<!\w)www\.(?=[^\s/?#{_OWN}]{{0,1000}}@)", re.IGNORECASE)
+_BRACKETS = re.compile(r"[\[\]]")
 _BACKSLASHES = re.compile(r"\\(?=[!-/:-@\[-`{-~])")
-_MARKS = re.compile(r"(?<!\s)\*|\*(?!\s)|(?<!\w)_|_(?!\w)|~(?=~)|(?<=~)~|`")
+_MARKS = re.compile(r"(?<!\s)\*|\*(?!\s)|(?<![^\W_])_|_(?![^\W_])|~(?=~)|(?<=~)~|`")
 """What could be read as markup beside markup of our own."""
 _LINE_START = re.compile(
     r"^(?P<number>0*1)?"
@@ -144,7 +157,7 @@ def words(text: str) -> str:
 
 def literal(text: str) -> str:
     """Return an untrusted line of which no sign is markup, for use within Markdown of our own: what people may copy."""
-    line = _MARKS.sub(r"\\\g<0>", _BACKSLASHES.sub(r"\\\\", " ".join(clean(text).split())))
+    line = _without_markup(" ".join(clean(text).split()))
     return _finished(_escaped(_LINE_START.sub(r"\g<number>\\\g<mark>", line)))
 
 
@@ -167,15 +180,19 @@ def _escaped(text: str) -> str:
     return _LOOKS_LIKE_ENTITY.sub("&amp;", text).replace("<", "&lt;").replace(">", "&gt;")
 
 
+def _without_markup(text: str) -> str:
+    return _MARKS.sub(r"\\\g<0>", _BACKSLASHES.sub(r"\\\\", text))
+
+
 def _code_text(text: str) -> str:
     """Escape what is shown as code, and keep `_finished` from looking for links in it."""
     apart = _LINK_OF_CODE.sub(" ", _TOO_MANY_TICKS.sub(lambda ticks: " ".join(ticks[0]), text))
-    return re.sub(r"[\]!]", lambda sign: sign[0] + _OWN, _escaped(apart))
+    return _own_host(re.sub(r"[\]!]", lambda sign: sign[0] + _OWN, _escaped(apart)))
 
 
 def _finished(written: str) -> str:
-    """Take apart what only looks like a link or an image, and take out the marks of our own ones."""
-    return _LINK_OF_TEXT.sub(" ", written).replace(_OWN, "")
+    """Take apart what only looks like a link or an image, or would be a link with a hidden host, and unmark our own."""
+    return _HIDDEN_HOST.sub(r"\g<0> ", _LINK_OF_TEXT.sub(" ", written)).replace(_OWN, "")
 
 
 def _block(node: SyntaxTreeNode) -> str:
@@ -367,8 +384,11 @@ def _span(node: SyntaxTreeNode) -> str:
             marks = "`" * (_longest_ticks(inner) + 1)
             padding = " " if "`" in inner else ""
             return _around(inner, marks + padding, padding + marks)
+        case "link" if node.info == "auto":
+            text = _escaped(_without_markup(node.children[0].content))
+            return text if _in_link(node) else _address(text, str(node.attrs.get("href", "")))
         case "link":
-            return _link(_spans(node.children, True), str(node.attrs.get("href", "")), automatic=node.info == "auto")
+            return _link(_spans(node.children, True), str(node.attrs.get("href", "")))
         case "image":
             label = _spans(node.children, True) or "image"
             return label if _in_link(node) else _link(label, str(node.attrs.get("src", "")))
@@ -377,10 +397,10 @@ def _span(node: SyntaxTreeNode) -> str:
 
 
 def _in_link(node: SyntaxTreeNode) -> bool:
-    """Say whether an image is the label of a link; there, no link of its own may stand."""
+    """Say whether a span is the label of a link or an image; there, no link of its own may stand."""
     while node.parent is not None:
         node = node.parent
-        if node.type == "link":
+        if node.type in ("link", "image"):
             return True
     return False
 
@@ -393,7 +413,7 @@ def _around(inner: str, opening: str, closing: str | None = None) -> str:
     )
 
 
-def _link(label: str, address: str, *, automatic: bool = False) -> str:
+def _link(label: str, address: str) -> str:
     """Write a link that shows where it leads; an address of another kind becomes text."""
     places = "".join(dict.fromkeys((*_PLACES.findall(label), *map(place, _PLACE_IN_ADDRESS.findall(address)))))
     address = clean(_PLACE_IN_ADDRESS.sub("", address))
@@ -401,11 +421,31 @@ def _link(label: str, address: str, *, automatic: bool = False) -> str:
     host = shown_host(address)
     if host is None:
         return f"[{label}]({_escaped(address)}){places}"  # no link once `_finished` took it apart
-    target = address.replace("(", "%28").replace(")", "%29").replace("<", "%3C").replace(">", "%3E")
-    bare = address.removeprefix("mailto:")
-    if automatic or label in ("", address, bare):
-        return f"[{_escaped(bare)}]{_OWN}({target}){places}"
-    return f"[{label}]{_OWN}({target}) ({_escaped(host)}){places}"
+    label = label or _escaped(_without_markup(address.removeprefix("mailto:")))
+    shown = "" if tells_host(label, address) else f" ({_escaped(host)})"
+    return f"[{label}]{_OWN}({_target(address)}){shown}{places}"
+
+
+def _address(text: str, address: str) -> str:
+    """Write an address that is its own label; one of another kind, or that hides its host, as text."""
+    places = "".join(_PLACES.findall(text))
+    text, address = _PLACES.sub("", text), clean(_PLACE_IN_ADDRESS.sub("", address))
+    host = shown_host(address)
+    if host is None:
+        return text + places
+    shown = "" if tells_host(text, address) else f" ({_escaped(host)})"
+    label = _BRACKETS.sub(rf"\\\g<0>{_OWN}", _own_host(text))
+    return f"[{label}]{_OWN}({_target(address)}){shown}{places}"
+
+
+def _target(address: str) -> str:
+    address = address.replace("(", "%28").replace(")", "%29").replace("<", "%3C").replace(">", "%3E")
+    return _own_host(address)
+
+
+def _own_host(text: str) -> str:
+    """Keep `_finished` from taking apart what may stand in an address."""
+    return text.replace("@", f"{_OWN}@")
 
 
 # --- cutting -------------------------------------------------------------------------------------------------------
