@@ -1,6 +1,6 @@
 """Markdown of others in Slack's markdown block."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 from hypothesis import example, given, settings
@@ -272,6 +272,43 @@ def test_places_keep_their_order_in_the_text(text: str, parts: list[str | int]) 
     """Whatever markup they stand in; markup around them is closed before and opened after."""
     marked = text.replace("{0}", markdown.place(0)).replace("{1}", markdown.place(1))
     assert markdown.split_at_places(markdown.safe(marked)) == parts
+
+
+def code_of(numbers: Iterable[int]) -> str:
+    """Return a block of code with a line for each number."""
+    return "```py\n" + "".join(f"value_{number} = {number}\n" for number in numbers) + "```"
+
+
+def table_of(numbers: Iterable[int]) -> str:
+    """Return a table with a row for each number."""
+    return "| a | b |\n| --- | ---: |" + "".join(f"\n| row {number} | {number} |" for number in numbers)
+
+
+CODE, TABLE = code_of(range(60)), table_of(range(80))
+LAST_CODE, LAST_ROWS = code_of(range(54, 60)), table_of(range(76, 80))
+
+
+@pytest.mark.parametrize(
+    ("text", "ends"),
+    [
+        ("a\n\n{0}\n\nb", ["a", 0]),
+        (f"{CODE}\n\n{{0}}\n\nCheck *this*.\n\n{{1}}", [f"…\n\n{LAST_CODE}", 0, "Check _this_.", 1]),
+        (f"{CODE}\n\nVerdict\n\n{{0}}", [f"…\n\n{LAST_CODE}\n\nVerdict", 0]),
+        (f"{TABLE}\n\n{{0}}", [f"…\n\n{LAST_ROWS}", 0]),
+        (TABLE.replace("row 70", "{0}") + "\n\n{1}", [f"…\n\n{LAST_ROWS}", 0, 1]),
+        (CODE.replace("value_59 = 59", "{0}"), [f"…\n\n{code_of(range(53, 59))}", 0]),
+        ("- a\n" * 90 + "- b\n  - c\n\n{0}", ["…\n\n" + "- a\n" * 22 + "- b\n  - c", 0]),
+        ("- a\n\n  " + CODE.replace("\n", "\n  ") + "\n\n{0}", [f"…\n\n{code_of(range(55, 60))}", 0]),
+        ("long *words* " * 90 + "{0}", [f"… _words_{' long _words_' * 7}", 0]),
+        (f"```\n{'x' * 400}\n```\n\n{{0}}", [f"…\n\n```\n{'x' * 100}\n```", 0]),
+        (f"| {'a' * 90} | b |\n|---|---|\n| c | d |\n\n{{0}}", ["…", 0]),
+        ("A paragraph\n\n" * 900 + "{0}\n\n{1}", ["…\n\n" + "\n\n".join(["A paragraph"] * 7), 0, 1]),
+    ],
+)
+def test_what_stands_before_a_place_is_cut_at_blocks(text: str, ends: list[str | int]) -> None:
+    """Of a block that is too long, its end stands there, as what it is."""
+    marked = text.replace("{0}", markdown.place(0)).replace("{1}", markdown.place(1))
+    assert [*markdown.ends_before_places(marked, 100)] == ends
 
 
 def test_a_table_too_wide_for_slack_is_written_row_by_row() -> None:

@@ -186,3 +186,12 @@ def test_any_markdown_cut_into_pieces_keeps_all_its_words(text: str, limit: int)
     assert all(0 < len(piece) <= limit for piece in pieces)
     assert not harm("", [{"type": "markdown", "text": piece} for piece in pieces])
     assert lost(text, "".join(read_whole(piece, made_safe=True) for piece in pieces)) == ""
+
+
+@given(any_markdown, st.integers(60, 200))
+@patient
+def test_the_end_of_any_markdown_before_a_place_is_harmless(text: str, each: int) -> None:
+    ends = markdown.ends_before_places(f"{clean(text)}\n\n{markdown.place(0)}\n\nEnd", each)
+    assert ends[-1] == 0
+    assert not harm("", [{"type": "markdown", "text": end} for end in ends if isinstance(end, str)])
+    assert sum(len(end) for end in ends if isinstance(end, str)) <= each + 80

@@ -64,6 +64,8 @@ _FENCES_MAX = 50
 """Characters that opening a fence again and closing it can take in a piece."""
 BEGINNING = re.compile(r"#{1,6} |\*\*[^\s*]|[^\W\d_]")
 """Of a heading, or of a paragraph that stands in nothing else."""
+_CUT = "…"
+_FIRST_SPACE = re.compile(r"\s")
 _EMPTY_LINES = re.compile(r"(?:\n|^)(?:[\s>]*(?:[-*]|\d+\.|#{1,6})?[ \t]*(?:\n|$))+$")
 
 
@@ -85,6 +87,30 @@ def split_at_places(markdown: str) -> list[str | int]:
         elif text := _flush_left(_EMPTY_LINES.sub("", part)).strip():
             parts.append(text)
     return parts
+
+
+@lru_cache(maxsize=100)
+def ends_before_places(text: str, each: int) -> tuple[str | int, ...]:
+    """Return of untrusted Markdown what stands right before each place, and the places' numbers, in order.
+
+    That is the last blocks, safe and of about `each` characters at most. Of a longer block it is the end: code stays
+    code there, and a table keeps its head. … stands for what is left out.
+    """
+    near, wanted = list[str](), 0
+    for chapter in reversed([*_chapters(text, each)]):
+        before, *marked = _PLACES.split(chapter)
+        if marked or wanted > 0:
+            near.append(chapter)
+        wanted = each - len(before) if marked else wanted - len(chapter)
+    ends, left = list[str | int](), 0
+    for part in reversed(split_at_places(safe("".join(reversed(near))))):
+        if isinstance(part, int):
+            ends.append(part)
+            left = each
+        elif left > 0:
+            ends.append(_end_of(part, left))
+            left -= len(part)
+    return tuple(reversed(ends))
 
 
 def safe(text: str) -> str:
@@ -554,6 +580,67 @@ def pieces(text: str, limit: int) -> list[str]:
             piece = f"{piece}\n{line}" if piece else line
         fence = fence_after(line, fence)
     return [piece.strip("\n") for piece in (*found, piece) if piece.strip()]
+
+
+def _end_of(markdown: str, limit: int) -> str:
+    """Return the end of safe Markdown, of about `limit` characters at most: whole blocks, and the end of a long one."""
+    tree = parsed(markdown)
+    if len(markdown) <= limit or tree is None:
+        return markdown if len(markdown) <= limit else _last_words(markdown, limit)
+    lines = markdown.split("\n")
+    start = _first_whole(tree.children, lines, limit)
+    size = len("\n".join(lines[start:]))
+    if size > limit // 2:
+        return _below_cut(lines[start:])
+    above = [node for node in tree.children if _first_line(node) < start]
+    end = _end_of_last(above, "\n".join(lines[:start]).rstrip().split("\n"), limit - size)
+    return "\n\n".join(part for part in (end, "\n".join(lines[start:])) if part)
+
+
+def _end_of_last(blocks: Sequence[SyntaxTreeNode], lines: Sequence[str], limit: int) -> str:
+    """Return the end of the last of some blocks, with which the text with these lines ends and which is too long."""
+    start = _first_whole(blocks, lines, limit)
+    if lines[start:]:
+        return _below_cut(lines[start:])
+    last, own = blocks[-1], lines[_first_line(blocks[-1]) :]
+    match last.type:
+        case "bullet_list" | "ordered_list" | "list_item" | "blockquote" if last.children:
+            return _end_of_last(last.children, lines, limit)
+        case "fence":
+            head, *content, closing = own
+            content = content[_first_fitting(content, limit - len(head) - len(closing) - 2) :] or [content[-1][-limit:]]
+            return _below_cut([head, *content, closing])
+        case "table":
+            head_lines, body = own[:2], own[2:]
+            body = body[_first_fitting(body, limit - len("\n".join(head_lines)) - 1) :]
+            return _below_cut([*head_lines, *body]) if body else _CUT
+        case _:
+            return _last_words("\n".join(line.strip() for line in own), limit)
+
+
+def _first_whole(blocks: Sequence[SyntaxTreeNode], lines: Sequence[str], limit: int) -> int:
+    """Return the line with which the first of the last blocks begins that fit."""
+    fitting = _first_fitting(lines, limit)
+    return next((_first_line(node) for node in blocks if _first_line(node) >= fitting), len(lines))
+
+
+def _first_fitting(lines: Sequence[str], limit: int) -> int:
+    """Return the first line that fits together with all below it."""
+    size = -1
+    for index in range(len(lines) - 1, -1, -1):
+        size += len(lines[index]) + 1
+        if size > limit:
+            return index + 1
+    return 0
+
+
+def _last_words(text: str, limit: int) -> str:
+    words = text[-limit:]
+    return f"{_CUT} {''.join(_FIRST_SPACE.split(words, maxsplit=1)[1:]) or words}"
+
+
+def _below_cut(lines: Sequence[str]) -> str:
+    return f"{_CUT}\n\n{_flush_left(chr(10).join(lines))}"
 
 
 def begun_anew(before: str, text: str) -> str:
