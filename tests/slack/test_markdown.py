@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from markdown_it.tree import SyntaxTreeNode
 
 from bot.slack.messages.message import Message
 from bot.slack.messages.message import markdown as block
@@ -265,6 +267,17 @@ def test_no_chapter_begins_within_something() -> None:
         ("<https://a.example/{0}>", ["[https://a.example/](https://a.example/)", 0]),
         ("https://a.example/{0}/b", ["[https://a.example/](https://a.example/)", 0, "/b"]),
         ("- a\n  - b {0}\n    - c\n      1. d\n- e", ["- a\n  - b", 0, "- c\n  1. d\n- e"]),
+        ("1. a\n   1. b {0}\n   2. c\n   3. d\n2. e\n3. f", ["1. a\n   1. b", 0, "2) c\n3) d\n\n2. e\n3. f"]),
+        (
+            "1. a\n   1. b\n      1. c {0}\n      2. d\n   2. e\n2. f\n   1. g",
+            ["1. a\n   1. b\n      1. c", 0, "2. d\n\n2) e\n\n2. f\n   1. g"],
+        ),
+        ("1. a {0} b\n   1. c\n   2. d\n2. e", ["1. a", 0, "b\n\n1) c\n2) d\n\n2. e"]),
+        ("1. a {0} b\n2. c", ["1. a", 0, "b\n\n2. c"]),
+        ("- a {0}\n\n  ```\n  b\n \n  c\n  ```", ["- a", 0, "```\nb\n\nc\n```"]),
+        ("a {0} b\n2026 c", ["a", 0, "b\n2026 c"]),
+        ("- a {0} b\n\n  c\n- d", ["- a", 0, "b\n\nc\n- d"]),
+        ("1. a\n   - b {0}\n\n     ```\n     1. c\n     ```\n2. d", ["1. a\n   - b", 0, "```\n1. c\n```\n\n2. d"]),
         ("- a\n  ```\n  b\n  {0}\n  c\n  ```", ["- a\n  ```\n  b\n  ```", 0, "```\nc\n```"]),
     ],
 )
@@ -345,6 +358,23 @@ def test_an_item_that_is_cut_goes_on_below_itself() -> None:
     assert pieces[0].startswith("9. nine\n10. ten\n    - 0 ")
     assert all(not piece.startswith(" ") for piece in pieces)
     assert pieces[-1].endswith("\n11. eleven")
+
+
+def test_a_list_that_is_cut_within_an_inner_one_keeps_the_numbers_of_both() -> None:
+    """As a reader of Markdown counts them."""
+    inner = "".join(f"   {number}. {number} {'x' * 90}\n" for number in range(1, 41))
+    pieces = markdown.safe_pieces(f"1. 1\n{inner}2. 2\n3. 3\n", 1_000)
+    assert len(pieces) > 3
+    assert all(len(piece) <= 1_000 for piece in pieces)
+    lists = [node for piece in pieces for node in SyntaxTreeNode(MarkdownIt().parse(piece)).walk()]
+    counted = [
+        (number, int(item.children[0].children[0].content.split()[0]))
+        for node in lists
+        if node.type == "ordered_list"
+        for number, item in enumerate(node.children, int(node.attrs.get("start", 1)))
+    ]
+    assert len(counted) == 43
+    assert all(number == written for number, written in counted)
 
 
 def test_a_table_repeats_its_head_when_it_is_cut() -> None:

@@ -66,6 +66,8 @@ BEGINNING = re.compile(r"#{1,6} |\*\*[^\s*]|[^\W\d_]")
 """Of a heading, or of a paragraph that stands in nothing else."""
 _CUT = "…"
 _FIRST_SPACE = re.compile(r"\s")
+_POINT = re.compile(r"^( *\d+)\.")
+_NUMBER = re.compile(r"\d{1,9}[.)]\s")
 _EMPTY_LINES = re.compile(r"(?:\n|^)(?:[\s>]*(?:[-*]|\d+\.|#{1,6})?[ \t]*(?:\n|$))+$")
 
 
@@ -84,7 +86,7 @@ def split_at_places(markdown: str) -> list[str | int]:
         number = _PLACE.fullmatch(part)
         if number:
             parts.append(int(number[1]))
-        elif text := _flush_left(_EMPTY_LINES.sub("", part)).strip():
+        elif text := _after_place(_EMPTY_LINES.sub("", part), is_first=not parts).strip():
             parts.append(text)
     return parts
 
@@ -514,10 +516,48 @@ def _item_parts(number: int | None, item: SyntaxTreeNode, lines: list[str], limi
 
 
 def _flush_left(piece: str) -> str:
-    """Move what goes on with an item of the piece before to the left; indented, it could be read as something else."""
-    lines = piece.strip("\n").split("\n")
-    end = next((index for index, line in enumerate(lines) if line and not line.startswith(" ")), len(lines))
-    return "\n".join([dedent("\n".join(lines[:end])), *lines[end:]] if end else lines)
+    """Move what goes on with an item of the piece before to the left; indented, it could be read as something else.
+
+    There it stands beside the list around it: of two ordered lists, one has brackets, or Markdown would count them as
+    one.
+    """
+    margin, levels = len(piece), list[list[str]]()
+    for line in piece.strip("\n").split("\n"):
+        indented = len(line) - len(line.lstrip(" "))
+        if not levels or (line.strip() and indented < margin):
+            levels.append([])
+            margin = indented
+        levels[-1].append(line[margin:])
+    outer = margin > 0
+    written = ["\n".join(lines) for lines in levels]
+    for index in range(len(written) - 2 + outer, -1, -2):
+        written[index] = _with_brackets(written[index])
+    return "".join(text + _gap(text, below) for text, below in pairwise([*written, ""]))
+
+
+def _after_place(part: str, *, is_first: bool) -> str:
+    """Move the same of what follows a place: how far its first line would be indented is not known."""
+    end = 0 if is_first or part.startswith("\n") else f"{part}\n".index("\n")
+    line, below = part[:end].strip(), _flush_left(part[end:])
+    if not line:
+        return below
+    return line + ("\n\n" if part[end:].startswith("\n\n") else _gap(line, below)) + below
+
+
+def _gap(text: str, below: str) -> str:
+    """Return what parts a text from what stands further to the left: a number may not be read as its next line."""
+    if not below or text.endswith("\n"):
+        return "\n" if below else ""
+    return "\n\n" if _NUMBER.match(below) else "\n"
+
+
+def _with_brackets(markdown: str) -> str:
+    """Return Markdown in which the numbers of its ordered lists, but not of those in others, have brackets."""
+    tree, lines = parsed(markdown), markdown.split("\n")
+    for node in tree.children if tree else ():
+        for item in node.children if node.type == "ordered_list" else ():
+            lines[_first_line(item)] = _POINT.sub(r"\1)", lines[_first_line(item)])
+    return "\n".join(lines)
 
 
 def _table_parts(node: SyntaxTreeNode, limit: int) -> list[str]:
