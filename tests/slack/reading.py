@@ -114,6 +114,10 @@ _TASK = re.compile(r"^\[[xX]\](?: |$)")
 """A mark, too: it is shown as a box."""
 
 
+_BREAK = re.compile(r"<br *(?:/ *)?>", re.IGNORECASE)
+"""A mark as well: it is shown as what it is in HTML."""
+
+
 def read(text: str, *, made_safe: bool = False) -> list[tuple[str, bool]]:
     """Return what a reader of the Markdown sees, in order, and of each text whether it stands in the head of a table.
 
@@ -123,6 +127,7 @@ def read(text: str, *, made_safe: bool = False) -> list[tuple[str, bool]]:
     for node in SyntaxTreeNode(_PARSER.parse(clean(text))).walk():
         if node.type in ("text", "code_inline", "fence", "code_block"):
             content = node.content if made_safe else _TASK.sub("", node.content)
+            content = _BREAK.sub(" ", content) if node.type == "text" and not made_safe else content
             content = unescape(content) if made_safe and node.type != "text" else content
             found.append((content, _in_head(node)))
     return found

@@ -76,6 +76,7 @@ _marks = st.sampled_from(
         "&",
         "&lt;",
         "!",
+        "<br>",
     ]
 )
 _controls = st.characters(categories=["Cc", "Cf", "Zl", "Zp", "Cn"])

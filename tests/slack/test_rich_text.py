@@ -71,6 +71,8 @@ def _spans(line: Json) -> str:
         ("[a](https://a.example/x)", ["section: <https://a.example/x|a> (a.example)"]),
         ("[**a** b](https://a.example)", ["section: b{<https://a.example|a>}<https://a.example| b> (a.example)"]),
         ("<https://a.example/x>", ["section: <https://a.example/x|https://a.example/x>"]),
+        ("a<br>b <br/>c<br>", ["section: a\nb\nc"]),
+        ("| a | b |\n|---|---|\n| c<br>d | e |", ["preformatted: a   │ b\n────┼──\nc d │ e"]),
         ("See https://a.example/_b_c.", ["section: See <https://a.example/_b_c|https://a.example/_b_c>."]),
         ("www.a.example", ["section: <http://www.a.example|www.a.example>"]),
         ("![https://b.example](https://a.example)", ["section: <https://a.example|https://b.example> (a.example)"]),

@@ -311,7 +311,7 @@ def _row(cells: Sequence[SyntaxTreeNode]) -> str:
 
 
 def _cell(cell: SyntaxTreeNode) -> str:
-    return _inline(cell).replace("|", "\\|")
+    return _inline(cell).replace("|", "\\|").replace("\n", " ")
 
 
 _ALIGNED = {"": "---", "text-align:left": ":---", "text-align:center": ":-:", "text-align:right": "---:"}
@@ -347,7 +347,7 @@ def _inline(node: SyntaxTreeNode) -> str:
     return "\n".join(_LINE_START.sub(r"\g<number>\\\g<mark>", line) for line in lines)
 
 
-_MARKUP = STYLES | {"code_inline", "text_special"}
+_MARKUP = STYLES | {"code_inline", "text_special", "hardbreak"}
 
 
 def _spans(spans: list[SyntaxTreeNode], beside_markup: bool, mark: str = "") -> str:

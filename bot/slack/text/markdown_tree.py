@@ -1,8 +1,8 @@
 """Untrusted Markdown read into a tree, for the two writers: of messages (`markdown`) and of windows (`rich_text`).
 
-CommonMark with the tables, struck text, task lists and bare web addresses that models write. Raw HTML is text. What
-the parser would swallow is kept: cells beyond a table's columns, definitions of references, and the text of a link to
-nowhere.
+CommonMark with the tables, struck text, task lists and bare web addresses that models write. Raw HTML is text but for
+its line breaks. What the parser would swallow is kept: cells beyond a table's columns, definitions of references, and
+the text of a link to nowhere.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ MAX_COLUMNS = 20
 STYLES = frozenset({"strong", "em", "s"})
 _TASK = re.compile(r"\A\[([ xX])\](?= )")
 _HOST = re.compile(r"[\w.-]+|\[[0-9a-fA-F:.]+\]")
+_BREAKS = re.compile(r"(?:<br *(?:/ *)?>[ \t\n]*)+", re.IGNORECASE)
 _SCHEME = re.compile(r"https?\Z", re.IGNORECASE)
 # It ends where no address goes on, as at quotation marks and the punctuation of Chinese and Japanese, which writes no
 # spaces; and at the place of a form's field, which `bot.slack.text.markdown` marks.
@@ -145,6 +146,25 @@ def _inline(state: StateCore) -> None:
             state.md.inline.parse(token.content, state.md, state.env, token.children)
 
 
+def _html_break(state: StateInline, silent: bool) -> bool:
+    """Read `<br>`, the only line break that Markdown knows in a table's cell, as one; several are one, too.
+
+    As Markdown's own, it is none at the beginning or the end, and takes the space around it.
+    """
+    found = _BREAKS.match(state.src, state.pos, state.posMax)
+    if found is None:
+        return False
+    if not silent:
+        state.pending = state.pending.rstrip(" \t")
+        last = state.tokens[-1] if state.tokens and not state.pending else None
+        if last is not None and last.type in ("softbreak", "hardbreak"):
+            last.type = "hardbreak"
+        elif found.end() < state.posMax and (last is not None or state.pending):
+            state.push("hardbreak", "br", 0)
+    state.pos = found.end()
+    return True
+
+
 def _bare_address(state: StateInline, silent: bool) -> bool:
     """Read a bare web address as GitHub does, as a link (https://github.github.com/gfm/#autolinks-extension-).
 
@@ -198,6 +218,7 @@ def _parser() -> MarkdownIt:
     parser.disable("text_join")  # so that what was escaped can be told from what was not
     parser.block.ruler.at("table", _table_with_all_cells, {"alt": ["paragraph", "reference"]})
     parser.core.ruler.at("inline", _inline)
+    parser.inline.ruler.before("autolink", "html_break", _html_break)
     parser.inline.add_terminator_char("w")  # that www. begins with
     parser.inline.ruler.push("bare_address", _bare_address)
     return parser

@@ -191,7 +191,7 @@ def _seen(spans: Iterable[_Span]) -> bool:
 
 def _table(node: SyntaxTreeNode, indent: int) -> Iterator[_Line]:
     """Write a table in columns, or row by row where it is too wide or has links."""
-    texts = [["".join(span.text for span in _spans(cell)) for cell in row] for row in rows(node)]
+    texts = [["".join(span.text for span in _spans(cell)).replace("\n", " ") for cell in row] for row in rows(node)]
     widths = [max(_width(row[column]) for row in texts) for column in range(len(texts[0]))]
     if sum(widths) + 3 * (len(widths) - 1) > MAX_WIDTH or any(each.type in ("link", "image") for each in node.walk()):
         for head, row in _records(node):
