@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.playground.slack.text import CONTROL, pinged_ids, text_objects
 from bot.slack.messages.message import Message
-from tests.slack.reading import Json, disguised_links, wire
+from tests.slack.reading import Json, disguised_links, tells_host, wire
 
 INJECTIONS = (
     "<!channel>",
@@ -29,6 +29,12 @@ INJECTIONS = (
     "<https://evil.example>",
     "[x](javascript:alert)",
     "[x](https://bank.example@evil.example)",
+    "https://bank.example@evil.example/login",
+    "<https://bank.example@evil.example/login>",
+    "https://bank.example\\@evil.example www.bank.example&#64;evil.example",
+    "https://bank.ex*a*mple@evil.example `a` **https**://bank.example_@evil.example_",
+    "![https://bank.example](https://evil.example)",
+    "https://bаnk.example/",  # its second letter is Cyrillic
     "\u202egnab\u202c",
     "*bold*\n> quote\n",
     "| a | b |\n|---|---|\n| <!here> | {m} |",
@@ -131,9 +137,7 @@ def _hidden_hosts(value: Any) -> Iterator[str]:
         for index, item in enumerate(value):
             if isinstance(item, dict) and item.get("type") == "link":
                 label, follower = _label(value, index)
-                address = item["url"].removeprefix("mailto:")
-                host = address.partition("://")[2].partition("/")[0] or address
-                if label not in (item["url"], address) and not follower.startswith(f" ({host})"):
+                if not tells_host(label, item["url"], follower):
                     yield item["url"]
             yield from _hidden_hosts(item)
     elif isinstance(value, dict):

@@ -41,8 +41,14 @@ def pings(message: Message) -> set[str]:
     return set(pinged_ids(message.text, wire(message)))
 
 
+_HIDDEN_HOST = re.compile(r"(?:https?://|www\.)[^\s/?#]*@\S+", re.IGNORECASE)
+
+
 def disguised_links(message: Message) -> list[str]:
-    """Return the addresses of links that do not show their host, as any Markdown reader would find them."""
+    """Return the addresses of links that do not show their host, as any Markdown reader would find them.
+
+    And bare ones, which Slack makes links, with a name and password before the host.
+    """
     parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
     found: list[str] = []
     for block in wire(message):
@@ -50,6 +56,7 @@ def disguised_links(message: Message) -> list[str]:
             for token in parser.parse(block["text"]):
                 found += _disguised(token.children or [])
                 found += ["image"] * sum(child.type == "image" for child in token.children or [])
+                found += _HIDDEN_HOST.findall("".join(_bare_texts(token.children or [])))
                 found += ["html"] * (token.type in ("html_block", "html_inline"))
     return found
 
@@ -63,10 +70,25 @@ def _disguised(spans: list[Token]) -> list[str]:
         end = next(index for index in range(start, len(spans)) if spans[index].type == "link_close")
         label = "".join(inner.content for inner in spans[start + 1 : end])
         after = spans[end + 1].content if end + 1 < len(spans) else ""
-        host = re.sub(r":\d+$", "", address.partition("://")[2].partition("/")[0]) or address.removeprefix("mailto:")
-        if label not in (address, address.removeprefix("mailto:")) and not after.startswith(f" ({host}"):
+        if not tells_host(label, address, after):
             found.append(f"[{label}]({address}){after[:30]}")
     return found
+
+
+def _bare_texts(spans: list[Token]) -> Iterator[str]:
+    """Return the texts that are neither code nor the labels of links."""
+    depth = 0
+    for span in spans:
+        depth += (span.type == "link_open") - (span.type == "link_close")
+        yield span.content if span.type == "text" and not depth else " "
+
+
+def tells_host(label: str, address: str, after: str) -> bool:
+    """Say whether the label of a link begins with its host, or the text after it does so in brackets."""
+    host = re.sub(r":\d+$", "", re.split("[/?#]", address.partition("://")[2])[0]) or address.removeprefix("mailto:")
+    begins = re.compile(rf"(?:https?://)?{re.escape(host)}(?::\d+)?(?![^/?#])", re.IGNORECASE)
+    is_beside = after.lower().startswith(f" ({host})".lower())
+    return address.removeprefix("mailto:") == label or bool(begins.match(label)) or is_beside
 
 
 def texts(message: Message) -> str:
@@ -92,6 +114,10 @@ _TASK = re.compile(r"^\[[xX]\](?: |$)")
 """A mark, too: it is shown as a box."""
 
 
+_BREAK = re.compile(r"<br *(?:/ *)?>", re.IGNORECASE)
+"""A mark as well: it is shown as what it is in HTML."""
+
+
 def read(text: str, *, made_safe: bool = False) -> list[tuple[str, bool]]:
     """Return what a reader of the Markdown sees, in order, and of each text whether it stands in the head of a table.
 
@@ -101,6 +127,7 @@ def read(text: str, *, made_safe: bool = False) -> list[tuple[str, bool]]:
     for node in SyntaxTreeNode(_PARSER.parse(clean(text))).walk():
         if node.type in ("text", "code_inline", "fence", "code_block"):
             content = node.content if made_safe else _TASK.sub("", node.content)
+            content = _BREAK.sub(" ", content) if node.type == "text" and not made_safe else content
             content = unescape(content) if made_safe and node.type != "text" else content
             found.append((content, _in_head(node)))
     return found

@@ -78,6 +78,7 @@ _marks = st.sampled_from(
         "&",
         "&lt;",
         "!",
+        "<br>",
     ]
 )
 _controls = st.characters(categories=["Cc", "Cf", "Zl", "Zp", "Cn"])
@@ -85,6 +86,7 @@ _loose = st.lists(st.one_of(_word, _word, _marks, _controls, st.sampled_from([" 
 
 
 _link = st.builds("{}[{}](https://{}.example/x)".format, st.sampled_from(["", "!"]), _word, st.sampled_from("ab"))
+_address = st.builds("{}a.example/{}{}".format, st.sampled_from(["https://", "http://", "www."]), _marks, _word)
 _style = st.sampled_from(["*", "**", "_", "__", "~~", "***", "`"])
 
 
@@ -95,7 +97,9 @@ def _styled(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     )
 
 
-_spans_of_text = st.recursive(st.one_of(_word, _loose, _link, st.sampled_from(HOSTILE)), _styled, max_leaves=8)
+_spans_of_text = st.recursive(
+    st.one_of(_word, _loose, _link, _address, st.sampled_from(HOSTILE)), _styled, max_leaves=8
+)
 _line = _spans_of_text.map(lambda text: " ".join(text.split("\n")))
 _cell = st.one_of(_word, _link, st.builds("{1}{0}{1}".format, _word, _style))
 

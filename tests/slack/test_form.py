@@ -327,6 +327,23 @@ def test_a_long_text_is_posted_whole_before_the_form() -> None:
     assert not any(map(faults, (*before, message)))
 
 
+def test_what_stands_beside_the_fields_of_a_long_text_is_what_it_is_in_the_text() -> None:
+    """Code stays code and goes no further than its fence, a table stays a table; the whole is in the thread."""
+    code = "```py\n" + "".join(f"value = {number}\n" for number in range(900)) + "```"
+    table = "| name | size |\n|---|---|\n" + "".join(f"| row {number} | {number} |\n" for number in range(400))
+    below = "{{#$output.a#}}\n\nCheck *this*.\n\n**Verdict**\n\n{{#$output.b#}}"
+    text = f"{code}\n\n{below}\n\n{table}\n{{{{#$output.c#}}}}"
+    form = form_with(text, "a", "b", "c")
+    *before, message = form_messages(run_of(form), form)
+    first, second, third = (block["text"] for block in wire(message) if block["type"] == "markdown")
+    assert first.startswith("…\n\n```py\nvalue = ")
+    assert first.endswith("\nvalue = 899\n```")
+    assert second == "Check _this_."
+    assert third.startswith("…\n\n| name | size |\n| --- | --- |\n| row ")
+    assert third.endswith("\n| row 399 | 399 |")
+    assert "".join(map(texts, before)).count("value = ") == 900
+
+
 def test_endless_text_ends_with_a_word_about_the_rest() -> None:
     """A thread is no place for a megabyte."""
     form = form_with("word " * 200_000 + "{{#$output.a#}}", "a")

@@ -1,10 +1,12 @@
 """Markdown of others in Slack's markdown block."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+from markdown_it.tree import SyntaxTreeNode
 
 from bot.slack.messages.message import Message
 from bot.slack.messages.message import markdown as block
@@ -49,15 +51,24 @@ def message_of(text: str) -> Message:
         ("[here](/relative)", "[here] (/relative)"),
         ("x[0](y)", "x[0] (y)"),
         ("`x[0](y)`", "`x[0](y)`"),
-        ("\\[forged\\](https://evil.example)", "[forged] (https://evil.example)"),
+        ("\\[forged\\](https://evil.example)", "[forged] ([https://evil.example](https://evil.example))"),
         ("\\![a](https://a.example)", "! [a](https://a.example) (a.example)"),
         ("`[a](https://evil.example)`", "`[a] (https://evil.example)`"),
-        ("[me](https://bank.example@evil.example)", "[me] (https://bank.example@evil.example)"),
+        ("[me](https://bank.example@evil.example)", "[me] (https:// bank.example@evil.example)"),
+        ("<ftp://a.example/_x_>", "ftp://a.example/\\_x\\_"),
         ("- [ ] a\n- [x] b\n  1. [X] c\n- [ ]d", "- ☐ a\n- ☑ b\n  1. ☑ c\n- [ ]d"),
         (
             "<div>\n<p onclick='x'>a<br>b</p>\n</div>",
-            "&lt;div&gt;\n&lt;p onclick='x'&gt;a&lt;br&gt;b&lt;/p&gt;\n&lt;/div&gt;",
+            "&lt;div&gt;\n&lt;p onclick='x'&gt;a\nb&lt;/p&gt;\n&lt;/div&gt;",
         ),
+        ("a<br>b <BR/>\n<br />c", "a\nb\nc"),
+        ("<br>a<br>", "a"),
+        ("a\n<br>\nb", "a\nb"),
+        ("**a<br><br>b**", "**a\nb**"),
+        ("a<br># b<br>1. c<br>```<br>d", "a\n\\# b\n1\\. c\n\\`\\`\\`\nd"),
+        ("# a<br>b", "# a b"),
+        ("| a |\n|---|\n| b<br>- c<br/>d |", "| a |\n| --- |\n| b \\- c d |"),
+        ("`a<br>b` \\<br> <b> <brr> <hr>", "`a&lt;br&gt;b` &lt;br&gt; &lt;b&gt; &lt;brr&gt; &lt;hr&gt;"),
         ("<!-- note -->", "&lt;!-- note --&gt;"),
         ("![a **b**](https://a.example/p.png)", "[a **b**](https://a.example/p.png) (a.example)"),
         ("[![ci](https://i.example/ci.svg)](https://a.example)", "[ci](https://a.example) (a.example)"),
@@ -75,6 +86,75 @@ def message_of(text: str) -> Message:
 def test_markup_is_written_anew(text: str, written: str) -> None:
     """Known markup stays, links show where they lead, everything else is text."""
     assert markdown.safe(text) == written
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "address"),
+    [
+        (
+            "https://a.example/pkg/__init__.py",
+            "https://a.example/pkg/\\_\\_init\\_\\_.py",
+            "https://a.example/pkg/__init__.py",
+        ),
+        ("https://a.example/*/b/*/c", "https://a.example/\\*/b/\\*/c", "https://a.example/*/b/*/c"),
+        ("http://a/?x[b]=~~c~~d&e", "http://a/?x\\[b\\]=\\~\\~c\\~\\~d&e", "http://a/?x%5Bb%5D=~~c~~d&e"),
+        ("https://a.example/b_(c)", "https://a.example/b\\_(c)", "https://a.example/b_%28c%29"),
+        ("https://a.example/日本", "https://a.example/日本", "https://a.example/%E6%97%A5%E6%9C%AC"),
+        ("https://a.example/b\\_c&amp;d", "https://a.example/b_c&d", "https://a.example/b_c&d"),
+        ("https://a.example/?b=https://c@d.example", *["https://a.example/?b=https://c@d.example"] * 2),
+        ("https://a.example/@b", *["https://a.example/@b"] * 2),
+        ("http://a", *["http://a"] * 2),
+        ("www.a.b", "www.a.b", "http://www.a.b"),
+        ("www.a.example/_b", "www.a.example/\\_b", "http://www.a.example/_b"),
+    ],
+)
+@pytest.mark.parametrize(
+    "around",
+    [
+        "{}",
+        "see {}, and",
+        "({})",
+        "“{}”。",
+        "**{}**: b",
+        "- {}\n- b",
+        "见{}，他",
+        '"{}"',
+        "[{}",
+        "a {}. b `c` **d**",
+        "&lt;{}&gt;",
+    ],
+)
+def test_a_bare_address_is_a_link_and_no_markup(text: str, label: str, address: str, around: str) -> None:
+    """Without the punctuation after it."""
+    assert markdown.safe(around.format(text)) == around.format(f"[{label}]({address})")
+
+
+@pytest.mark.parametrize("text", ["https://", "http://*", "xhttps:/a", "www.a", "wwww.a.b", "awww.b.c", "https: //a"])
+def test_what_is_no_address_stays_text(text: str) -> None:
+    """And so does an address in code."""
+    assert "](" not in markdown.safe(text)
+    assert markdown.safe("`https://a.example/@_b_`") == "`https://a.example/@_b_`"
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("https://bank.example@evil.example/login", "https:// bank.example@evil.example/login"),
+        ("<https://bank.example@evil.example>", "https:// bank.example@evil.example"),
+        ("HTTP://bank.example\\@evil.example", "HTTP:// bank.example@evil.example"),
+        ("www.bank.example@evil.example", "www. bank.example@evil.example"),
+        ("`https://bank.example@evil.example`", "`https://bank.example@evil.example`"),
+    ],
+)
+def test_an_address_that_hides_its_host_is_taken_apart(text: str, written: str) -> None:
+    """Slack would make a link of it; in code it makes none."""
+    assert markdown.safe(text) == written
+
+
+def test_the_label_of_a_link_that_is_an_address_is_no_markup() -> None:
+    """It is the usual way in which models write one."""
+    link = "[https://a.example/__init__.py](https://a.example/__init__.py)"
+    assert markdown.safe(link) == link.replace("__", "\\_\\_", 2)
 
 
 @pytest.mark.parametrize("text", INJECTIONS)
@@ -193,7 +273,19 @@ def test_no_chapter_begins_within_something() -> None:
         ("\\{0} a", ["\\\\", 0, "a"]),
         ("[a](https://a.example/{0}x)", ["[a](https://a.example/x) (a.example)", 0]),
         ("<https://a.example/{0}>", ["[https://a.example/](https://a.example/)", 0]),
+        ("https://a.example/{0}/b", ["[https://a.example/](https://a.example/)", 0, "/b"]),
         ("- a\n  - b {0}\n    - c\n      1. d\n- e", ["- a\n  - b", 0, "- c\n  1. d\n- e"]),
+        ("1. a\n   1. b {0}\n   2. c\n   3. d\n2. e\n3. f", ["1. a\n   1. b", 0, "2) c\n3) d\n\n2. e\n3. f"]),
+        (
+            "1. a\n   1. b\n      1. c {0}\n      2. d\n   2. e\n2. f\n   1. g",
+            ["1. a\n   1. b\n      1. c", 0, "2. d\n\n2) e\n\n2. f\n   1. g"],
+        ),
+        ("1. a {0} b\n   1. c\n   2. d\n2. e", ["1. a", 0, "b\n\n1) c\n2) d\n\n2. e"]),
+        ("1. a {0} b\n2. c", ["1. a", 0, "b\n\n2. c"]),
+        ("- a {0}\n\n  ```\n  b\n \n  c\n  ```", ["- a", 0, "```\nb\n\nc\n```"]),
+        ("a {0} b\n2026 c", ["a", 0, "b\n2026 c"]),
+        ("- a {0} b\n\n  c\n- d", ["- a", 0, "b\n\nc\n- d"]),
+        ("1. a\n   - b {0}\n\n     ```\n     1. c\n     ```\n2. d", ["1. a\n   - b", 0, "```\n1. c\n```\n\n2. d"]),
         ("- a\n  ```\n  b\n  {0}\n  c\n  ```", ["- a\n  ```\n  b\n  ```", 0, "```\nc\n```"]),
     ],
 )
@@ -201,6 +293,43 @@ def test_places_keep_their_order_in_the_text(text: str, parts: list[str | int]) 
     """Whatever markup they stand in; markup around them is closed before and opened after."""
     marked = text.replace("{0}", markdown.place(0)).replace("{1}", markdown.place(1))
     assert markdown.split_at_places(markdown.safe(marked)) == parts
+
+
+def code_of(numbers: Iterable[int]) -> str:
+    """Return a block of code with a line for each number."""
+    return "```py\n" + "".join(f"value_{number} = {number}\n" for number in numbers) + "```"
+
+
+def table_of(numbers: Iterable[int]) -> str:
+    """Return a table with a row for each number."""
+    return "| a | b |\n| --- | ---: |" + "".join(f"\n| row {number} | {number} |" for number in numbers)
+
+
+CODE, TABLE = code_of(range(60)), table_of(range(80))
+LAST_CODE, LAST_ROWS = code_of(range(54, 60)), table_of(range(76, 80))
+
+
+@pytest.mark.parametrize(
+    ("text", "ends"),
+    [
+        ("a\n\n{0}\n\nb", ["a", 0]),
+        (f"{CODE}\n\n{{0}}\n\nCheck *this*.\n\n{{1}}", [f"…\n\n{LAST_CODE}", 0, "Check _this_.", 1]),
+        (f"{CODE}\n\nVerdict\n\n{{0}}", [f"…\n\n{LAST_CODE}\n\nVerdict", 0]),
+        (f"{TABLE}\n\n{{0}}", [f"…\n\n{LAST_ROWS}", 0]),
+        (TABLE.replace("row 70", "{0}") + "\n\n{1}", [f"…\n\n{LAST_ROWS}", 0, 1]),
+        (CODE.replace("value_59 = 59", "{0}"), [f"…\n\n{code_of(range(53, 59))}", 0]),
+        ("- a\n" * 90 + "- b\n  - c\n\n{0}", ["…\n\n" + "- a\n" * 22 + "- b\n  - c", 0]),
+        ("- a\n\n  " + CODE.replace("\n", "\n  ") + "\n\n{0}", [f"…\n\n{code_of(range(55, 60))}", 0]),
+        ("long *words* " * 90 + "{0}", [f"… _words_{' long _words_' * 7}", 0]),
+        (f"```\n{'x' * 400}\n```\n\n{{0}}", [f"…\n\n```\n{'x' * 100}\n```", 0]),
+        (f"| {'a' * 90} | b |\n|---|---|\n| c | d |\n\n{{0}}", ["…", 0]),
+        ("A paragraph\n\n" * 900 + "{0}\n\n{1}", ["…\n\n" + "\n\n".join(["A paragraph"] * 7), 0, 1]),
+    ],
+)
+def test_what_stands_before_a_place_is_cut_at_blocks(text: str, ends: list[str | int]) -> None:
+    """Of a block that is too long, its end stands there, as what it is."""
+    marked = text.replace("{0}", markdown.place(0)).replace("{1}", markdown.place(1))
+    assert [*markdown.ends_before_places(marked, 100)] == ends
 
 
 def test_a_table_too_wide_for_slack_is_written_row_by_row() -> None:
@@ -237,6 +366,23 @@ def test_an_item_that_is_cut_goes_on_below_itself() -> None:
     assert pieces[0].startswith("9. nine\n10. ten\n    - 0 ")
     assert all(not piece.startswith(" ") for piece in pieces)
     assert pieces[-1].endswith("\n11. eleven")
+
+
+def test_a_list_that_is_cut_within_an_inner_one_keeps_the_numbers_of_both() -> None:
+    """As a reader of Markdown counts them."""
+    inner = "".join(f"   {number}. {number} {'x' * 90}\n" for number in range(1, 41))
+    pieces = markdown.safe_pieces(f"1. 1\n{inner}2. 2\n3. 3\n", 1_000)
+    assert len(pieces) > 3
+    assert all(len(piece) <= 1_000 for piece in pieces)
+    lists = [node for piece in pieces for node in SyntaxTreeNode(MarkdownIt().parse(piece)).walk()]
+    counted = [
+        (number, int(item.children[0].children[0].content.split()[0]))
+        for node in lists
+        if node.type == "ordered_list"
+        for number, item in enumerate(node.children, int(node.attrs.get("start", 1)))
+    ]
+    assert len(counted) == 43
+    assert all(number == written for number, written in counted)
 
 
 def test_a_table_repeats_its_head_when_it_is_cut() -> None:

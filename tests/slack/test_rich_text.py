@@ -71,6 +71,12 @@ def _spans(line: Json) -> str:
         ("[a](https://a.example/x)", ["section: <https://a.example/x|a> (a.example)"]),
         ("[**a** b](https://a.example)", ["section: b{<https://a.example|a>}<https://a.example| b> (a.example)"]),
         ("<https://a.example/x>", ["section: <https://a.example/x|https://a.example/x>"]),
+        ("a<br>b <br/>c<br>", ["section: a\nb\nc"]),
+        ("| a | b |\n|---|---|\n| c<br>d | e |", ["preformatted: a   │ b\n────┼──\nc d │ e"]),
+        ("See https://a.example/_b_c.", ["section: See <https://a.example/_b_c|https://a.example/_b_c>."]),
+        ("www.a.example", ["section: <http://www.a.example|www.a.example>"]),
+        ("![https://b.example](https://a.example)", ["section: <https://a.example|https://b.example> (a.example)"]),
+        ("https://bank.example@evil.example", ["section: https://bank.example@evil.example"]),
         ("[mail](mailto:ann@a.example)", ["section: <mailto:ann@a.example|mail> (ann@a.example)"]),
         ("![a *b*](https://a.example)", ["section: <https://a.example|a >i{<https://a.example|b>} (a.example)"]),
         ("![](https://a.example/p.png)", ["section: <https://a.example/p.png|image> (a.example)"]),
@@ -139,6 +145,7 @@ def test_a_long_text_takes_several_blocks(text: str) -> None:
         "```\na <b> &amp;\n```",
         "- [a](https://a.example/x) b <https://a.example>",
         "a <b> & \\*c\\* [INFO](relative)",
+        "https://a.example/__init__.py?b[c]=d, www.a.example/日本",
         "| `<a>` | b |\n|---|---|\n| ![c](https://a.example) | d |",
     ],
 )
@@ -181,3 +188,12 @@ def test_any_markdown_cut_into_pieces_keeps_all_its_words(text: str, limit: int)
     assert all(0 < len(piece) <= limit for piece in pieces)
     assert not harm("", [{"type": "markdown", "text": piece} for piece in pieces])
     assert lost(text, "".join(read_whole(piece, made_safe=True) for piece in pieces)) == ""
+
+
+@given(any_markdown, st.integers(60, 200))
+@patient
+def test_the_end_of_any_markdown_before_a_place_is_harmless(text: str, each: int) -> None:
+    ends = markdown.ends_before_places(f"{clean(text)}\n\n{markdown.place(0)}\n\nEnd", each)
+    assert ends[-1] == 0
+    assert not harm("", [{"type": "markdown", "text": end} for end in ends if isinstance(end, str)])
+    assert sum(len(end) for end in ends if isinstance(end, str)) <= each + 80

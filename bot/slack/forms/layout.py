@@ -13,7 +13,7 @@ from bot.slack import ids
 from bot.slack.forms.room import MAX_FIELDS, MAX_LABEL, label_room, text_room
 from bot.slack.messages.message import MAX_BLOCKS, PART
 from bot.slack.text import mrkdwn
-from bot.slack.text.markdown import is_bare, place, plain, safe, safe_pieces, split_at_places
+from bot.slack.text.markdown import ends_before_places, is_bare, place, plain, safe, safe_pieces, split_at_places
 
 BUTTONS_PER_BLOCK = 25  # slack-platform §2.2
 MISSED = f"{LINKED} ({{reason}})"
@@ -22,8 +22,8 @@ MISSED = f"{LINKED} ({{reason}})"
 _MARKER = re.compile(r"\{\{#\$output\.([^#{}]+)#\}\}")
 _LOOSE_MARKS = re.compile(r"`+|\*\*+|(?<!\S)[*_~]+(?=\S|$)")
 """What is left of markup that a marker stands in."""
-_BRIEF_SHARE, _MIN_BRIEF = 1_500, 60
-"""The text beside the fields, where the whole of it stands in messages of its own."""
+_BRIEF_SHARE, _MIN_BRIEF = 750, 60
+"""Characters of the text beside the fields, where the whole of it stands in messages of its own."""
 _ALT_TEXT = 100
 """Characters of what stands for an image: where there are ten, these count, too."""
 
@@ -127,8 +127,10 @@ def layouts(form: Form, longest: int, files: Sequence[OutFile] = ()) -> Iterator
     pictures: list[Picture] = []
     text = _with_files(form, files, lambda picture: _mark(form, pictures, picture))
     if len(text) <= longest:
-        yield Layout(tuple(_laid_out(form, text, pictures)), whole=True)
-    brief = Layout(tuple(_laid_out(form, _brief(_with_files(form, files)))), whole=False)
+        yield Layout(tuple(_laid_out(form, text, lambda marked: split_at_places(safe(marked)), pictures)), whole=True)
+    each = max(_BRIEF_SHARE // max(len(form.inputs), 1), _MIN_BRIEF)
+    ends = _laid_out(form, _with_files(form, files), lambda marked: ends_before_places(marked, each))
+    brief = Layout(tuple(ends), whole=False)
     yield brief
     yield replace(brief, parts=tuple(Spot(part.index) for part in brief.parts if isinstance(part, Spot)))
 
@@ -187,7 +189,9 @@ def _mark(form: Form, pictures: list[Picture], picture: Picture) -> str:
     return place(len(form.inputs) + len(pictures) - 1)
 
 
-def _laid_out(form: Form, text: str, pictures: Sequence[Picture] = ()) -> Iterator[str | Spot | Picture]:
+def _laid_out(
+    form: Form, text: str, split: Callable[[str], Sequence[str | int]], pictures: Sequence[Picture] = ()
+) -> Iterator[str | Spot | Picture]:
     """Place each input where its first marker stands, or at the end."""
     left = {field.name: index for index, field in enumerate(form.inputs)}
 
@@ -195,7 +199,7 @@ def _laid_out(form: Form, text: str, pictures: Sequence[Picture] = ()) -> Iterat
         index = left.pop(match[1].strip(), None)
         return "" if index is None else place(index)
 
-    parts = split_at_places(safe(_MARKER.sub(mark, text)))
+    parts = [*split(_MARKER.sub(mark, text))]
     parts += sorted(set(range(len(form.inputs))).difference(part for part in parts if isinstance(part, int)))
     return _with_captions(parts, slots(form), pictures)
 
@@ -248,17 +252,3 @@ def _is_row(line: str) -> bool:
 def _as_label(line: str) -> str:
     # Not indented, which would make it code: it may stand in a list.
     return plain(line.strip()).strip(" :：")
-
-
-def _brief(text: str) -> str:
-    """Return a form's text with only the last words before each marker."""
-    *parts, _ = _MARKER.split(text)
-    room = max(_BRIEF_SHARE // max(len(parts), 1), _MIN_BRIEF)
-    return "\n\n".join(
-        f"{{{{#$output.{part}#}}}}" if index % 2 else _end(part, room) for index, part in enumerate(parts)
-    )
-
-
-def _end(text: str, room: int) -> str:
-    text = text.strip()
-    return text if len(text) <= room else "… " + text[-room:].partition(" ")[2]

@@ -17,7 +17,17 @@ from urllib.parse import quote
 
 from markdown_it.tree import SyntaxTreeNode
 
-from bot.slack.text.markdown_tree import MAX_COLUMNS, STYLES, merged, numbered, parsed, parsed_inline, rows, shown_host
+from bot.slack.text.markdown_tree import (
+    MAX_COLUMNS,
+    STYLES,
+    merged,
+    numbered,
+    parsed,
+    parsed_inline,
+    rows,
+    shown_host,
+    tells_host,
+)
 from bot.slack.text.mrkdwn import clean
 
 _BARE = frozenset({"root", "paragraph", "inline", "text", "text_special", "strong", "em", "softbreak", "hardbreak"})
@@ -35,8 +45,11 @@ _LOOKS_LIKE_ENTITY = re.compile(r"&(?=#?\w+;)")
 _LINK_OF_TEXT = re.compile(r"(?<=\])(?=[(\[:])|(?<=!)(?=\[)")
 # In code nothing is a link; but should Slack see no code where we see some, it still must not become one.
 _LINK_OF_CODE = re.compile(r"(?<=\])(?=(?:\(\s*|:\s*)<?(?:[A-Za-z][\w+.-]*:|//))")
+# Of what stands before an @, every reader thinks that it is the host (`https://bank.example@evil.example`).
+_HIDDEN_HOST = re.compile(rf"https?://(?=[^\s/?#{_OWN}]*@)|(?<!\w)www\.(?=[^\s/?#{_OWN}]{{0,1000}}@)", re.IGNORECASE)
+_BRACKETS = re.compile(r"[\[\]]")
 _BACKSLASHES = re.compile(r"\\(?=[!-/:-@\[-`{-~])")
-_MARKS = re.compile(r"(?<!\s)\*|\*(?!\s)|(?<!\w)_|_(?!\w)|~(?=~)|(?<=~)~|`")
+_MARKS = re.compile(r"(?<!\s)\*|\*(?!\s)|(?<![^\W_])_|_(?![^\W_])|~(?=~)|(?<=~)~|`")
 """What could be read as markup beside markup of our own."""
 _LINE_START = re.compile(
     r"^(?P<number>0*1)?"
@@ -51,6 +64,10 @@ _FENCES_MAX = 50
 """Characters that opening a fence again and closing it can take in a piece."""
 BEGINNING = re.compile(r"#{1,6} |\*\*[^\s*]|[^\W\d_]")
 """Of a heading, or of a paragraph that stands in nothing else."""
+_CUT = "…"
+_FIRST_SPACE = re.compile(r"\s")
+_POINT = re.compile(r"^( *\d+)\.")
+_NUMBER = re.compile(r"\d{1,9}[.)]\s")
 _EMPTY_LINES = re.compile(r"(?:\n|^)(?:[\s>]*(?:[-*]|\d+\.|#{1,6})?[ \t]*(?:\n|$))+$")
 
 
@@ -69,9 +86,33 @@ def split_at_places(markdown: str) -> list[str | int]:
         number = _PLACE.fullmatch(part)
         if number:
             parts.append(int(number[1]))
-        elif text := _flush_left(_EMPTY_LINES.sub("", part)).strip():
+        elif text := _after_place(_EMPTY_LINES.sub("", part), is_first=not parts).strip():
             parts.append(text)
     return parts
+
+
+@lru_cache(maxsize=100)
+def ends_before_places(text: str, each: int) -> tuple[str | int, ...]:
+    """Return of untrusted Markdown what stands right before each place, and the places' numbers, in order.
+
+    That is the last blocks, safe and of about `each` characters at most. Of a longer block it is the end: code stays
+    code there, and a table keeps its head. … stands for what is left out.
+    """
+    near, wanted = list[str](), 0
+    for chapter in reversed([*_chapters(text, each)]):
+        before, *marked = _PLACES.split(chapter)
+        if marked or wanted > 0:
+            near.append(chapter)
+        wanted = each - len(before) if marked else wanted - len(chapter)
+    ends, left = list[str | int](), 0
+    for part in reversed(split_at_places(safe("".join(reversed(near))))):
+        if isinstance(part, int):
+            ends.append(part)
+            left = each
+        elif left > 0:
+            ends.append(_end_of(part, left))
+            left -= len(part)
+    return tuple(reversed(ends))
 
 
 def safe(text: str) -> str:
@@ -144,7 +185,7 @@ def words(text: str) -> str:
 
 def literal(text: str) -> str:
     """Return an untrusted line of which no sign is markup, for use within Markdown of our own: what people may copy."""
-    line = _MARKS.sub(r"\\\g<0>", _BACKSLASHES.sub(r"\\\\", " ".join(clean(text).split())))
+    line = _without_markup(" ".join(clean(text).split()))
     return _finished(_escaped(_LINE_START.sub(r"\g<number>\\\g<mark>", line)))
 
 
@@ -167,15 +208,19 @@ def _escaped(text: str) -> str:
     return _LOOKS_LIKE_ENTITY.sub("&amp;", text).replace("<", "&lt;").replace(">", "&gt;")
 
 
+def _without_markup(text: str) -> str:
+    return _MARKS.sub(r"\\\g<0>", _BACKSLASHES.sub(r"\\\\", text))
+
+
 def _code_text(text: str) -> str:
     """Escape what is shown as code, and keep `_finished` from looking for links in it."""
     apart = _LINK_OF_CODE.sub(" ", _TOO_MANY_TICKS.sub(lambda ticks: " ".join(ticks[0]), text))
-    return re.sub(r"[\]!]", lambda sign: sign[0] + _OWN, _escaped(apart))
+    return _own_host(re.sub(r"[\]!]", lambda sign: sign[0] + _OWN, _escaped(apart)))
 
 
 def _finished(written: str) -> str:
-    """Take apart what only looks like a link or an image, and take out the marks of our own ones."""
-    return _LINK_OF_TEXT.sub(" ", written).replace(_OWN, "")
+    """Take apart what only looks like a link or an image, or would be a link with a hidden host, and unmark our own."""
+    return _HIDDEN_HOST.sub(r"\g<0> ", _LINK_OF_TEXT.sub(" ", written)).replace(_OWN, "")
 
 
 def _block(node: SyntaxTreeNode) -> str:
@@ -266,7 +311,7 @@ def _row(cells: Sequence[SyntaxTreeNode]) -> str:
 
 
 def _cell(cell: SyntaxTreeNode) -> str:
-    return _inline(cell).replace("|", "\\|")
+    return _inline(cell).replace("|", "\\|").replace("\n", " ")
 
 
 _ALIGNED = {"": "---", "text-align:left": ":---", "text-align:center": ":-:", "text-align:right": "---:"}
@@ -302,7 +347,7 @@ def _inline(node: SyntaxTreeNode) -> str:
     return "\n".join(_LINE_START.sub(r"\g<number>\\\g<mark>", line) for line in lines)
 
 
-_MARKUP = STYLES | {"code_inline", "text_special"}
+_MARKUP = STYLES | {"code_inline", "text_special", "hardbreak"}
 
 
 def _spans(spans: list[SyntaxTreeNode], beside_markup: bool, mark: str = "") -> str:
@@ -367,8 +412,11 @@ def _span(node: SyntaxTreeNode) -> str:
             marks = "`" * (_longest_ticks(inner) + 1)
             padding = " " if "`" in inner else ""
             return _around(inner, marks + padding, padding + marks)
+        case "link" if node.info == "auto":
+            text = _escaped(_without_markup(node.children[0].content))
+            return text if _in_link(node) else _address(text, str(node.attrs.get("href", "")))
         case "link":
-            return _link(_spans(node.children, True), str(node.attrs.get("href", "")), automatic=node.info == "auto")
+            return _link(_spans(node.children, True), str(node.attrs.get("href", "")))
         case "image":
             label = _spans(node.children, True) or "image"
             return label if _in_link(node) else _link(label, str(node.attrs.get("src", "")))
@@ -377,10 +425,10 @@ def _span(node: SyntaxTreeNode) -> str:
 
 
 def _in_link(node: SyntaxTreeNode) -> bool:
-    """Say whether an image is the label of a link; there, no link of its own may stand."""
+    """Say whether a span is the label of a link or an image; there, no link of its own may stand."""
     while node.parent is not None:
         node = node.parent
-        if node.type == "link":
+        if node.type in ("link", "image"):
             return True
     return False
 
@@ -393,7 +441,7 @@ def _around(inner: str, opening: str, closing: str | None = None) -> str:
     )
 
 
-def _link(label: str, address: str, *, automatic: bool = False) -> str:
+def _link(label: str, address: str) -> str:
     """Write a link that shows where it leads; an address of another kind becomes text."""
     places = "".join(dict.fromkeys((*_PLACES.findall(label), *map(place, _PLACE_IN_ADDRESS.findall(address)))))
     address = clean(_PLACE_IN_ADDRESS.sub("", address))
@@ -401,11 +449,31 @@ def _link(label: str, address: str, *, automatic: bool = False) -> str:
     host = shown_host(address)
     if host is None:
         return f"[{label}]({_escaped(address)}){places}"  # no link once `_finished` took it apart
-    target = address.replace("(", "%28").replace(")", "%29").replace("<", "%3C").replace(">", "%3E")
-    bare = address.removeprefix("mailto:")
-    if automatic or label in ("", address, bare):
-        return f"[{_escaped(bare)}]{_OWN}({target}){places}"
-    return f"[{label}]{_OWN}({target}) ({_escaped(host)}){places}"
+    label = label or _escaped(_without_markup(address.removeprefix("mailto:")))
+    shown = "" if tells_host(label, address) else f" ({_escaped(host)})"
+    return f"[{label}]{_OWN}({_target(address)}){shown}{places}"
+
+
+def _address(text: str, address: str) -> str:
+    """Write an address that is its own label; one of another kind, or that hides its host, as text."""
+    places = "".join(_PLACES.findall(text))
+    text, address = _PLACES.sub("", text), clean(_PLACE_IN_ADDRESS.sub("", address))
+    host = shown_host(address)
+    if host is None:
+        return text + places
+    shown = "" if tells_host(text, address) else f" ({_escaped(host)})"
+    label = _BRACKETS.sub(rf"\\\g<0>{_OWN}", _own_host(text))
+    return f"[{label}]{_OWN}({_target(address)}){shown}{places}"
+
+
+def _target(address: str) -> str:
+    address = address.replace("(", "%28").replace(")", "%29").replace("<", "%3C").replace(">", "%3E")
+    return _own_host(address)
+
+
+def _own_host(text: str) -> str:
+    """Keep `_finished` from taking apart what may stand in an address."""
+    return text.replace("@", f"{_OWN}@")
 
 
 # --- cutting -------------------------------------------------------------------------------------------------------
@@ -448,10 +516,48 @@ def _item_parts(number: int | None, item: SyntaxTreeNode, lines: list[str], limi
 
 
 def _flush_left(piece: str) -> str:
-    """Move what goes on with an item of the piece before to the left; indented, it could be read as something else."""
-    lines = piece.strip("\n").split("\n")
-    end = next((index for index, line in enumerate(lines) if line and not line.startswith(" ")), len(lines))
-    return "\n".join([dedent("\n".join(lines[:end])), *lines[end:]] if end else lines)
+    """Move what goes on with an item of the piece before to the left; indented, it could be read as something else.
+
+    There it stands beside the list around it: of two ordered lists, one has brackets, or Markdown would count them as
+    one.
+    """
+    margin, levels = len(piece), list[list[str]]()
+    for line in piece.strip("\n").split("\n"):
+        indented = len(line) - len(line.lstrip(" "))
+        if not levels or (line.strip() and indented < margin):
+            levels.append([])
+            margin = indented
+        levels[-1].append(line[margin:])
+    outer = margin > 0
+    written = ["\n".join(lines) for lines in levels]
+    for index in range(len(written) - 2 + outer, -1, -2):
+        written[index] = _with_brackets(written[index])
+    return "".join(text + _gap(text, below) for text, below in pairwise([*written, ""]))
+
+
+def _after_place(part: str, *, is_first: bool) -> str:
+    """Move the same of what follows a place: how far its first line would be indented is not known."""
+    end = 0 if is_first or part.startswith("\n") else f"{part}\n".index("\n")
+    line, below = part[:end].strip(), _flush_left(part[end:])
+    if not line:
+        return below
+    return line + ("\n\n" if part[end:].startswith("\n\n") else _gap(line, below)) + below
+
+
+def _gap(text: str, below: str) -> str:
+    """Return what parts a text from what stands further to the left: a number may not be read as its next line."""
+    if not below or text.endswith("\n"):
+        return "\n" if below else ""
+    return "\n\n" if _NUMBER.match(below) else "\n"
+
+
+def _with_brackets(markdown: str) -> str:
+    """Return Markdown in which the numbers of its ordered lists, but not of those in others, have brackets."""
+    tree, lines = parsed(markdown), markdown.split("\n")
+    for node in tree.children if tree else ():
+        for item in node.children if node.type == "ordered_list" else ():
+            lines[_first_line(item)] = _POINT.sub(r"\1)", lines[_first_line(item)])
+    return "\n".join(lines)
 
 
 def _table_parts(node: SyntaxTreeNode, limit: int) -> list[str]:
@@ -514,6 +620,67 @@ def pieces(text: str, limit: int) -> list[str]:
             piece = f"{piece}\n{line}" if piece else line
         fence = fence_after(line, fence)
     return [piece.strip("\n") for piece in (*found, piece) if piece.strip()]
+
+
+def _end_of(markdown: str, limit: int) -> str:
+    """Return the end of safe Markdown, of about `limit` characters at most: whole blocks, and the end of a long one."""
+    tree = parsed(markdown)
+    if len(markdown) <= limit or tree is None:
+        return markdown if len(markdown) <= limit else _last_words(markdown, limit)
+    lines = markdown.split("\n")
+    start = _first_whole(tree.children, lines, limit)
+    size = len("\n".join(lines[start:]))
+    if size > limit // 2:
+        return _below_cut(lines[start:])
+    above = [node for node in tree.children if _first_line(node) < start]
+    end = _end_of_last(above, "\n".join(lines[:start]).rstrip().split("\n"), limit - size)
+    return "\n\n".join(part for part in (end, "\n".join(lines[start:])) if part)
+
+
+def _end_of_last(blocks: Sequence[SyntaxTreeNode], lines: Sequence[str], limit: int) -> str:
+    """Return the end of the last of some blocks, with which the text with these lines ends and which is too long."""
+    start = _first_whole(blocks, lines, limit)
+    if lines[start:]:
+        return _below_cut(lines[start:])
+    last, own = blocks[-1], lines[_first_line(blocks[-1]) :]
+    match last.type:
+        case "bullet_list" | "ordered_list" | "list_item" | "blockquote" if last.children:
+            return _end_of_last(last.children, lines, limit)
+        case "fence":
+            head, *content, closing = own
+            content = content[_first_fitting(content, limit - len(head) - len(closing) - 2) :] or [content[-1][-limit:]]
+            return _below_cut([head, *content, closing])
+        case "table":
+            head_lines, body = own[:2], own[2:]
+            body = body[_first_fitting(body, limit - len("\n".join(head_lines)) - 1) :]
+            return _below_cut([*head_lines, *body]) if body else _CUT
+        case _:
+            return _last_words("\n".join(line.strip() for line in own), limit)
+
+
+def _first_whole(blocks: Sequence[SyntaxTreeNode], lines: Sequence[str], limit: int) -> int:
+    """Return the line with which the first of the last blocks begins that fit."""
+    fitting = _first_fitting(lines, limit)
+    return next((_first_line(node) for node in blocks if _first_line(node) >= fitting), len(lines))
+
+
+def _first_fitting(lines: Sequence[str], limit: int) -> int:
+    """Return the first line that fits together with all below it."""
+    size = -1
+    for index in range(len(lines) - 1, -1, -1):
+        size += len(lines[index]) + 1
+        if size > limit:
+            return index + 1
+    return 0
+
+
+def _last_words(text: str, limit: int) -> str:
+    words = text[-limit:]
+    return f"{_CUT} {''.join(_FIRST_SPACE.split(words, maxsplit=1)[1:]) or words}"
+
+
+def _below_cut(lines: Sequence[str]) -> str:
+    return f"{_CUT}\n\n{_flush_left(chr(10).join(lines))}"
 
 
 def begun_anew(before: str, text: str) -> str:

@@ -1,7 +1,8 @@
 """Untrusted Markdown read into a tree, for the two writers: of messages (`markdown`) and of windows (`rich_text`).
 
-CommonMark with the tables, struck text and task lists that models write. Raw HTML is text. What the parser would
-swallow is kept: cells beyond a table's columns, definitions of references, and the text of a link to nowhere.
+CommonMark with the tables, struck text, task lists and bare web addresses that models write. Raw HTML is text but for
+its line breaks. What the parser would swallow is kept: cells beyond a table's columns, definitions of references, and
+the text of a link to nowhere.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from markdown_it import MarkdownIt
+from markdown_it.common.utils import unescapeAll
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_block.table import escapedSplit, table
 from markdown_it.rules_core import StateCore
+from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from markdown_it.tree import SyntaxTreeNode
 
@@ -27,6 +30,16 @@ MAX_COLUMNS = 20
 STYLES = frozenset({"strong", "em", "s"})
 _TASK = re.compile(r"\A\[([ xX])\](?= )")
 _HOST = re.compile(r"[\w.-]+|\[[0-9a-fA-F:.]+\]")
+_BREAKS = re.compile(r"(?:<br *(?:/ *)?>[ \t\n]*)+", re.IGNORECASE)
+_SCHEME = re.compile(r"https?\Z", re.IGNORECASE)
+# It ends where no address goes on, as at quotation marks and the punctuation of Chinese and Japanese, which writes no
+# spaces; and at the place of a form's field, which `bot.slack.text.markdown` marks.
+_ADDRESS = re.compile(
+    r"(?:https?://|www\.(?=[^\s.]+\.\w))"
+    r"(?:(?!&(?!amp;)#?\w+;)[^\s<>\"`“”„‘’«»\u3000-\u303f\uff01-\uff60\ufdd0-\ufdd2])+",
+    re.IGNORECASE,
+)
+_AFTER_ADDRESS = frozenset("?!.,:;*_~'|[]\\")
 
 
 def parsed(text: str) -> SyntaxTreeNode | None:
@@ -78,6 +91,7 @@ def shown_host(address: str) -> str | None:
     """Return the host a web address leads to, or the recipient of a mail address; None where it must not be a link."""
     try:
         parts = urlsplit(address)
+        _ = parts.port  # which may be none
     except ValueError:
         return None
     if parts.scheme == "mailto":
@@ -86,6 +100,12 @@ def shown_host(address: str) -> str | None:
     if parts.scheme not in ("http", "https") or "@" in parts.netloc or not _HOST.fullmatch(parts.hostname or ""):
         return None
     return parts.hostname
+
+
+def tells_host(text: str, address: str) -> bool:
+    """Tell whether the text of a link that may be one says where it leads."""
+    named = f"http://{text}" if text.lower().startswith("www.") else text
+    return text in (address, address.removeprefix("mailto:")) or shown_host(named) == shown_host(address)
 
 
 # --- what the parser does otherwise --------------------------------------------------------------------------------
@@ -126,13 +146,81 @@ def _inline(state: StateCore) -> None:
             state.md.inline.parse(token.content, state.md, state.env, token.children)
 
 
+def _html_break(state: StateInline, silent: bool) -> bool:
+    """Read `<br>`, the only line break that Markdown knows in a table's cell, as one; several are one, too.
+
+    As Markdown's own, it is none at the beginning or the end, and takes the space around it.
+    """
+    found = _BREAKS.match(state.src, state.pos, state.posMax)
+    if found is None:
+        return False
+    if not silent:
+        state.pending = state.pending.rstrip(" \t")
+        last = state.tokens[-1] if state.tokens and not state.pending else None
+        if last is not None and last.type in ("softbreak", "hardbreak"):
+            last.type = "hardbreak"
+        elif found.end() < state.posMax and (last is not None or state.pending):
+            state.push("hardbreak", "br", 0)
+    state.pos = found.end()
+    return True
+
+
+def _bare_address(state: StateInline, silent: bool) -> bool:
+    """Read a bare web address as GitHub does, as a link (https://github.github.com/gfm/#autolinks-extension-).
+
+    No sign in it is markup, nor is one in the label of a link. What is escaped in it is read as everywhere.
+    """
+    if silent:
+        return False
+    scheme = _SCHEME.search(state.pending[-5:]) if state.src[state.pos] == ":" else None
+    begun = scheme[0] if scheme else ""
+    start = state.pos - len(begun)
+    before = state.src[start - 1 : start]
+    found = _ADDRESS.match(state.src, start, state.posMax)
+    if found is None or (before.isascii() and before.isalnum()):
+        return False
+    text = _without_punctuation(found[0])
+    if not _ADDRESS.fullmatch(text):
+        return False
+    state.pending = state.pending[: len(state.pending) - len(begun)]
+    shown = unescapeAll(text)
+    if state.linkLevel:
+        state.push("text", "", 0).content = shown
+    else:
+        target = shown if begun else f"http://{shown}"
+        opening = state.push("link_open", "a", 1)
+        opening.attrs, opening.info = {"href": state.md.normalizeLink(target)}, "auto"
+        state.push("text", "", 0).content = shown
+        state.push("link_close", "a", -1).info = "auto"
+    state.pos = start + len(text)
+    return True
+
+
+def _without_punctuation(address: str) -> str:
+    """Leave out what ends the sentence or the brackets that an address stands in."""
+    end, unbalanced = len(address), address.count(")") - address.count("(")
+    while end and (address[end - 1] in _AFTER_ADDRESS or (address[end - 1] == ")" and unbalanced > 0)):
+        end -= 1
+        unbalanced -= address[end] == ")"
+    return address[:end]
+
+
+class _Parser(MarkdownIt):
+    def normalizeLinkText(self, link: str) -> str:
+        """Show an address as it is written."""
+        return link
+
+
 def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": 100})
+    parser = _Parser("commonmark", {"html": False, "maxNesting": 100})
     parser.enable(["table", "strikethrough"])
     parser.disable("reference")  # it would swallow lines like “[INFO]: started”
     parser.disable("text_join")  # so that what was escaped can be told from what was not
     parser.block.ruler.at("table", _table_with_all_cells, {"alt": ["paragraph", "reference"]})
     parser.core.ruler.at("inline", _inline)
+    parser.inline.ruler.before("autolink", "html_break", _html_break)
+    parser.inline.add_terminator_char("w")  # that www. begins with
+    parser.inline.ruler.push("bare_address", _bare_address)
     return parser
 
 

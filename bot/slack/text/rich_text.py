@@ -23,7 +23,7 @@ from slack_sdk.models.blocks import (
     RichTextSectionElement,
 )
 
-from bot.slack.text.markdown_tree import numbered, parsed, rows, shown_host
+from bot.slack.text.markdown_tree import numbered, parsed, rows, shown_host, tells_host
 from bot.slack.text.mrkdwn import clean, unescape
 
 MAX_CHARACTERS = 3_000
@@ -191,7 +191,7 @@ def _seen(spans: Iterable[_Span]) -> bool:
 
 def _table(node: SyntaxTreeNode, indent: int) -> Iterator[_Line]:
     """Write a table in columns, or row by row where it is too wide or has links."""
-    texts = [["".join(span.text for span in _spans(cell)) for cell in row] for row in rows(node)]
+    texts = [["".join(span.text for span in _spans(cell)).replace("\n", " ") for cell in row] for row in rows(node)]
     widths = [max(_width(row[column]) for row in texts) for column in range(len(texts[0]))]
     if sum(widths) + 3 * (len(widths) - 1) > MAX_WIDTH or any(each.type in ("link", "image") for each in node.walk()):
         for head, row in _records(node):
@@ -249,6 +249,8 @@ def _spans(node: SyntaxTreeNode, styles: frozenset[str] = frozenset(), *, in_lin
                 yield _Span(child.content, styles | {"code"})
             case "image" if in_link:
                 yield from _spans(child, styles, in_link=True)
+            case "link" if in_link and child.info == "auto":
+                yield from _spans(child, styles, in_link=True)
             case "link" | "image":
                 following = children[index].content if index < len(children) and not children[index].children else ""
                 yield from _link(child, styles, following)
@@ -263,12 +265,15 @@ def _link(node: SyntaxTreeNode, styles: frozenset[str], following: str) -> Itera
     if not _seen(inner):
         inner = [_Span("image" if node.type == "image" else address, styles)]
     host = shown_host(address)
+    if (host is None or len(address) > _MAX_URL) and node.info == "auto":
+        yield from inner
+        return
     if host is None or len(address) > _MAX_URL:
         yield from (_Span("[", styles), *inner, _Span(f"]({address})", styles))
         return
     yield from (replace(span, address=address) for span in inner)
     label = "".join(span.text for span in inner)
-    if label not in (address, address.removeprefix("mailto:")) and not following.startswith(f" ({host})"):
+    if not tells_host(label, address) and not following.startswith(f" ({host})"):
         yield _Span(f" ({host})", styles, shows_host=True)
 
 
