@@ -73,8 +73,10 @@ async def test_waiting_forms_are_looked_at_while_the_memory_is_read(monkeypatch:
 
 
 @pytest.mark.acceptance
-async def test_long_texts_are_rendered_and_their_calls_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A form of 25 messages cannot be posted with fewer calls."""
+async def test_long_texts_are_rendered_and_their_calls_counted(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A form of 25 messages cannot be posted with fewer calls, and none breaks down where it is counted."""
     monkeypatch.chdir(CHECKOUT)
     values = {row.key: row.value for row in await long(TINY)}
     what = ("render_ms", "calls", "posts", "updates", "streams", "appends")
@@ -86,6 +88,7 @@ async def test_long_texts_are_rendered_and_their_calls_counted(monkeypatch: pyte
     assert values["long_form_calls"] >= values["long_form_posts"] > 20
     assert values["long_stream_calls"] >= values["long_stream_streams"] > 0
     assert values["long_drawn_calls"] >= values["long_drawn_posts"] > 10
+    assert "Traceback" not in capfd.readouterr().err
 
 
 @pytest.mark.acceptance

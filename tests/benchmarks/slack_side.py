@@ -52,7 +52,8 @@ class _Workspace(Workspace):
         """Return what a call says; of a stream, what stands there by now, since a call brings only the next piece."""
         if not call.method.endswith("Stream"):
             return str(call.arguments)
-        message = self.channel(call.response["channel"]).message(call.response["ts"])
+        channel = self.channel_by_id(call.response["channel"])
+        message = channel.message(call.response["ts"]) if channel else None
         return message.shown if message else ""
 
 
