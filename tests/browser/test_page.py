@@ -10,7 +10,7 @@ import zlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import FilePayload, expect
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
@@ -249,6 +249,19 @@ async def test_an_own_form_is_shown_by_the_bot(visitor: Visitor, channel: str) -
     await visitor.sidebar.get_by_role("button", name="Dify Home").click()
     await visitor.behind.get_by_role("button", name="Show in Slack").click()
     await expect(visitor.behind.get_by_role("status").last).to_contain_text("Go to a channel and type /dify own")
+
+
+async def test_a_file_that_is_no_form_by_its_size_is_refused(visitor: Visitor) -> None:
+    """One that is too large is not even read; one that the browser has no room to keep is shown all the same."""
+    await visitor.behind.get_by_role("tab", name="Own form").click()
+    load = visitor.behind.get_by_label("Load a form from a file")
+    scene = visitor.behind.get_by_role("tabpanel")
+    await load.set_input_files(FilePayload(name="dump.json", mimeType="application/json", buffer=b"x" * 6 * 1024**2))
+    await expect(scene).to_contain_text("dump.json has 6 MB; a form of up to 4 MB is read.")
+    # Each of these becomes six characters where it is kept, and there is room for five million.
+    await load.set_input_files(FilePayload(name="odd.txt", mimeType="text/plain", buffer=b"\x01" * 1024**2))
+    await expect(scene.get_by_role("alert")).to_have_count(0)
+    await expect(scene.get_by_role("textbox")).to_have_value(re.compile("\x01{99}"))
 
 
 async def test_the_traffic_is_listed_and_opened(visitor: Visitor, channel: str) -> None:

@@ -183,7 +183,8 @@ function threadOf(message) {
 
 // --- keeping ---------------------------------------------------------------------------------------------------------
 
-function load(storage, key) {
+/** What `save` has kept under a key; an empty object where there is nothing. */
+export function load(storage, key) {
   try {
     return JSON.parse(storage.getItem(key) ?? "{}");
   } catch {
@@ -191,7 +192,8 @@ function load(storage, key) {
   }
 }
 
-function save(storage, key, value) {
+/** Keep a value for a reload, as well as there is room for it. */
+export function save(storage, key, value) {
   try {
     storage.setItem(key, JSON.stringify(value));
   } catch {
