@@ -208,6 +208,27 @@ async def test_a_form_is_answered_elsewhere(visitor: Visitor, channel: str) -> N
     await expect(form.get_by_role("button", name="Accept")).to_have_count(0)
 
 
+async def test_a_form_that_wants_files_is_answered_elsewhere(visitor: Visitor, channel: str) -> None:
+    """What Dify refuses is told in the dialog, which keeps what was entered; with the files it goes through."""
+    form = await visitor.start(channel, '/dify papers topic="The roof"')
+    opened = visitor.behind.get_by_role("region", name="Open forms").get_by_role("listitem").last
+    await opened.get_by_role("button", name="Answer elsewhere").click()
+    await visitor.window.get_by_role("textbox", name="remarks").fill("No, thank you.")
+    await visitor.window.get_by_role("radio", name="Withdraw").check()
+    await visitor.window.get_by_role("button", name="Answer").click()
+    reason = visitor.window.get_by_role("alert")
+    await expect(reason).to_have_text("Dify refuses: Missing required inputs: contract")
+    await visitor.shoot("elsewhere-refused")
+    await expect(visitor.window.get_by_role("textbox", name="remarks")).to_have_value("No, thank you.")
+    await expect(visitor.window.get_by_role("radio", name="Withdraw")).to_be_checked()
+    await visitor.window.get_by_label("contract").set_input_files(
+        FilePayload(name="contract.pdf", mimeType="application/pdf", buffer=PDF)
+    )
+    await visitor.window.get_by_role("button", name="Answer").click()
+    await expect(form).to_contain_text("✅ Answered outside of Slack")
+    await expect(visitor.messages(visitor.channel(channel), "started by")).to_contain_text("Done in")
+
+
 async def test_the_bot_is_killed_with_a_form_open(visitor: Visitor, channel: str) -> None:
     """A click while it is dead fails visibly; once it is started again, the same form takes the answer.
 
