@@ -229,6 +229,17 @@ async def test_a_form_that_wants_files_is_answered_elsewhere(visitor: Visitor, c
     await expect(visitor.messages(visitor.channel(channel), "started by")).to_contain_text("Done in")
 
 
+async def test_a_dialog_holds_fields_of_any_width(visitor: Visitor, channel: str) -> None:
+    """However long an option is."""
+    await visitor.start(channel, "/dify odd")
+    opened = visitor.behind.get_by_role("region", name="Open forms").get_by_role("listitem").last
+    await opened.get_by_role("button", name="Answer elsewhere").click()
+    await expect(visitor.window.get_by_role("combobox").first).to_be_visible()
+    await visitor.shoot("elsewhere-odd")
+    assert await visitor.window.evaluate("dialog => dialog.scrollWidth - dialog.clientWidth") == 0
+    await visitor.window.get_by_role("button", name="Cancel").click()
+
+
 async def test_the_bot_is_killed_with_a_form_open(visitor: Visitor, channel: str) -> None:
     """A click while it is dead fails visibly; once it is started again, the same form takes the answer.
 
