@@ -181,6 +181,22 @@ async def test_drafts_are_each_persons_own(visitor: Visitor, channel: str) -> No
     await expect(feedback).to_have_value("Mine, and typed just now.")
 
 
+async def test_what_is_new_in_a_thread_is_among_what_is_counted(
+    visitor: Visitor, channel: str, app: AsyncWebClient, stage: Stage
+) -> None:
+    """Notes that only one person sees are counted for them, and apart from the replies."""
+    place = stage.workspace.channel(channel).id
+    root = await app.chat_postMessage(channel=place, text="A question")
+    for number in range(2):
+        await app.chat_postMessage(channel=place, thread_ts=root["ts"], text=f"Reply {number}")
+        await app.chat_postEphemeral(channel=place, thread_ts=root["ts"], user="U0ANN", text=f"Note {number}")
+    question = visitor.messages(visitor.channel(channel), "A question")
+    await expect(question).to_contain_text(re.compile("2 replies, 2 only visible to you.*4 new"))
+    await visitor.be("ben")
+    await expect(question).to_contain_text(re.compile("2 replies.*2 new"))
+    await expect(question).not_to_contain_text("only visible")
+
+
 async def test_a_form_expires(visitor: Visitor, channel: str) -> None:
     """Its message says so and has no buttons any more, and the run goes on the way it has for that."""
     form = await visitor.start(channel, REVIEW)

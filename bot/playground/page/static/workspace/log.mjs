@@ -70,6 +70,7 @@ function entry(message, before, threads, reader) {
       draft: draftOf(person, `messages/${message.channel}/${message.ts}`),
       shortcuts: read("workspace").shortcuts,
       repliesCount: replies.filter((reply) => !reply.visible_to).length,
+      repliesPrivate: replies.filter((reply) => reply.visible_to).length,
       repliesLatest: replies.at(-1)?.ts ?? null,
       repliesFresh: replies.filter((reply) => isNew(person, reply)).length,
       isFollowing,
