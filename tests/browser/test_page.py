@@ -98,6 +98,22 @@ async def test_the_composer_completes_commands_and_explains_them(visitor: Visito
     await expect(visitor.page.get_by_text("/nothing is not a valid command.")).to_be_visible()
 
 
+async def test_what_one_sends_is_in_sight(visitor: Visitor, channel: str, app: AsyncWebClient, stage: Stage) -> None:
+    """In a channel and in a thread, also for who has scrolled up there to read."""
+    root = await app.chat_postMessage(channel=stage.workspace.channel(channel).id, text="First")
+    for number in range(30):
+        await app.chat_postMessage(channel=root["channel"], text=f"Message {number}\nand a line more")
+        await app.chat_postMessage(channel=root["channel"], thread_ts=root["ts"], text=f"Reply {number}")
+    await visitor.open_thread(channel, "First")
+    for pane, label in ((visitor.channel(channel), f"Message #{channel}"), (visitor.thread, "Reply")):
+        await pane.get_by_role("article").first.scroll_into_view_if_needed()
+        await expect(pane.get_by_role("button", name="Newest messages")).to_be_visible()
+        await pane.get_by_role("textbox", name=label).fill("Mine")
+        await pane.get_by_role("textbox", name=label).press("Enter")
+        await expect(visitor.messages(pane, "Mine")).to_be_in_viewport()
+        await expect(pane.get_by_role("button", name="Newest messages")).to_have_count(0)
+
+
 async def test_two_people_race_for_a_button(
     visitor: Visitor, channel: str, new_visitor: NewVisitor, stage: Stage
 ) -> None:

@@ -93,6 +93,9 @@ function Pane({ name, title, reader, channel, thread, messages, threads, empty }
       threads,
       reader,
       empty,
+      reach: (log) => {
+        self.log = log;
+      },
     }),
     h(Composer, {
       key: "composer",
@@ -103,6 +106,7 @@ function Pane({ name, title, reader, channel, thread, messages, threads, empty }
       reach: (composer) => {
         self.composer = composer;
       },
+      onSent: () => self.log.toEnd(),
     }),
     self.isOver &&
       h(

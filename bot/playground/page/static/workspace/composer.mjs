@@ -14,11 +14,11 @@ const MOST_OFFERS = 8;
 const waitingFiles = new Map();
 let count = 0;
 
-/** A composer of a channel, or of a thread in it; `reach` is given a handle to it. */
-export function Composer({ person, channel, thread, label, reach }, self) {
+/** A composer of a channel, or of a thread in it; `reach` is given a handle to it, `onSent` called for what was sent. */
+export function Composer({ person, channel, thread, label, reach, onSent }, self) {
   self.id ??= `composer-${(count += 1)}`;
   const key = composerKey(person, channel.id, thread);
-  const box = { person, channel, thread, key, self };
+  const box = { person, channel, thread, key, self, onSent };
   const files = waitingFiles.get(key) ?? [];
   const text = letter(key);
   const offers = self.isQuiet ? [] : offersFor(box, text, self.caret ?? text.length);
@@ -133,9 +133,10 @@ async function send(box) {
  *
  * Of a command that the app did not take the workspace itself tells the person, in a line that only they see.
  */
-async function problemOf(sending, { key }, text) {
+async function problemOf(sending, { key, onSent }, text) {
   try {
     await sending();
+    onSent();
     if (letter(key).trim() === text) keepLetter(key, "");
     waitingFiles.delete(key);
     return null;

@@ -10,11 +10,16 @@ import { Message } from "./message.mjs";
 const TOGETHER = 5 * 60; // seconds within which messages of one author stand together
 const NEAR_END = 48; // pixels
 
-/** The messages of a pane; `threads` has the replies of each root by `ts`, and is null within a thread: root first. */
-export function Log({ label, messages, threads, reader, empty }, self) {
+/**
+ * The messages of a pane; `threads` has the replies of each root by `ts`, and is null within a thread: root first.
+ *
+ * `reach` is given a handle to it.
+ */
+export function Log({ label, messages, threads, reader, empty, reach }, self) {
+  reach({ toEnd: () => toEnd(self) });
   self.mounted = (node) => follow(node, self);
   self.isEmpty = messages.length === 0;
-  self.updated = (node) => keepPlace(node.firstElementChild, self);
+  self.updated = () => keepPlace(self);
   self.gone = () => self.observer.disconnect();
   const shown = messages.map((message, index) => entry(message, messages[index - 1], threads, reader));
   return h(
@@ -34,11 +39,7 @@ export function Log({ label, messages, threads, reader, empty }, self) {
       h("div", { class: "log-content" }, shown.length ? shown : empty),
     ),
     self.isAway &&
-      h(
-        "button",
-        { type: "button", class: "to-end", onclick: ({ target }) => toEnd(target.previousElementSibling) },
-        "↓ Newest messages",
-      ),
+      h("button", { type: "button", class: "to-end", onclick: () => toEnd(self) }, "↓ Newest messages"),
   );
 }
 
@@ -87,17 +88,19 @@ function onScroll({ target }, self) {
 }
 
 function follow(node, self) {
-  const [log] = node.children;
+  [self.log] = node.children;
   self.isAtEnd = true;
-  self.observer = new ResizeObserver(() => keepPlace(log, self));
-  self.observer.observe(log);
-  self.observer.observe(log.firstElementChild);
+  self.observer = new ResizeObserver(() => keepPlace(self));
+  self.observer.observe(self.log);
+  self.observer.observe(self.log.firstElementChild);
 }
 
-function keepPlace(log, self) {
-  if (self.isAtEnd && !self.isEmpty) toEnd(log);
+function keepPlace(self) {
+  if (self.isAtEnd && !self.isEmpty) toEnd(self);
 }
 
-function toEnd(log) {
-  log.scrollTop = log.scrollHeight;
+/** Go to the newest message, and stay with those that follow. */
+function toEnd(self) {
+  self.isAtEnd = true;
+  self.log.scrollTop = self.log.scrollHeight;
 }
