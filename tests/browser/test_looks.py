@@ -116,7 +116,8 @@ async def test_the_way_back_to_the_newest_message_is_one_line(
 async def test_direct_messages_can_be_looked_at(visitor: Visitor) -> None:
     """A command works there, too."""
     await visitor.sidebar.get_by_role("button", name="Dify Messages").click()
-    composer = visitor.page.get_by_role("main").get_by_role("textbox").last
+    # By its name: until the direct messages are drawn, the channel's stands there.
+    composer = visitor.page.get_by_role("textbox", name="Message Dify")
     await composer.fill("/dify help")
     await composer.press("Enter")
     await expect(visitor.page.get_by_role("main")).to_contain_text("Only visible to you")
