@@ -114,6 +114,33 @@ async def test_what_one_sends_is_in_sight(visitor: Visitor, channel: str, app: A
         await expect(pane.get_by_role("button", name="Newest messages")).to_have_count(0)
 
 
+async def test_a_thread_opens_where_its_reader_has_to_go_on(
+    visitor: Visitor, channel: str, app: AsyncWebClient, stage: Stage
+) -> None:
+    """At a line above the first reply they have not seen; one they have read ends with its newest reply."""
+    root = await app.chat_postMessage(channel=stage.workspace.channel(channel).id, text="First")
+    where = {"channel": root["channel"], "thread_ts": root["ts"]}
+    for number in range(20):
+        await app.chat_postMessage(**where, text=f"Old {number}\nand a line more")
+    await visitor.open_thread(channel, "First")
+    await expect(visitor.messages(visitor.thread, "Old 0")).to_be_in_viewport()
+    await visitor.thread.get_by_role("button", name="Newest messages").click()
+    await expect(visitor.messages(visitor.thread, "Old 19")).to_be_in_viewport()
+    await visitor.thread.get_by_role("button", name="Close thread").click()
+    for number in range(20):
+        await app.chat_postMessage(**where, text=f"New {number}\nand a line more")
+    await expect(visitor.messages(visitor.channel(channel), "First")).to_contain_text("20 new")
+    await visitor.open_thread(channel, "First")
+    await expect(visitor.thread.get_by_role("separator", name="New")).to_be_in_viewport()
+    await expect(visitor.messages(visitor.thread, "New 0")).to_be_in_viewport()
+    await expect(visitor.messages(visitor.thread, "New 19")).not_to_be_in_viewport()
+    await visitor.shoot("thread-new")
+    await visitor.thread.get_by_role("button", name="Close thread").click()
+    await visitor.open_thread(channel, "First")
+    await expect(visitor.messages(visitor.thread, "New 19")).to_be_in_viewport()
+    await expect(visitor.thread.get_by_role("separator", name="New")).to_have_count(0)
+
+
 async def test_two_people_race_for_a_button(
     visitor: Visitor, channel: str, new_visitor: NewVisitor, stage: Stage
 ) -> None:

@@ -123,6 +123,14 @@ export function keepLetter(key, text) {
 
 // --- unread marks ----------------------------------------------------------------------------------------------------
 
+/** The open thread, and the `ts` of the first reply that its reader had not seen when they opened it. */
+let opened = { key: null, firstNew: null };
+
+/** Where a reader of the open thread has to go on: the `ts` of a reply, null for one that has seen them all. */
+export function firstNew() {
+  return opened.firstNew;
+}
+
 /** Note that the reader has seen everything in the open channel and thread. */
 export function markSeen() {
   const { person, place, thread } = session;
@@ -132,11 +140,10 @@ export function markSeen() {
     `${person}/${place}`,
     messages.filter((message) => !message.thread_ts),
   );
-  if (thread)
-    see(
-      `${person}/${place}/${thread}`,
-      messages.filter((message) => message.thread_ts === thread),
-    );
+  const key = `${person}/${place}/${thread}`;
+  const replies = messages.filter((message) => thread && message.thread_ts === thread);
+  if (opened.key !== key) opened = { key, firstNew: replies.find((reply) => isNew(person, reply))?.ts ?? null };
+  if (thread) see(key, replies);
   save(sessionStorage, `${KEPT_FOR_TAB}:seen`, seen);
 }
 

@@ -1,4 +1,8 @@
-/** Messages below one another: days divided, the newest in view unless somebody scrolled up to read. */
+/**
+ * Messages below one another: days divided, the newest in view unless somebody scrolled up to read.
+ *
+ * What begins with messages that were not seen yet begins with the first of them.
+ */
 
 import { h } from "../core/dom.mjs";
 import { draftOf } from "../core/fields.mjs";
@@ -13,15 +17,15 @@ const NEAR_END = 48; // pixels
 /**
  * The messages of a pane; `threads` has the replies of each root by `ts`, and is null within a thread: root first.
  *
- * `reach` is given a handle to it.
+ * `firstNew` is the `ts` of the first one that is new to the reader, null where none is; `reach` is given a handle to it.
  */
-export function Log({ label, messages, threads, reader, empty, reach }, self) {
+export function Log({ label, messages, threads, reader, empty, firstNew, reach }, self) {
   reach({ toEnd: () => toEnd(self) });
   self.mounted = (node) => follow(node, self);
   self.isEmpty = messages.length === 0;
   self.updated = () => keepPlace(self);
   self.gone = () => self.observer.disconnect();
-  const shown = messages.map((message, index) => entry(message, messages[index - 1], threads, reader));
+  const shown = messages.map((message, index) => entry(message, messages[index - 1], threads, reader, firstNew));
   return h(
     "div",
     { class: "log-frame" },
@@ -34,7 +38,7 @@ export function Log({ label, messages, threads, reader, empty, reach }, self) {
         "aria-label": label,
         "aria-live": "polite",
         "aria-relevant": "additions",
-        onscroll: (event) => onScroll(event, self),
+        onscroll: () => look(self),
       },
       h("div", { class: "log-content" }, shown.length ? shown : empty),
     ),
@@ -43,14 +47,16 @@ export function Log({ label, messages, threads, reader, empty, reach }, self) {
   );
 }
 
-function entry(message, before, threads, reader) {
+function entry(message, before, threads, reader, firstNew) {
   const { zone, id: person } = reader;
   const seconds = secondsOf(message.ts);
   const isNewDay = !before || dateKey(secondsOf(before.ts), zone) !== dateKey(seconds, zone);
   const replies = threads?.get(message.ts) ?? [];
   const isFirstReply = threads === null && message.thread_ts && !before?.thread_ts;
+  const isFirstNew = message.ts === firstNew;
   const isFollowing =
     !isNewDay &&
+    !isFirstNew &&
     !isFirstReply &&
     before.author.id === message.author.id &&
     before.visible_to === message.visible_to &&
@@ -63,6 +69,8 @@ function entry(message, before, threads, reader) {
         { key: `day ${dateKey(seconds, zone)}`, class: "day", role: "separator", "aria-label": dayName(seconds, zone) },
         h("span", {}, dayName(seconds, zone)),
       ),
+    isFirstNew &&
+      h("div", { key: "new", class: "day is-new", role: "separator", "aria-label": "New" }, h("span", {}, "New")),
     h(Message, {
       key: `${person} ${message.ts}`,
       message,
@@ -80,8 +88,10 @@ function entry(message, before, threads, reader) {
   ];
 }
 
-function onScroll({ target }, self) {
-  self.isAtEnd = target.scrollHeight - target.scrollTop - target.clientHeight < NEAR_END;
+/** See whether the end is in sight. */
+function look(self) {
+  const { scrollHeight, scrollTop, clientHeight } = self.log;
+  self.isAtEnd = scrollHeight - scrollTop - clientHeight < NEAR_END;
   if (self.isAway === !self.isAtEnd) return;
   self.isAway = !self.isAtEnd;
   self.redraw();
@@ -90,6 +100,11 @@ function onScroll({ target }, self) {
 function follow(node, self) {
   [self.log] = node.children;
   self.isAtEnd = true;
+  const line = self.log.querySelector(".is-new");
+  if (line) {
+    self.log.scrollTop = line.offsetTop;
+    look(self);
+  }
   self.observer = new ResizeObserver(() => keepPlace(self));
   self.observer.observe(self.log);
   self.observer.observe(self.log.firstElementChild);
