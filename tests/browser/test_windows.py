@@ -39,3 +39,17 @@ async def test_the_page_stays_where_it_is_whatever_gets_the_focus(new_visitor: N
     await visitor.behind.get_by_role("tab", name="Own form").click()
     await visitor.behind.get_by_label("Load a form from a file").focus()
     assert await visitor.page.evaluate("document.documentElement.scrollTop") == 0
+
+
+async def test_escape_closes_a_window_wherever_the_focus_is(visitor: Visitor, channel: str) -> None:
+    """Also after a click beside it; but a dialog above it closes first."""
+    await open_window(visitor, channel, FIELDS)
+    await visitor.behind.get_by_role("tab", name="Dify").focus()
+    opened = visitor.behind.get_by_role("region", name="Open forms").get_by_role("listitem").first
+    await opened.get_by_role("button", name="Answer elsewhere").click()
+    await expect(visitor.page.get_by_role("dialog")).to_have_count(2)
+    await visitor.page.keyboard.press("Escape")
+    await expect(visitor.page.get_by_role("dialog")).to_have_count(1)
+    await visitor.behind.get_by_role("tab", name="Dify").click()
+    await visitor.page.keyboard.press("Escape")
+    await expect(visitor.page.get_by_role("dialog")).to_have_count(0)

@@ -47,16 +47,22 @@ export function topModal(reader) {
   return open.sort((one, other) => one.depth - other.depth).at(-1);
 }
 
-/** A window of the app. It keeps the focus; Escape closes it, and the focus goes back to where it was. */
+/** A window of the app. Tab stays in it; Escape closes it, and the focus goes back to where it was. */
 export function Modal({ view, draft, zone }, self) {
   self.before ??= document.activeElement;
-  self.mounted = focusFirst;
+  self.mounted = (node) => {
+    focusFirst(node);
+    document.addEventListener("keydown", self.onKey);
+  };
   self.updated = (node) => {
     if (self.viewId !== view.id) focusFirst(node);
     else if (self.errors !== view.errors) focusWrong(node);
     Object.assign(self, { viewId: view.id, errors: view.errors });
   };
-  self.gone = () => giveFocusBack(self.before);
+  self.gone = () => {
+    document.removeEventListener("keydown", self.onKey);
+    giveFocusBack(self.before);
+  };
   self.viewId ??= view.id;
   self.errors ??= view.errors;
   const act = async (what) => {
@@ -68,6 +74,8 @@ export function Modal({ view, draft, zone }, self) {
     self.redraw();
   };
   const close = () => act("close");
+  self.close = close;
+  self.onKey ??= (event) => closeOn(event, self);
   return h(
     "div",
     { class: "modal-layer" },
@@ -78,7 +86,7 @@ export function Modal({ view, draft, zone }, self) {
         role: "dialog",
         "aria-modal": "true",
         "aria-labelledby": "modal-title",
-        onkeydown: (event) => onKey(event, close),
+        onkeydown: keepTab,
       },
       h(
         "div",
@@ -153,13 +161,15 @@ function giveFocusBack(before) {
   });
 }
 
-/** Tab goes round within the window; Escape closes it. */
-function onKey(event, close) {
-  if (event.key === "Escape") {
-    event.preventDefault();
-    close();
-    return;
-  }
+/** Escape closes the window wherever the focus is, unless it belongs to something that is open above the window. */
+function closeOn(event, self) {
+  if (event.key !== "Escape" || event.defaultPrevented || document.querySelector("dialog[open]")) return;
+  event.preventDefault();
+  self.close();
+}
+
+/** Tab goes round within the window. */
+function keepTab(event) {
   if (event.key !== "Tab") return;
   const stops = [...event.currentTarget.querySelectorAll(FOCUSABLE)].filter(
     (each) => each.checkVisibility() && each.tabIndex >= 0,
