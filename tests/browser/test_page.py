@@ -243,7 +243,7 @@ async def test_what_is_new_in_a_thread_is_among_what_is_counted(
 async def test_a_form_expires(visitor: Visitor, channel: str) -> None:
     """Its message says so and has no buttons any more, and the run goes on the way it has for that."""
     form = await visitor.start(channel, REVIEW)
-    opened = visitor.behind.get_by_role("region", name="Open forms").get_by_role("listitem").last
+    opened = visitor.behind.get_by_role("region", name="Open forms").get_by_role("listitem").first
     await expect(opened).to_contain_text("expires in 2d 23h")
     await visitor.page.clock.set_system_time(datetime.now(UTC) + timedelta(days=4))  # for the page alone
     await expect(opened).to_contain_text("its time is over")
@@ -257,7 +257,7 @@ async def test_a_form_expires(visitor: Visitor, channel: str) -> None:
 async def test_a_form_is_answered_elsewhere(visitor: Visitor, channel: str) -> None:
     """The panel answers a form as Dify's own page would; its message says that it was answered there."""
     form = await visitor.start(channel, '/dify pick title="Elsewhere" size=M')
-    opened = visitor.behind.get_by_role("region", name="Open forms").get_by_role("listitem").last
+    opened = visitor.behind.get_by_role("region", name="Open forms").get_by_role("listitem").first
     await opened.get_by_role("button", name="Answer elsewhere").click()
     await visitor.shoot("elsewhere")
     await visitor.window.get_by_role("textbox", name="remarks").fill("From the other page.")
@@ -270,7 +270,7 @@ async def test_a_form_is_answered_elsewhere(visitor: Visitor, channel: str) -> N
 async def test_a_form_that_wants_files_is_answered_elsewhere(visitor: Visitor, channel: str) -> None:
     """What Dify refuses is told in the dialog, which keeps what was entered; with the files it goes through."""
     form = await visitor.start(channel, '/dify papers topic="The roof"')
-    opened = visitor.behind.get_by_role("region", name="Open forms").get_by_role("listitem").last
+    opened = visitor.behind.get_by_role("region", name="Open forms").get_by_role("listitem").first
     await opened.get_by_role("button", name="Answer elsewhere").click()
     await visitor.window.get_by_role("textbox", name="remarks").fill("No, thank you.")
     await visitor.window.get_by_role("radio", name="Withdraw").check()
@@ -288,10 +288,26 @@ async def test_a_form_that_wants_files_is_answered_elsewhere(visitor: Visitor, c
     await expect(visitor.messages(visitor.channel(channel), "started by")).to_contain_text("Done in")
 
 
+async def test_open_forms_are_told_apart(visitor: Visitor, channel: str) -> None:
+    """The newest comes first, with who started its run, and leads to its thread."""
+    await visitor.be("ben")
+    await visitor.say(channel, '/dify papers topic="The roof"')
+    opened = visitor.behind.get_by_role("region", name="Open forms").get_by_role("listitem")
+    await expect(opened.first).to_contain_text("papers · ben")
+    await visitor.be("ann")
+    await visitor.say(channel, '/dify pick title="The menu" size=M')
+    await expect(opened.first).to_contain_text("pick · ann")
+    await opened.nth(1).get_by_role("button", name="Open thread").click()
+    await expect(visitor.messages(visitor.thread, "The roof").first).to_be_visible()
+    await opened.first.get_by_role("button", name="Open thread").click()
+    await expect(visitor.messages(visitor.thread, "The menu").first).to_be_visible()
+    await visitor.shoot("open-forms")
+
+
 async def test_a_dialog_holds_fields_of_any_width(visitor: Visitor, channel: str) -> None:
     """However long an option is."""
     await visitor.start(channel, "/dify odd")
-    opened = visitor.behind.get_by_role("region", name="Open forms").get_by_role("listitem").last
+    opened = visitor.behind.get_by_role("region", name="Open forms").get_by_role("listitem").first
     await opened.get_by_role("button", name="Answer elsewhere").click()
     await expect(visitor.window.get_by_role("combobox").first).to_be_visible()
     await visitor.shoot("elsewhere-odd")
@@ -330,7 +346,6 @@ async def test_an_own_form_is_shown_by_the_bot(visitor: Visitor, channel: str) -
     await pasted.fill(json.dumps(OWN_FORM))
     await visitor.behind.get_by_role("button", name="Show in Slack").click()
     await expect(visitor.behind.get_by_role("status").last).to_contain_text("stands in the thread")
-    await visitor.open_thread(channel, "started by")
     form = visitor.messages(visitor.thread, "Which colour shall the door have?").last
     await form.get_by_role("textbox", name=re.compile("Colour", re.I)).fill("Green")
     await visitor.shoot("own-form")

@@ -35,14 +35,13 @@ class DifySide:
             yield Entry(f"dify/forms/{form.id}", form.expires_at, partial(self._form, form))
 
     def _run(self, run: Run) -> RunDoc:
-        user = run.end_user.session_id
         return {
             "id": run.id,
             "app": self._names[run.app.key],
             "status": run.status,
             "started": run.created_at,
             "steps": {id: _STEPS.get(execution.status, "running") for id, execution in run.executions.items()},
-            "person": user.rpartition(":")[2] if user.startswith("slack:") else None,
+            "person": _person(run),
         }
 
     def _form(self, form: Form) -> FormDoc:
@@ -50,12 +49,19 @@ class DifySide:
             "id": form.id,
             "run": form.run_id,
             "app": self._names[form.app_key],
+            "person": _person(self._dify.runs[form.run_id]),
             "title": form.node.title,
             "node": form.node_id,
             "expires": form.expires_at,
             "actions": list(form.node.actions),
             "inputs": form.inputs,
         }
+
+
+def _person(run: Run) -> str | None:
+    """The user id of who started a run."""
+    user = run.end_user.session_id
+    return user.rpartition(":")[2] if user.startswith("slack:") else None
 
 
 def _app(app: App, name: str) -> DifyAppDoc:

@@ -246,11 +246,13 @@ class RunDoc(TypedDict):
 
 
 class FormDoc(TypedDict):
-    """`dify/forms/<id>`: a form that can be answered now."""
+    """`dify/forms/<id>`: a form that can be answered now; they come in the order in which they were opened."""
 
     id: str
     run: str
     app: str
+    person: str | None
+    """User id of who started the run."""
     title: str
     node: str
     expires: float

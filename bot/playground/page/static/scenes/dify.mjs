@@ -3,7 +3,7 @@
 import { h } from "../core/dom.mjs";
 import { upload } from "../core/fields.mjs";
 import { attempt } from "../core/notices.mjs";
-import { change, session } from "../core/session.mjs";
+import { change, goTo, messageOf, session } from "../core/session.mjs";
 import { request } from "../core/socket.mjs";
 import { all, read, userName } from "../core/store.mjs";
 import { ago, span } from "../core/time.mjs";
@@ -77,7 +77,7 @@ function legend() {
 }
 
 function forms() {
-  const open = all("dify/forms/").sort((one, other) => one.expires - other.expires);
+  const open = all("dify/forms/").reverse();
   if (!open.length) return h("p", { class: "soft" }, "None. A form opens when a run asks a person.");
   return h(
     "ul",
@@ -90,7 +90,7 @@ function forms() {
         h(
           "p",
           { class: "soft" },
-          `${form.app} · `,
+          [form.app, form.person && userName(form.person), ""].filter((part) => part !== null).join(" · "),
           h(Ticking, { key: form.expires, show: (now) => deadline(form.expires - now) }),
         ),
         h(
@@ -110,9 +110,26 @@ function forms() {
             },
             "Let it expire",
           ),
+          threadButton(messageOf(form, session.person)),
         ),
       ),
     ),
+  );
+}
+
+function threadButton(message) {
+  return (
+    message &&
+    h(
+      "button",
+      {
+        key: "thread",
+        type: "button",
+        class: "button is-small",
+        onclick: () => goTo(message.channel, message.thread_ts),
+      },
+      "Open thread",
+    )
   );
 }
 

@@ -1,8 +1,9 @@
 /** A form of one's own: pasted or loaded, and shown in Slack by the bot itself. */
 
 import { h } from "../core/dom.mjs";
-import { change, load, save } from "../core/session.mjs";
+import { change, load, messageOf, save, session } from "../core/session.mjs";
 import { request } from "../core/socket.mjs";
+import { under, until } from "../core/store.mjs";
 import { FileButton, dropHandlers } from "../workspace/drop.mjs";
 import { sizeOf } from "../workspace/files.mjs";
 
@@ -118,20 +119,36 @@ export function OwnForm({ person, channel }, self) {
 /** What became of a form that was read. */
 function told({ title, command, isAsked }) {
   if (!isAsked) return `Loaded: “${title}”. Go to a channel and type ${command} to see it.`;
-  return `Shown: “${title}” stands in the thread of the newest message. Type ${command} for it again.`;
+  return `Shown: “${title}” stands in the thread that opens. Type ${command} for it again.`;
 }
 
-/** Have a form shown; of a file with several the first, or that of `node`. */
+/** Have a form shown, and its thread opened; of a file with several the first, or that of `node`. */
 async function show(self, person, channel, node) {
+  const before = new Set(under("dify/forms/").map(([key]) => key));
   Object.assign(self, { isBusy: true, problem: null, shown: null });
   self.redraw();
   const details = { text: self.text, ...(channel && { person, channel }), ...(node && { node }) };
   try {
     self.shown = { ...(await request("load_form", details)), isAsked: channel !== null };
-    if (channel) change({ tab: "chat" });
+    if (channel) {
+      change({ tab: "chat", thread: null });
+      openThread(self.shown.title, person, channel, before);
+    }
   } catch (error) {
     self.problem = error.message;
   }
   self.isBusy = false;
   self.redraw();
+}
+
+/** Open the thread of the form that is new, unless its reader has gone elsewhere before it is there. */
+async function openThread(title, person, channel, before) {
+  const isHere = () => session.person === person && session.place === channel && session.thread === null;
+  const message = await until(() => {
+    if (!isHere()) return {};
+    const isIt = ([key, form]) => form.title === title && form.person === person && !before.has(key);
+    const [, form] = under("dify/forms/").find(isIt) ?? [];
+    return form && messageOf(form, person);
+  });
+  if (isHere()) change({ thread: message.thread_ts });
 }

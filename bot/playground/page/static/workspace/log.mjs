@@ -17,7 +17,7 @@ const NEAR_END = 48; // pixels
 /**
  * The messages of a pane; `threads` has the replies of each root by `ts`, and is null within a thread: root first.
  *
- * `firstNew` is the `ts` of the first one that is new to the reader, null where none is; `reach` is given a handle to it.
+ * `firstNew` is the `ts` of the first one that is new to the reader, null where none is; `reach` is given a handle.
  */
 export function Log({ label, messages, threads, reader, empty, firstNew, reach }, self) {
   reach({ toEnd: () => toEnd(self) });

@@ -17,8 +17,8 @@ import { MenuButton } from "./menu.mjs";
  * A message as one person sees it.
  *
  * Of the replies in its thread, `repliesCount` are for everybody, as Slack counts them, and `repliesPrivate` for this
- * person alone; `repliesLatest` is the `ts` of the newest of all, or null, and `repliesFresh` were not seen yet. `isFollowing` says that a message of the same
- * author stands just before it.
+ * person alone; `repliesLatest` is the `ts` of the newest of all, or null, and `repliesFresh` were not seen yet.
+ * `isFollowing` says that a message of the same author stands just before it.
  */
 export function Message({
   message,
