@@ -134,10 +134,10 @@ export async function upload(files) {
   return uploads;
 }
 
-/** Put files into a `file_input`, beside those this page has put there before. */
+/** Put files into a `file_input`, beside those this page has put there before. Rejects with a sentence. */
 export async function addFiles(context, field, files) {
   const before = uploadsOf(context, field);
-  await attempt(async () => choose(context, field, [...before, ...(await upload(files))]));
+  await choose(context, field, [...before, ...(await upload(files))]);
 }
 
 /** Take one of the files this page has put into a `file_input` out again. */

@@ -14,7 +14,7 @@ const MOST_OFFERS = 8;
 const waitingFiles = new Map();
 let count = 0;
 
-/** A composer of a channel, or of a thread in it; `reach` is given a handle, `onSent` called when something was sent. */
+/** A composer of a channel, or of a thread in it; `reach` is given a handle, `onSent` called after each message. */
 export function Composer({ person, channel, thread, label, reach, onSent }, self) {
   self.id ??= `composer-${(count += 1)}`;
   const key = composerKey(person, channel.id, thread);
