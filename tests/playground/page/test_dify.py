@@ -230,6 +230,17 @@ async def test_calls_of_slack_and_its_payloads_are_listed(page: Browser, stage: 
     assert (body["text"], body["response_url"], body["trigger_id"], body["token"]) == ("help me", *[HIDDEN] * 3)
 
 
+async def test_a_text_is_found_in_the_bodies_of_exchanges(page: Browser, client: Client, stage: Stage) -> None:
+    """Whatever its case; what is kept secret is not found."""
+    await client.start("review", topic="A rare word", language="English")
+    asked = (await page.until(lambda: under(page, "event human_input_required")))[0]
+    (started,) = under(page, "POST /workflows/run")
+    found = (await page.do("find_traffic", text="a RARE word"))["found"]
+    assert {started["n"], asked["n"]} <= set(found)
+    (form,) = stage.dify.open_forms()
+    assert (await page.do("find_traffic", text=form.token))["found"] == []
+
+
 async def test_only_the_newest_exchanges_are_kept(page: Browser, stage: Stage) -> None:
     for _ in range(KEPT + 10):
         async with page.session.post(f"{stage.slack.api_url}api.test") as answer:
