@@ -10,7 +10,7 @@ from bot.playground.dify.forms import Form
 from bot.playground.dify.graph import Edge
 from bot.playground.dify.runs import Run
 from bot.playground.page.feed import Entry, plain
-from bot.playground.page.protocol import DifyAppDoc, EdgeDoc, FormDoc, RunDoc, Step
+from bot.playground.page.protocol import DifyAppDoc, EdgeDoc, FormDoc, ParameterDoc, RunDoc, Step
 
 _RUNS = 20
 _STEPS: dict[str | None, Step] = {"succeeded": "done", "paused": "waiting", "failed": "failed"}
@@ -69,9 +69,24 @@ def _app(app: App, name: str) -> DifyAppDoc:
     return {
         "name": name,
         "says": app.description,
+        "parameters": list(_parameters(app)),
         "nodes": [{"id": node.id, "title": node.title, "type": node.node_type} for node in graph.nodes.values()],
         "edges": [_edge(edge) for edges in graph.outgoing.values() for edge in edges],
     }
+
+
+def _parameters(app: App) -> Iterator[ParameterDoc]:
+    """What people can type when they start an app: its inputs but for files, and the question of a chat."""
+    if app.mode == "advanced-chat":
+        yield {"name": "query", "label": "What to ask", "required": True, "options": []}
+    for item in app.start:
+        if item["type"] not in ("file", "file-list"):
+            yield {
+                "name": item["variable"],
+                "label": item["label"],
+                "required": item["required"],
+                "options": item["options"],
+            }
 
 
 def _edge(edge: Edge) -> EdgeDoc:

@@ -220,11 +220,22 @@ class EdgeDoc(TypedDict):
     handle: str | None
 
 
+class ParameterDoc(TypedDict):
+    """What an app is started with and people can type as `name=value`."""
+
+    name: str
+    label: str
+    required: bool
+    options: list[str]
+    """All that it can be; empty where it can be anything."""
+
+
 class DifyAppDoc(TypedDict):
     """`dify/apps/<name>`: an app under the name people type."""
 
     name: str
     says: str
+    parameters: list[ParameterDoc]
     nodes: list[NodeDoc]
     edges: list[EdgeDoc]
 

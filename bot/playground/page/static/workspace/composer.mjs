@@ -6,7 +6,7 @@ import { icon } from "../core/icons.mjs";
 import { attempt } from "../core/notices.mjs";
 import { composerKey, keepLetter, letter } from "../core/session.mjs";
 import { request } from "../core/socket.mjs";
-import { read } from "../core/store.mjs";
+import { all, read } from "../core/store.mjs";
 import { sizeOf } from "./files.mjs";
 import { FileButton } from "./drop.mjs";
 
@@ -176,16 +176,8 @@ function fileChip({ key, self }, file) {
 
 /** What fits what is being typed: command lines in a channel, names after `@`. */
 function offersFor({ thread }, text, caret) {
-  const { commands, examples, people, app } = read("workspace");
-  if (text.startsWith("/") && !thread) {
-    const lines = [
-      ...examples,
-      ...commands.map((command) => ({ command: `${command} `, says: "Choose an app in a window" })),
-    ];
-    return lines
-      .filter(({ command }) => command.startsWith(text) && command !== text)
-      .map(({ command, says }) => ({ shown: command, says, text: command, caret: command.length }));
-  }
+  const { people, app } = read("workspace");
+  if (text.startsWith("/") && !thread) return [...linesFor(text), ...parametersFor(text)];
   const name = /(?:^|\s)@([\w-]*)$/.exec(text.slice(0, caret))?.[1];
   if (name === undefined) return [];
   const start = text.slice(0, caret - name.length);
@@ -198,6 +190,41 @@ function offersFor({ thread }, text, caret) {
       caret: start.length + each.length + 1,
     }))
     .slice(0, MOST_OFFERS);
+}
+
+/** Whole lines: the examples, the other apps, and the command alone. */
+function linesFor(text) {
+  const { commands, examples } = read("workspace");
+  const [first] = commands;
+  const isShown = ({ name }) => examples.some(({ command }) => `${command} `.startsWith(`${first} ${name} `));
+  const others = all("dify/apps/").filter((app) => !isShown(app));
+  const lines = [
+    ...examples,
+    ...others.map(({ name, says }) => ({ command: `${first} ${name} `, says })),
+    ...commands.map((command) => ({ command: `${command} `, says: "Choose an app in a window" })),
+  ];
+  return lines
+    .filter(({ command }) => command.startsWith(text) && command !== text)
+    .map(({ command, says }) => ({ shown: command, says, text: command, caret: command.length }));
+}
+
+/** The parameters that the app named in a line still takes, and what one of them can be. */
+function parametersFor(text) {
+  const [, name, rest] = /^\/\S+ +(\S+) +(.*)$/s.exec(text) ?? [];
+  const app = name && all("dify/apps/").find((each) => each.name === name);
+  if (!app || rest.split('"').length % 2 === 0) return [];
+  const word = /\S*$/.exec(rest)[0];
+  const before = text.slice(0, text.length - word.length);
+  return app.parameters
+    .filter((each) => !rest.slice(0, rest.length - word.length).includes(`${each.name}=`))
+    .flatMap(({ name: parameter, label, required, options }) => {
+      const says = required ? label : `${label} (optional)`;
+      const typed = `${parameter}=`;
+      const isBegun = word.startsWith(typed) && options.length > 0;
+      return isBegun ? options.map((option) => [`${typed}${option}`, says]) : [[typed, says]];
+    })
+    .filter(([line]) => line.startsWith(word) && line !== word)
+    .map(([line, says]) => ({ shown: line, says, text: before + line, caret: before.length + line.length }));
 }
 
 function offerList(box, offers, at) {
