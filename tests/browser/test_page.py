@@ -438,6 +438,26 @@ async def test_a_chat_answers_in_its_thread(visitor: Visitor, channel: str) -> N
     await visitor.shoot("chat")
 
 
+async def test_a_form_shows_a_picture(visitor: Visitor, channel: str) -> None:
+    """Between its texts, where Dify has it."""
+    form = await visitor.start(channel, '/dify picture topic="Rain"')
+    await expect(form.get_by_role("img")).to_have_js_property("naturalWidth", 240)
+    await visitor.shoot("picture")
+
+
+async def test_a_chat_takes_files(visitor: Visitor, channel: str) -> None:
+    """What is dropped on its thread goes along with the message, and comes back with the answer."""
+    await visitor.say(channel, '/dify desk query="Have a look"')
+    await visitor.open_thread(channel, "Have a look")
+    await visitor.drop(visitor.thread, {"roof.png": ("image/png", picture(240, 120))})
+    await visitor.thread.get_by_label("Reply", exact=True).fill("And this?")
+    await visitor.thread.get_by_role("button", name="Send").click()
+    answer = visitor.messages(visitor.thread, "What you sent").last
+    await expect(answer).to_contain_text("And this?")
+    await expect(answer).to_be_in_viewport()
+    await visitor.shoot("chat-files")
+
+
 async def test_trouble_is_told_when_it_is_made(visitor: Visitor, channel: str) -> None:
     """A stream that breaks off loses nothing; a start that fails is told where it was asked for."""
     trouble = visitor.behind.get_by_role("region", name="Make trouble")

@@ -88,10 +88,12 @@ function entry(message, before, threads, reader, firstNew) {
   ];
 }
 
-/** See whether the end is in sight. */
+/** See whether the end is in sight. What only grows, as by a picture that has come, is not left by that. */
 function look(self) {
   const { scrollHeight, scrollTop, clientHeight } = self.log;
-  self.isAtEnd = scrollHeight - scrollTop - clientHeight < NEAR_END;
+  const isNear = scrollHeight - scrollTop - clientHeight < NEAR_END;
+  self.isAtEnd = isNear || (self.isAtEnd && scrollTop >= self.top);
+  self.top = scrollTop;
   if (self.isAway === !self.isAtEnd) return;
   self.isAway = !self.isAtEnd;
   self.redraw();
