@@ -244,6 +244,8 @@ def _first_problem(error: ValidationError) -> str:
         elif part not in kinds:  # which variant of an input pydantic looked at
             where += f".{part}" if where else part
     message = problem["msg"]
+    if problem["type"] == "string_type" and isinstance(problem["input"], bool | int | float):
+        message = f"is read as {json.dumps(problem['input'])}; as a text it needs quotes"  # YAML's `no`, `on`, `7`
     if problem["type"] == "union_tag_invalid":
         message = "type {tag!r} is none of {expected_tags}".format(**problem["ctx"])
     return f"{where}: {message[:1].lower()}{message[1:]}" if where else message

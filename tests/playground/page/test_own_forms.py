@@ -158,6 +158,14 @@ def form_with(**parts: Any) -> str:
             "workflow: {graph: {nodes: [{id: 1, data: {type: human-input, title: Ask}}]}}",
             "The node “Ask” cannot be used: form_content: field required.",
         ),
+        (
+            "form_content: Well?\nuser_actions: [{id: ok, title: OK}, {id: no, title: No way}]",
+            "user_actions[1].id: is read as false; as a text it needs quotes.",
+        ),
+        (
+            "form_content: Well?\nuser_actions: [{id: ok, title: 7}]",
+            "user_actions[0].title: is read as 7; as a text it needs quotes.",
+        ),
         (form_with(inputs=7), "The form cannot be used: inputs: input should be a valid list."),
         (
             form_with(inputs=[{"type": "slider", "output_variable_name": "a"}]),
