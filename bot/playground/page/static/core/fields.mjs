@@ -5,7 +5,7 @@
  * everything typed before it has arrived. What could not be sent for want of a connection is sent when there is one.
  */
 
-import { attempt, say } from "./notices.mjs";
+import { attempt, explainSilence, say } from "./notices.mjs";
 import { change } from "./session.mjs";
 import { Unconnected, request } from "./socket.mjs";
 import { read } from "./store.mjs";
@@ -110,6 +110,7 @@ export async function clicked({ person, surface }, field) {
   await settled();
   const result = await attempt(() => request("click", { person, surface, field }));
   if (result?.error && surface.startsWith("views/")) say(result.error);
+  if (result?.error) explainSilence();
 }
 
 /** Send what was typed and wait until all of it has arrived. */

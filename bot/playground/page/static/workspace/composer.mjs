@@ -3,7 +3,7 @@
 import { classes, h } from "../core/dom.mjs";
 import { upload } from "../core/fields.mjs";
 import { icon } from "../core/icons.mjs";
-import { attempt } from "../core/notices.mjs";
+import { attempt, explainSilence, saidOf } from "../core/notices.mjs";
 import { composerKey, keepLetter, letter } from "../core/session.mjs";
 import { request } from "../core/socket.mjs";
 import { all, read } from "../core/store.mjs";
@@ -22,6 +22,7 @@ export function Composer({ person, channel, thread, label, reach, onSent }, self
   const files = waitingFiles.get(key) ?? [];
   const text = letter(key);
   const offers = self.isQuiet ? [] : offersFor(box, text, self.caret ?? text.length);
+  const problem = saidOf(self.problem);
   const at = offers.length ? Math.min(self.at ?? -1, offers.length - 1) : -1;
   reach({ addFiles: (added) => addFiles(box, added) });
   return h(
@@ -76,8 +77,8 @@ export function Composer({ person, channel, thread, label, reach, onSent }, self
     h(
       "p",
       { key: "help", class: "composer-help", id: `${self.id}-help` },
-      self.error
-        ? h("span", { class: "field-error", role: "alert" }, self.error)
+      problem
+        ? h("span", { class: "field-error", role: "alert" }, problem)
         : "Enter sends, Shift+Enter starts a line.",
     ),
   );
@@ -85,7 +86,7 @@ export function Composer({ person, channel, thread, label, reach, onSent }, self
 
 function write({ key, self }, text, caret) {
   keepLetter(key, text);
-  Object.assign(self, { caret, at: -1, isQuiet: false, error: null });
+  Object.assign(self, { caret, at: -1, isQuiet: false, problem: null });
   self.redraw();
 }
 
@@ -107,13 +108,16 @@ async function send(box) {
     (thread
       ? `As in Slack, ${text.split(" ")[0]} does not work in threads. Send it in the channel.`
       : files.length && "A command takes no files. Take them out, or send them first.");
-  Object.assign(self, { isBusy: !problem, error: problem || null });
+  Object.assign(self, { isBusy: !problem, problem: problem ? new Error(problem) : null });
   self.redraw();
   if (problem) return;
-  self.error = await problemOf(
+  self.problem = await problemOf(
     async () => {
       const place = { person, channel: channel.id };
-      if (isCommand) return request("command", { ...place, text });
+      if (isCommand) {
+        const { error } = await request("command", { ...place, text });
+        return error && explainSilence();
+      }
       return request("post", {
         ...place,
         text,
@@ -141,7 +145,7 @@ async function problemOf(sending, { key, onSent }, text) {
     waitingFiles.delete(key);
     return null;
   } catch (error) {
-    return error.message;
+    return error;
   }
 }
 

@@ -4,6 +4,7 @@ import { drawBlocks } from "../blocks/blocks.mjs";
 import { classes, h } from "../core/dom.mjs";
 import { draftOf, settled } from "../core/fields.mjs";
 import { icon } from "../core/icons.mjs";
+import { explainSilence, saidOf } from "../core/notices.mjs";
 import { request } from "../core/socket.mjs";
 import { all, read } from "../core/store.mjs";
 
@@ -27,9 +28,14 @@ export function homePane(reader) {
       { class: "home", tabindex: 0, role: "region", "aria-label": "App Home" },
       view
         ? h(View, { key: view.id, view, draft: draftOf(reader.id, `views/${view.id}`), zone: reader.zone })
-        : h("p", { class: "soft" }, `${app.name} has not put anything here yet.`),
+        : h("p", { class: "soft" }, nothingYet(app)),
     ),
   );
+}
+
+function nothingYet(app) {
+  if (read("bot")?.state === "stopped") return "The bot is not running. Once it is, it fills this place.";
+  return `${app.name} has not put anything here yet.`;
 }
 
 function View({ view, draft }) {
@@ -67,12 +73,13 @@ export function Modal({ view, draft, zone }, self) {
   self.errors ??= view.errors;
   const act = async (what) => {
     if (self.isBusy) return;
-    Object.assign(self, { isBusy: true, error: null });
+    Object.assign(self, { isBusy: true, problem: null });
     self.redraw();
-    self.error = await problemOf(what, view);
+    self.problem = await problemOf(what, view);
     self.isBusy = false;
     self.redraw();
   };
+  const problem = saidOf(self.problem);
   const close = () => act("close");
   self.close = close;
   self.onKey ??= (event) => closeOn(event, self);
@@ -112,7 +119,7 @@ export function Modal({ view, draft, zone }, self) {
       h(
         "div",
         { class: "modal-foot" },
-        self.error && h("p", { class: "field-error", role: "alert" }, self.error),
+        problem && h("p", { class: "field-error", role: "alert" }, problem),
         h("button", { key: "close", type: "button", class: "button", onclick: close }, view.close || "Cancel"),
         view.submit &&
           h(
@@ -134,9 +141,10 @@ async function problemOf(what, view) {
   try {
     await settled();
     const { error } = await request(what, { person: view.person, view: view.id });
-    return error ?? null;
+    if (error) explainSilence();
+    return error ? new Error(error) : null;
   } catch (error) {
-    return error.message;
+    return error;
   }
 }
 
