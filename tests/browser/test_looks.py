@@ -8,6 +8,7 @@ import pytest
 from playwright.async_api import expect
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.playground.page.samples import sample_apps
 from bot.playground.stage import Stage
 from tests.acceptance.conftest import add_channel
 from tests.browser.visitor import NARROW, WIDE, NewVisitor, Visitor
@@ -30,6 +31,18 @@ COVERED = """() => [...document.querySelectorAll(".message-tools:not(:empty)")].
     return covered;
 })"""
 """The texts of messages that lie below the buttons of their message."""
+
+
+CROSSED = """graph => [...graph.querySelectorAll(".edge")].flatMap(edge => {
+    const points = Array.from({ length: 200 }, (_, at) => edge.getPointAtLength(at / 199 * edge.getTotalLength()));
+    return [...graph.querySelectorAll(".node")].filter(node => {
+        const box = node.querySelector("rect").getBBox();
+        const isIn = point => point.x > box.x + 1 && point.x < box.x + box.width - 1
+            && point.y > box.y + 1 && point.y < box.y + box.height - 1;
+        return points.some(isIn);
+    }).map(node => node.querySelector("title").textContent);
+})"""
+"""The nodes of a graph that an edge runs through."""
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -169,6 +182,16 @@ async def test_a_home_leads_to_what_waits_and_starts_more(
     await check("home-start")
     await visitor.page.keyboard.press("Escape")
     await expect(visitor.page.get_by_role("dialog")).to_have_count(0)
+
+
+async def test_no_edge_of_a_graph_runs_through_a_node(visitor: Visitor) -> None:
+    """Whichever app is looked at."""
+    chosen = visitor.behind.get_by_label("App", exact=True)
+    for app in sample_apps():
+        await chosen.select_option(app)
+        graph = visitor.behind.get_by_role("img", name=f"The steps of {app}:")
+        await expect(graph).to_be_visible()
+        assert await graph.evaluate(CROSSED) == [], app
 
 
 async def test_the_theme_can_be_chosen(visitor: Visitor) -> None:
