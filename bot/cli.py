@@ -6,6 +6,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -43,8 +44,19 @@ def _complain(exc: BotError, code: int) -> int:
     return code
 
 
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"dify-slack-bot {version('dify-slack-bot')}")
+        raise typer.Exit
+
+
 @app.callback(invoke_without_command=True)
-def default(context: typer.Context) -> None:
+def default(
+    context: typer.Context,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version, and end.")
+    ] = False,
+) -> None:
     """Run the bot when no command is named."""
     if context.invoked_subcommand is None:
         run()
@@ -122,6 +134,8 @@ def demo(
         raise typer.BadParameter(
             f"there is no scenario {play!r}; there are: {', '.join(SCENARIOS)}", param_hint="--play"
         )
+    if page and play is None:
+        raise typer.BadParameter("it shows a scenario, so --play has to name one", param_hint="--page")
     served = playground.Page(port, in_browser=browser and sys.stdout.isatty())
     if play is None:
         went_well = asyncio.run(playground.demo(transport.value, sys.stdout, served))

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,19 @@ def test_a_database_that_is_no_database_ends_the_process_without_a_traceback(tmp
     assert ended.returncode == 2
     (line,) = ended.stderr.splitlines()
     assert line.startswith("dify-slack-bot: DATABASE_URL names a database that cannot be used")
+
+
+def test_the_version_is_printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out == f"dify-slack-bot {version('dify-slack-bot')}\n"
+
+
+def test_a_page_without_a_scenario_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`demo` alone serves the page."""
+    assert run(monkeypatch, "demo", "--page") == 2
+    assert "it shows a scenario" in capsys.readouterr().err
 
 
 def test_the_scenarios_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,7 +27,7 @@ class BotDied(Exception):
 
 
 class BotProcess:
-    """Runs `python -m bot run` while it is entered, and leaves nothing running behind.
+    """Runs `python -m bot run` while it is entered, and leaves nothing running behind, not even by `kill -9`.
 
     `environment` is all the bot gets to know, but for the path to programs and to this package. `folder` is where it
     runs and where its log is kept, `ready` returns as soon as it can be talked to, after `start_seconds` at most.
@@ -89,10 +89,10 @@ class BotProcess:
         # A folder of its own keeps a developer's `.env` out, a session of its own the terminal's Ctrl-C.
         with self.log.open("ab") as log:
             self._child = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "bot", "run"),
+                *(sys.executable, "-m", "bot.playground.tied", "bot", "run"),
                 env=self._environment,
                 cwd=self._folder,
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.PIPE,  # its other end closes with this process
                 stdout=log,
                 stderr=log,
                 start_new_session=True,

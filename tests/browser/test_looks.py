@@ -8,6 +8,7 @@ import pytest
 from playwright.async_api import expect
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.playground.page.samples import sample_apps
 from bot.playground.stage import Stage
 from tests.acceptance.conftest import add_channel
 from tests.browser.visitor import NARROW, WIDE, NewVisitor, Visitor
@@ -32,6 +33,18 @@ COVERED = """() => [...document.querySelectorAll(".message-tools:not(:empty)")].
 """The texts of messages that lie below the buttons of their message."""
 
 
+CROSSED = """graph => [...graph.querySelectorAll(".edge")].flatMap(edge => {
+    const points = Array.from({ length: 200 }, (_, at) => edge.getPointAtLength(at / 199 * edge.getTotalLength()));
+    return [...graph.querySelectorAll(".node")].filter(node => {
+        const box = node.querySelector("rect").getBBox();
+        const isIn = point => point.x > box.x + 1 && point.x < box.x + box.width - 1
+            && point.y > box.y + 1 && point.y < box.y + box.height - 1;
+        return points.some(isIn);
+    }).map(node => node.querySelector("title").textContent);
+})"""
+"""The nodes of a graph that an edge runs through."""
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 async def test_every_pane_is_accessible(
@@ -41,12 +54,19 @@ async def test_every_pane_is_accessible(
     visitor = await new_visitor(channel, size=size, theme=theme)
     name = f"{theme}-{size[0]}"
 
-    async def check(state: str) -> None:
+    async def check(state: str, *but: str) -> None:
         await visitor.shoot(f"{state}-{name}")
-        await visitor.check_accessibility()
+        await visitor.check_accessibility(*but)
         assert await visitor.overflow() == 0, f"the page can be scrolled sideways in the state {state!r}"
 
     await check("welcome")
+    await visitor.page.get_by_role("textbox", name=f"Message #{channel}").click()
+    await visitor.page.keyboard.type("/dify")
+    await visitor.page.keyboard.press("ArrowDown")
+    await expect(visitor.page.get_by_role("listbox").get_by_role("option", selected=True)).to_be_visible()
+    # HTML lets no field of several lines be a combobox, and nothing but a combobox says that a list is open below it.
+    await check("completion", "aria-allowed-role")
+    await visitor.page.get_by_role("combobox", name=f"Message #{channel}").fill("")
     form = await visitor.start(channel, ODD)
     await check("fields")
     await form.get_by_role("button", name="Open in window").click()
@@ -109,7 +129,8 @@ async def test_the_way_back_to_the_newest_message_is_one_line(
 async def test_direct_messages_can_be_looked_at(visitor: Visitor) -> None:
     """A command works there, too."""
     await visitor.sidebar.get_by_role("button", name="Dify Messages").click()
-    composer = visitor.page.get_by_role("main").get_by_role("textbox").last
+    # By its name: until the direct messages are drawn, the channel's stands there.
+    composer = visitor.page.get_by_role("textbox", name="Message Dify")
     await composer.fill("/dify help")
     await composer.press("Enter")
     await expect(visitor.page.get_by_role("main")).to_contain_text("Only visible to you")
@@ -161,6 +182,16 @@ async def test_a_home_leads_to_what_waits_and_starts_more(
     await check("home-start")
     await visitor.page.keyboard.press("Escape")
     await expect(visitor.page.get_by_role("dialog")).to_have_count(0)
+
+
+async def test_no_edge_of_a_graph_runs_through_a_node(visitor: Visitor) -> None:
+    """Whichever app is looked at."""
+    chosen = visitor.behind.get_by_label("App", exact=True)
+    for app in sample_apps():
+        await chosen.select_option(app)
+        graph = visitor.behind.get_by_role("img", name=f"The steps of {app}:")
+        await expect(graph).to_be_visible()
+        assert await graph.evaluate(CROSSED) == [], app
 
 
 async def test_the_theme_can_be_chosen(visitor: Visitor) -> None:

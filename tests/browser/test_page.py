@@ -10,7 +10,7 @@ import zlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import FilePayload, expect
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
@@ -85,7 +85,7 @@ async def test_a_content_review_from_the_first_look_to_its_result(new_visitor: N
 
 async def test_the_composer_completes_commands_and_explains_them(visitor: Visitor, channel: str) -> None:
     """A command can be picked with the arrow keys; one that does not exist is told to whoever typed it."""
-    composer = visitor.page.get_by_role("textbox", name=f"Message #{channel}")
+    composer = visitor.page.get_by_label(f"Message #{channel}", exact=True)
     await composer.click()
     await visitor.page.keyboard.type("/dify pa")
     await expect(visitor.page.get_by_role("option", name="/dify parallel")).to_be_visible()
@@ -93,9 +93,60 @@ async def test_the_composer_completes_commands_and_explains_them(visitor: Visito
     await visitor.page.keyboard.press("ArrowDown")
     await visitor.page.keyboard.press("Tab")
     await expect(composer).to_have_value(re.compile(r"^/dify pa"))
+    await composer.fill("/dify in")
+    await visitor.page.get_by_role("option", name="/dify intake").click()
+    await visitor.page.get_by_role("option", name="note=").click()
+    await expect(composer).to_have_value("/dify intake note=")
+    await composer.fill('/dify pick title="Spring menu" si')
+    await visitor.page.get_by_role("option", name=re.compile("^size=")).click()
+    await visitor.page.get_by_role("option", name="size=L").click()
+    await expect(composer).to_have_value('/dify pick title="Spring menu" size=L')
     await composer.fill("/nothing here")
     await composer.press("Enter")
     await expect(visitor.page.get_by_text("/nothing is not a valid command.")).to_be_visible()
+
+
+async def test_what_one_sends_is_in_sight(visitor: Visitor, channel: str, app: AsyncWebClient, stage: Stage) -> None:
+    """In a channel and in a thread, also for who has scrolled up there to read."""
+    root = await app.chat_postMessage(channel=stage.workspace.channel(channel).id, text="First")
+    for number in range(30):
+        await app.chat_postMessage(channel=root["channel"], text=f"Message {number}\nand a line more")
+        await app.chat_postMessage(channel=root["channel"], thread_ts=root["ts"], text=f"Reply {number}")
+    await visitor.open_thread(channel, "First")
+    for pane, label in ((visitor.channel(channel), f"Message #{channel}"), (visitor.thread, "Reply")):
+        await pane.get_by_role("article").first.scroll_into_view_if_needed()
+        await expect(pane.get_by_role("button", name="Newest messages")).to_be_visible()
+        await pane.get_by_role("textbox", name=label).fill("Mine")
+        await pane.get_by_role("textbox", name=label).press("Enter")
+        await expect(visitor.messages(pane, "Mine")).to_be_in_viewport()
+        await expect(pane.get_by_role("button", name="Newest messages")).to_have_count(0)
+
+
+async def test_a_thread_opens_where_its_reader_has_to_go_on(
+    visitor: Visitor, channel: str, app: AsyncWebClient, stage: Stage
+) -> None:
+    """At a line above the first reply they have not seen; one they have read ends with its newest reply."""
+    root = await app.chat_postMessage(channel=stage.workspace.channel(channel).id, text="First")
+    where = {"channel": root["channel"], "thread_ts": root["ts"]}
+    for number in range(20):
+        await app.chat_postMessage(**where, text=f"Old {number}\nand a line more")
+    await visitor.open_thread(channel, "First")
+    await expect(visitor.messages(visitor.thread, "Old 0")).to_be_in_viewport()
+    await visitor.thread.get_by_role("button", name="Newest messages").click()
+    await expect(visitor.messages(visitor.thread, "Old 19")).to_be_in_viewport()
+    await visitor.thread.get_by_role("button", name="Close thread").click()
+    for number in range(20):
+        await app.chat_postMessage(**where, text=f"New {number}\nand a line more")
+    await expect(visitor.messages(visitor.channel(channel), "First")).to_contain_text("20 new")
+    await visitor.open_thread(channel, "First")
+    await expect(visitor.thread.get_by_role("separator", name="New")).to_be_in_viewport()
+    await expect(visitor.messages(visitor.thread, "New 0")).to_be_in_viewport()
+    await expect(visitor.messages(visitor.thread, "New 19")).not_to_be_in_viewport()
+    await visitor.shoot("thread-new")
+    await visitor.thread.get_by_role("button", name="Close thread").click()
+    await visitor.open_thread(channel, "First")
+    await expect(visitor.messages(visitor.thread, "New 19")).to_be_in_viewport()
+    await expect(visitor.thread.get_by_role("separator", name="New")).to_have_count(0)
 
 
 async def test_two_people_race_for_a_button(
@@ -181,10 +232,26 @@ async def test_drafts_are_each_persons_own(visitor: Visitor, channel: str) -> No
     await expect(feedback).to_have_value("Mine, and typed just now.")
 
 
+async def test_what_is_new_in_a_thread_is_among_what_is_counted(
+    visitor: Visitor, channel: str, app: AsyncWebClient, stage: Stage
+) -> None:
+    """Notes that only one person sees are counted for them, and apart from the replies."""
+    place = stage.workspace.channel(channel).id
+    root = await app.chat_postMessage(channel=place, text="A question")
+    for number in range(2):
+        await app.chat_postMessage(channel=place, thread_ts=root["ts"], text=f"Reply {number}")
+        await app.chat_postEphemeral(channel=place, thread_ts=root["ts"], user="U0ANN", text=f"Note {number}")
+    question = visitor.messages(visitor.channel(channel), "A question")
+    await expect(question).to_contain_text(re.compile("2 replies, 2 only visible to you.*4 new"))
+    await visitor.be("ben")
+    await expect(question).to_contain_text(re.compile("2 replies.*2 new"))
+    await expect(question).not_to_contain_text("only visible")
+
+
 async def test_a_form_expires(visitor: Visitor, channel: str) -> None:
     """Its message says so and has no buttons any more, and the run goes on the way it has for that."""
     form = await visitor.start(channel, REVIEW)
-    opened = visitor.behind.get_by_role("region", name="Open forms").get_by_role("listitem").last
+    opened = visitor.behind.get_by_role("region", name="Open forms").get_by_role("listitem").first
     await expect(opened).to_contain_text("expires in 2d 23h")
     await visitor.page.clock.set_system_time(datetime.now(UTC) + timedelta(days=4))  # for the page alone
     await expect(opened).to_contain_text("its time is over")
@@ -198,7 +265,7 @@ async def test_a_form_expires(visitor: Visitor, channel: str) -> None:
 async def test_a_form_is_answered_elsewhere(visitor: Visitor, channel: str) -> None:
     """The panel answers a form as Dify's own page would; its message says that it was answered there."""
     form = await visitor.start(channel, '/dify pick title="Elsewhere" size=M')
-    opened = visitor.behind.get_by_role("region", name="Open forms").get_by_role("listitem").last
+    opened = visitor.behind.get_by_role("region", name="Open forms").get_by_role("listitem").first
     await opened.get_by_role("button", name="Answer elsewhere").click()
     await visitor.shoot("elsewhere")
     await visitor.window.get_by_role("textbox", name="remarks").fill("From the other page.")
@@ -206,6 +273,54 @@ async def test_a_form_is_answered_elsewhere(visitor: Visitor, channel: str) -> N
     await visitor.window.get_by_role("button", name="Answer").click()
     await expect(form).to_contain_text("✅ Answered outside of Slack")
     await expect(form.get_by_role("button", name="Accept")).to_have_count(0)
+
+
+async def test_a_form_that_wants_files_is_answered_elsewhere(visitor: Visitor, channel: str) -> None:
+    """What Dify refuses is told in the dialog, which keeps what was entered; with the files it goes through."""
+    form = await visitor.start(channel, '/dify papers topic="The roof"')
+    opened = visitor.behind.get_by_role("region", name="Open forms").get_by_role("listitem").first
+    await opened.get_by_role("button", name="Answer elsewhere").click()
+    await visitor.window.get_by_role("textbox", name="remarks").fill("No, thank you.")
+    await visitor.window.get_by_role("radio", name="Withdraw").check()
+    await visitor.window.get_by_role("button", name="Answer").click()
+    reason = visitor.window.get_by_role("alert")
+    await expect(reason).to_have_text("Dify refuses: Missing required inputs: contract")
+    await visitor.shoot("elsewhere-refused")
+    await expect(visitor.window.get_by_role("textbox", name="remarks")).to_have_value("No, thank you.")
+    await expect(visitor.window.get_by_role("radio", name="Withdraw")).to_be_checked()
+    await visitor.window.get_by_label("contract").set_input_files(
+        FilePayload(name="contract.pdf", mimeType="application/pdf", buffer=PDF)
+    )
+    await visitor.window.get_by_role("button", name="Answer").click()
+    await expect(form).to_contain_text("✅ Answered outside of Slack")
+    await expect(visitor.messages(visitor.channel(channel), "started by")).to_contain_text("Done in")
+
+
+async def test_open_forms_are_told_apart(visitor: Visitor, channel: str) -> None:
+    """The newest comes first, with who started its run, and leads to its thread."""
+    await visitor.be("ben")
+    await visitor.say(channel, '/dify papers topic="The roof"')
+    opened = visitor.behind.get_by_role("region", name="Open forms").get_by_role("listitem")
+    await expect(opened.first).to_contain_text("papers · ben")
+    await visitor.be("ann")
+    await visitor.say(channel, '/dify pick title="The menu" size=M')
+    await expect(opened.first).to_contain_text("pick · ann")
+    await opened.nth(1).get_by_role("button", name="Open thread").click()
+    await expect(visitor.messages(visitor.thread, "The roof").first).to_be_visible()
+    await opened.first.get_by_role("button", name="Open thread").click()
+    await expect(visitor.messages(visitor.thread, "The menu").first).to_be_visible()
+    await visitor.shoot("open-forms")
+
+
+async def test_a_dialog_holds_fields_of_any_width(visitor: Visitor, channel: str) -> None:
+    """However long an option is."""
+    await visitor.start(channel, "/dify odd")
+    opened = visitor.behind.get_by_role("region", name="Open forms").get_by_role("listitem").first
+    await opened.get_by_role("button", name="Answer elsewhere").click()
+    await expect(visitor.window.get_by_role("combobox").first).to_be_visible()
+    await visitor.shoot("elsewhere-odd")
+    assert await visitor.window.evaluate("dialog => dialog.scrollWidth - dialog.clientWidth") == 0
+    await visitor.window.get_by_role("button", name="Cancel").click()
 
 
 async def test_the_bot_is_killed_with_a_form_open(visitor: Visitor, channel: str) -> None:
@@ -221,7 +336,16 @@ async def test_the_bot_is_killed_with_a_form_open(visitor: Visitor, channel: str
     await form.get_by_role("button", name="Approve").click()
     await expect(visitor.messages(visitor.thread, "Only visible to you")).to_be_visible()
     await expect(root.get_by_role("button", name=re.compile("^1 reply"))).to_be_visible()
+    notices = visitor.page.get_by_role("region", name="Notices")
+    await expect(notices).to_contain_text("the bot was not running")
+    await notices.get_by_role("button", name="Dismiss").click()
     await visitor.shoot("killed")
+    await visitor.be("cleo")
+    await visitor.sidebar.get_by_role("button", name="Dify Home").click()
+    await expect(visitor.page.get_by_role("region", name="App Home")).to_contain_text("The bot is not running.")
+    await visitor.be("ann")
+    await visitor.go(channel)
+    await visitor.open_thread(channel, "started by")
     await bot.get_by_role("button", name="Start the bot").click()
     await expect(bot).to_contain_text("The bot is running")
     await form.get_by_role("button", name="Approve").click()
@@ -239,7 +363,6 @@ async def test_an_own_form_is_shown_by_the_bot(visitor: Visitor, channel: str) -
     await pasted.fill(json.dumps(OWN_FORM))
     await visitor.behind.get_by_role("button", name="Show in Slack").click()
     await expect(visitor.behind.get_by_role("status").last).to_contain_text("stands in the thread")
-    await visitor.open_thread(channel, "started by")
     form = visitor.messages(visitor.thread, "Which colour shall the door have?").last
     await form.get_by_role("textbox", name=re.compile("Colour", re.I)).fill("Green")
     await visitor.shoot("own-form")
@@ -251,16 +374,43 @@ async def test_an_own_form_is_shown_by_the_bot(visitor: Visitor, channel: str) -
     await expect(visitor.behind.get_by_role("status").last).to_contain_text("Go to a channel and type /dify own")
 
 
+async def test_a_file_that_is_no_form_by_its_size_is_refused(visitor: Visitor) -> None:
+    """One that is too large is not even read; one that the browser has no room to keep is shown all the same."""
+    await visitor.behind.get_by_role("tab", name="Own form").click()
+    load = visitor.behind.get_by_label("Load a form from a file")
+    scene = visitor.behind.get_by_role("tabpanel")
+    await load.set_input_files(FilePayload(name="dump.json", mimeType="application/json", buffer=b"x" * 6 * 1024**2))
+    await expect(scene).to_contain_text("dump.json has 6 MB; a form of up to 4 MB is read.")
+    # Each of these becomes six characters where it is kept, and there is room for five million.
+    await load.set_input_files(FilePayload(name="odd.txt", mimeType="text/plain", buffer=b"\x01" * 1024**2))
+    await expect(scene.get_by_role("alert")).to_have_count(0)
+    await expect(scene.get_by_role("textbox")).to_have_value(re.compile("\x01{99}"))
+
+
 async def test_the_traffic_is_listed_and_opened(visitor: Visitor, channel: str) -> None:
     """What the bot posted is found by a word, and opens to the JSON that was sent."""
     await visitor.start(channel, REVIEW)
     await visitor.behind.get_by_role("tab", name="Traffic").click()
     await visitor.behind.get_by_role("searchbox").fill("chat.postMessage")
-    call = visitor.behind.get_by_role("list", name="Traffic").get_by_role("listitem").first
+    entries = visitor.behind.get_by_role("list", name="Traffic").get_by_role("listitem")
+    call = entries.first
     await expect(call).to_contain_text("chat.postMessage")
     await call.get_by_role("button").first.click()
     await expect(call).to_contain_text('"blocks"')
     await visitor.shoot("traffic")
+    # A word of its body, and what comes meanwhile moves nothing below the pointer.
+    await visitor.behind.get_by_role("searchbox").fill("POST /workflows/run")
+    await expect(entries.first).to_contain_text("/workflows/run")
+    before = await entries.count()
+    await entries.first.hover()
+    composer = visitor.page.get_by_label(f"Message #{channel}", exact=True)
+    await composer.fill('/dify pick title="A rare word" size=M')
+    await composer.press("Enter")
+    await expect(visitor.behind.get_by_role("tabpanel").get_by_role("status")).to_contain_text("more since it stands")
+    await expect(entries).to_have_count(before)
+    await visitor.behind.get_by_role("searchbox").click()
+    await visitor.behind.get_by_role("searchbox").fill("a rare word")
+    await expect(entries.filter(has_text="chat.postMessage").first).to_be_visible()
     polls = visitor.behind.get_by_role("list", name="Traffic").locator(".is-poll")
     await visitor.behind.get_by_role("searchbox").fill("GET /workflows/run/")
     await expect(polls).to_have_count(0)
@@ -295,6 +445,26 @@ async def test_a_chat_answers_in_its_thread(visitor: Visitor, channel: str) -> N
     await expect(visitor.thread.get_by_role("button", name="How long does a refund take?")).to_be_visible()
     await expect(visitor.messages(visitor.thread, "This is message 1 of our conversation.")).to_have_count(1)
     await visitor.shoot("chat")
+
+
+async def test_a_form_shows_a_picture(visitor: Visitor, channel: str) -> None:
+    """Between its texts, where Dify has it."""
+    form = await visitor.start(channel, '/dify picture topic="Rain"')
+    await expect(form.get_by_role("img")).to_have_js_property("naturalWidth", 240)
+    await visitor.shoot("picture")
+
+
+async def test_a_chat_takes_files(visitor: Visitor, channel: str) -> None:
+    """What is dropped on its thread goes along with the message, and comes back with the answer."""
+    await visitor.say(channel, '/dify desk query="Have a look"')
+    await visitor.open_thread(channel, "Have a look")
+    await visitor.drop(visitor.thread, {"roof.png": ("image/png", picture(240, 120))})
+    await visitor.thread.get_by_label("Reply", exact=True).fill("And this?")
+    await visitor.thread.get_by_role("button", name="Send").click()
+    answer = visitor.messages(visitor.thread, "What you sent").last
+    await expect(answer).to_contain_text("And this?")
+    await expect(answer).to_be_in_viewport()
+    await visitor.shoot("chat-files")
 
 
 async def test_trouble_is_told_when_it_is_made(visitor: Visitor, channel: str) -> None:
@@ -448,7 +618,8 @@ async def test_with_the_keyboard_alone(visitor: Visitor, channel: str) -> None:
     await visitor.shoot("keyboard")
     await press("Escape")
     await expect(visitor.page.get_by_role("dialog")).to_have_count(0)
-    assert "Open in window" in await visitor.focused(), "the focus returns to where the window was opened"
+    # The focus returns to where the window was opened.
+    await expect(draft.get_by_role("button", name="Open in window")).to_be_focused()
     await reach("Approve", key="Shift+Tab")
     await press("Enter")
     await expect(draft).to_contain_text("✅ Approve · @ann")

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
+import select
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,6 +76,23 @@ async def test_trouble_while_waiting_is_passed_on(tmp_path: Path) -> None:
     with pytest.raises(ConnectionError):
         await bot.start()
     assert not bot.is_running
+
+
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="only Linux tells whoever asks that a process has ended")
+def test_the_bot_does_not_outlive_a_demo_that_is_killed(tmp_path: Path) -> None:
+    """By `kill -9`, after which nobody is left to end it."""
+    command = [sys.executable, "-m", "bot", "demo", "--no-browser", "--port", "0"]
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as demo:
+        assert demo.stdout
+        found = next(filter(None, (re.search(r"its own process, number (\d+)", line) for line in demo.stdout)))
+        bot = os.pidfd_open(int(found[1]))
+        demo.kill()
+    try:
+        ended, _, _ = select.select([bot], [], [], 30)
+    finally:
+        os.close(bot)
+    assert ended
 
 
 async def test_only_what_tells_of_an_error_is_a_complaint(tmp_path: Path) -> None:

@@ -712,14 +712,14 @@ def file_chat() -> App:
     )
 
 
-def picture_form() -> App:
-    """A form that shows a picture between its texts, and links to a document."""
+def picture_form(chart: bytes = _DOT) -> App:
+    """A form that shows a picture (a PNG) between its texts, and links to a document."""
     return App(
         name="picture_form",
         description="Asks about a chart.",
         start=_TOPIC,
         nodes=(
-            Tool("draw", "Draw a chart", [_CHART]),
+            Tool("draw", "Draw a chart", [Made("chart.png", chart)]),
             Tool("write", "Write a letter", [_LETTER]),
             HumanInput(
                 "review",

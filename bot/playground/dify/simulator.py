@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from bot.playground.bodies import body_of
+from bot.playground.bodies import Body, body_of
 from bot.playground.dify.clock import Clock
 from bot.playground.dify.engine import Engine, Release
 from bot.playground.dify.errors import InputError, forbidden, unauthorized
@@ -26,7 +26,7 @@ from bot.playground.dify.faults import (
     Route,
     SlowBody,
 )
-from bot.playground.dify.files import FileStore, Remotes, Stored, detected_type, extension_of, usable
+from bot.playground.dify.files import FileStore, Remotes, Stored, check_upload, detected_type, extension_of, usable
 from bot.playground.dify.forms import Answered, Form, FormStatus
 from bot.playground.dify.graph import ATTACHMENTS, App, Json, Made
 from bot.playground.dify.inputs import check_inputs
@@ -150,6 +150,17 @@ class Dify:
     async def answer_elsewhere(self, form: Form, action: str, values: Mapping[str, Any]) -> None:
         """Answer a form as on Dify's own page; a refused answer raises `ApiError`."""
         await self.submit(form, action, values)
+
+    def upload_elsewhere(self, form: Form, name: str, body: Body) -> Json:
+        """Keep a file as Dify's own page does for its form, and return the mapping that names it there.
+
+        A refused one raises `ApiError`.
+        """
+        mime_type = mimetypes.guess_type(name)[0] or "application/octet-stream"
+        name, extension = check_upload(name, body.size, mime_type, self.extension_blacklist)
+        file = self._store(self.runs[form.run_id], name, extension, mime_type, body)
+        kind = detected_type(extension, mime_type)
+        return {"type": kind, "transfer_method": "local_file", "upload_file_id": file.id}
 
     async def expire(self, form: Form, *, sweep: bool = True) -> None:
         """Move a form's deadline into the past; without `sweep` the run goes on at the next periodic check only."""
@@ -581,17 +592,23 @@ class Dify:
     def _make_file(self, made: Made, run: Run) -> Json:
         extension = extension_of(made.name)
         mime_type = made.mime_type or mimetypes.guess_type(made.name)[0] or "application/octet-stream"
+        file = self._store(run, made.name, extension, mime_type, body_of(made.content), by_tool=True)
+        return file.as_file(detected_type(extension, mime_type), self.files.signed_url(file))
+
+    def _store(
+        self, run: Run, name: str, extension: str, mime_type: str, body: Body, *, by_tool: bool = False
+    ) -> Stored:
         file = Stored(
             id=str(uuid.uuid4()),
-            name=made.name,
+            name=name,
             extension=extension,
             mime_type=mime_type,
-            body=body_of(made.content),
+            body=body,
             app_key=run.app.key,
             user=run.end_user.session_id,
             created_by=run.end_user.id,
             created_at=self.clock.timestamp(),
-            by_tool=True,
+            by_tool=by_tool,
         )
         self.files.add(file)
-        return file.as_file(detected_type(extension, mime_type), self.files.signed_url(file))
+        return file

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from pydantic import ValidationError, validate_call
@@ -9,6 +10,10 @@ from pydantic import ValidationError, validate_call
 from bot.playground.bot_process import BotDied
 from bot.playground.dify.errors import ApiError
 from bot.playground.page.protocol import Json, Reply
+
+FAILED = "The playground itself failed at this. Its terminal says why."
+
+_log = logging.getLogger(__name__)
 
 
 class Actions:
@@ -35,10 +40,13 @@ class Actions:
             return _refused(request, f"Dify refuses: {error.message}")
         except (LookupError, ValueError, BotDied) as error:
             return _refused(request, str(error))
+        except Exception:  # whatever it is: somebody waits for an answer
+            _log.exception("the page failed at %s", request["do"])
+            return _refused(request, FAILED)
         return {"id": request.get("id"), "ok": True, "result": result or {}}
 
     async def _perform(self, do: Any, arguments: Json) -> Json | None:
-        if do not in self._methods:
+        if not isinstance(do, str) or do not in self._methods:
             raise LookupError(f"There is no action {do!r}.")
         result: Json | None = await self._methods[do](**arguments)
         return result

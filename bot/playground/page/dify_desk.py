@@ -7,12 +7,14 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from bot.playground.bodies import body_of
 from bot.playground.dify import Dify
 from bot.playground.dify.faults import Route
 from bot.playground.dify.forms import Form
 from bot.playground.page.own_forms import NAME, UnusableForm, own_app, read_form
 from bot.playground.page.people_desk import PeopleDesk
 from bot.playground.page.protocol import Json
+from bot.playground.page.uploads import Uploads
 
 _SLOW_MAX = 60.0  # seconds; beyond it the bot rightly takes Dify for dead
 _MOVING = (Route.RUN, Route.CHAT, Route.SUBMIT_FORM)
@@ -22,13 +24,23 @@ _MOVING = (Route.RUN, Route.CHAT, Route.SUBMIT_FORM)
 class DifyDesk:
     """Actions on the server."""
 
-    def __init__(self, dify: Dify) -> None:
-        self._dify = dify
+    def __init__(self, dify: Dify, uploads: Uploads) -> None:
+        self._dify, self._uploads = dify, uploads
 
-    async def answer_elsewhere(self, form: str, action: str, values: dict[str, Any] | None = None) -> None:
-        """Answer a form as on Dify's own page; what `values` leave out is left as the page offers it."""
+    async def answer_elsewhere(
+        self,
+        form: str,
+        action: str,
+        values: dict[str, Any] | None = None,
+        uploads: dict[str, list[str]] | None = None,
+    ) -> None:
+        """Answer a form as on Dify's own page; `uploads` are the files of its file fields, by the fields' names.
+
+        What both leave out is left as the page offers it.
+        """
         found = self._form(form)
-        await self._dify.answer_elsewhere(found, action, _offered(found) | (values or {}))
+        handed_in = self._handed_in(found, uploads or {})
+        await self._dify.answer_elsewhere(found, action, _offered(found) | (values or {}) | handed_in)
 
     async def expire(self, form: str) -> None:
         """Let a form's deadline pass."""
@@ -47,6 +59,17 @@ class DifyDesk:
     async def slow(self, seconds: Annotated[float, Field(ge=0, le=_SLOW_MAX)]) -> None:
         """Let every call wait so long."""
         self._dify.slow_seconds = seconds
+
+    def _handed_in(self, form: Form, uploads: dict[str, list[str]]) -> Json:
+        """What the file fields hold once these files were uploaded; nothing for a field without any."""
+        handed_in: Json = {}
+        for item in form.inputs:
+            name = item["output_variable_name"]
+            files = self._uploads.named(uploads.get(name, ()))
+            mappings = [self._dify.upload_elsewhere(form, file.name, body_of(file.content)) for file in files]
+            if mappings:
+                handed_in[name] = mappings if item["type"] == "file-list" else mappings[0]
+        return handed_in
 
     def _form(self, form_id: str) -> Form:
         for form in self._dify.open_forms():

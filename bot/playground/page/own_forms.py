@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AliasChoices, BaseModel, Field, StringConstraints, ValidationError
+from pydantic import AliasChoices, BaseModel, Field, FiniteFloat, StringConstraints, ValidationError
 
 from bot.playground.dify import App
 from bot.playground.dify.graph import DAY, REFERENCE, End, HumanInput, Json, Template, action
@@ -27,6 +27,8 @@ TEXT_MAX = 1024 * 1024
 _EVENT_PREFIX = "data: {"
 _DEPTH_MAX = 100
 _HOUR = 3600
+_TIMEOUT_MAX = 100 * 365 * DAY
+"""Seconds; what is much further away is no date any more."""
 _TITLE = "Your form"
 _EXPECTED = (
     "give what GET /form/human_input/… answers, a human_input_required event, "
@@ -94,7 +96,7 @@ class _Form(BaseModel):
     inputs: list[Annotated[_Paragraph | _Select | _File | _FileList, Field(discriminator="type")]] = []
     user_actions: list[_Action] = Field([], validation_alias=AliasChoices("user_actions", "actions"))
     resolved_default_values: dict[str, Any] = {}
-    expiration_time: float | None = None
+    expiration_time: FiniteFloat | None = None
     timeout: Annotated[int, Field(gt=0)] | None = None
     timeout_unit: Literal["hour", "day"] = "hour"
 
@@ -163,7 +165,10 @@ def _parsed(text: str) -> Any:
         text = text.removeprefix("data: ")
     try:
         if text.startswith(("{", "[")):
-            return json.loads(text)
+            found = json.loads(text)
+            # JSON may name half a character (`\ud800`), which nobody could send on.
+            json.dumps(found, ensure_ascii=False).encode()
+            return found
         _check_depth(text)
         return yaml.load(text, Loader=_Loader)
     except json.JSONDecodeError as error:
@@ -172,6 +177,9 @@ def _parsed(text: str) -> Any:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         raise UnusableForm(f"This is neither JSON nor YAML: {where}{error.problem}.") from None
+    except UnicodeEncodeError as error:
+        half = ascii(error.object[error.start])[1:-1]
+        raise UnusableForm(f"There is half a character in it ({half}), which no text may have.") from None
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise UnusableForm(f"This is neither JSON nor YAML: {error}.") from None
 
@@ -221,6 +229,8 @@ def _validated(data: Json, named: str) -> _Form:
         raise UnusableForm(f"{named} cannot be used: {_first_problem(error)}.") from None
     _refuse_twins(named, "inputs", [item.output_variable_name for item in form.inputs])
     _refuse_twins(named, "user_actions", [each.id for each in form.user_actions])
+    if _timeout(form) > _TIMEOUT_MAX:
+        raise UnusableForm(f"{named} cannot be used: its deadline is more than a hundred years away.")
     return form
 
 
@@ -234,6 +244,8 @@ def _first_problem(error: ValidationError) -> str:
         elif part not in kinds:  # which variant of an input pydantic looked at
             where += f".{part}" if where else part
     message = problem["msg"]
+    if problem["type"] == "string_type" and isinstance(problem["input"], bool | int | float):
+        message = f"is read as {json.dumps(problem['input'])}; as a text it needs quotes"  # YAML's `no`, `on`, `7`
     if problem["type"] == "union_tag_invalid":
         message = "type {tag!r} is none of {expected_tags}".format(**problem["ctx"])
     return f"{where}: {message[:1].lower()}{message[1:]}" if where else message

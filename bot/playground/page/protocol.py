@@ -220,11 +220,22 @@ class EdgeDoc(TypedDict):
     handle: str | None
 
 
+class ParameterDoc(TypedDict):
+    """What an app is started with and people can type as `name=value`."""
+
+    name: str
+    label: str
+    required: bool
+    options: list[str]
+    """All that it can be; empty where it can be anything."""
+
+
 class DifyAppDoc(TypedDict):
     """`dify/apps/<name>`: an app under the name people type."""
 
     name: str
     says: str
+    parameters: list[ParameterDoc]
     nodes: list[NodeDoc]
     edges: list[EdgeDoc]
 
@@ -246,11 +257,13 @@ class RunDoc(TypedDict):
 
 
 class FormDoc(TypedDict):
-    """`dify/forms/<id>`: a form that can be answered now."""
+    """`dify/forms/<id>`: a form that can be answered now; they come in the order in which they were opened."""
 
     id: str
     run: str
     app: str
+    person: str | None
+    """User id of who started the run."""
     title: str
     node: str
     expires: float

@@ -96,7 +96,8 @@ class _Page:
         traffic = Traffic(workspace, dify, Secrecy(workspace, dify))
         people = PeopleDesk(workspace, self._uploads)
         own = OwnFormDesk(dify, people, min(workspace.commands))
-        self._actions = Actions(people, own, DifyDesk(dify), BotDesk(stage.bot), TrafficDesk(traffic))
+        elsewhere = DifyDesk(dify, self._uploads)
+        self._actions = Actions(people, own, elsewhere, BotDesk(stage.bot), TrafficDesk(traffic))
         self._feed = Feed(
             (
                 SlackSide(workspace, {SHORTCUT: SHORTCUT_NAME}, examples),

@@ -210,6 +210,17 @@ class Traffic:
                 return self._secrecy.value(sent), self._secrecy.value(answered)
         raise LookupError(f"Entry {number} is not kept any more.")
 
+    def find(self, text: str) -> list[int]:
+        """The numbers of the exchanges in which a text stands, whatever its case, secrets left out."""
+        wanted = text.lower()
+        kept = (*self._kept, *self._polls)
+        return [number for number, exchange in kept if wanted in self._written(number, exchange).lower()]
+
+    def _written(self, number: int, exchange: Exchange) -> str:
+        summary = self._document(number, exchange)
+        bodies = (json.dumps(self._secrecy.value(body), ensure_ascii=False) for body in exchange.body())
+        return "\n".join((summary["title"], summary["about"], str(summary["status"]), *bodies))
+
     def _tell(self, name: str, frame: bytes) -> None:
         self._told.append(_Events(name, time.time(), self._kind_of_event(name, frame), [frame]))
         self._dify.changes.notify()
@@ -271,6 +282,10 @@ class TrafficDesk:
         """Give all of an exchange."""
         sent, answered = self._traffic.body(n)
         return {"body": sent, "response": answered}
+
+    async def find_traffic(self, text: str) -> Json:
+        """Give the numbers of the exchanges in which a text stands, in their bodies, too."""
+        return {"found": self._traffic.find(text)}
 
 
 def _about_payload(payload: Json) -> str:

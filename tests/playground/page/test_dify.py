@@ -112,6 +112,25 @@ async def test_an_answer_elsewhere_leaves_fields_as_dify_offers_them(
         await page.do("answer_elsewhere", form="F1", action="submit")
 
 
+async def test_an_answer_elsewhere_brings_files(page: Browser, client: Client, stage: Stage) -> None:
+    """As Dify's own page uploads them; a kind that a field does not take is refused."""
+    data = aiohttp.FormData()
+    data.add_field("file", b"%PDF-1.4", filename="contract.pdf")
+    data.add_field("file", b"GIF89a", filename="roof.gif")
+    async with page.session.post(f"{page.url}/upload", data=data) as answer:
+        contract, photo = (each["id"] for each in (await answer.json())["uploads"])
+    await client.start("papers")
+    form = (await page.until(lambda: page.under("dify/forms/")))[0]["id"]
+    with pytest.raises(Refused, match="Dify refuses: Invalid value for file input 'contract'"):
+        await page.do("answer_elsewhere", form=form, action="submit", uploads={"contract": [photo]})
+    files = {"contract": [contract], "photos": [photo]}
+    await page.do("answer_elsewhere", form=form, action="submit", uploads=files)
+    (run,) = stage.dify.runs.values()
+    await page.until(lambda: page.documents[f"dify/runs/{run.id}"]["status"] == "succeeded")
+    assert run.outputs["contract"]["filename"] == "contract.pdf"
+    assert [each["filename"] for each in run.outputs["photos"]] == ["roof.gif"]
+
+
 async def test_a_form_expires_when_told_to(page: Browser, client: Client) -> None:
     await client.start("review", **REVIEW)
     form = (await page.until(lambda: page.under("dify/forms/")))[0]
@@ -209,6 +228,17 @@ async def test_calls_of_slack_and_its_payloads_are_listed(page: Browser, stage: 
     assert entry["about"] == "ann /dify help me"
     body = (await page.do("body", n=entry["n"]))["body"]
     assert (body["text"], body["response_url"], body["trigger_id"], body["token"]) == ("help me", *[HIDDEN] * 3)
+
+
+async def test_a_text_is_found_in_the_bodies_of_exchanges(page: Browser, client: Client, stage: Stage) -> None:
+    """Whatever its case; what is kept secret is not found."""
+    await client.start("review", topic="A rare word", language="English")
+    asked = (await page.until(lambda: under(page, "event human_input_required")))[0]
+    (started,) = under(page, "POST /workflows/run")
+    found = (await page.do("find_traffic", text="a RARE word"))["found"]
+    assert {started["n"], asked["n"]} <= set(found)
+    (form,) = stage.dify.open_forms()
+    assert (await page.do("find_traffic", text=form.token))["found"] == []
 
 
 async def test_only_the_newest_exchanges_are_kept(page: Browser, stage: Stage) -> None:

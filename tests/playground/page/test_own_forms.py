@@ -140,6 +140,11 @@ def form_with(**parts: Any) -> str:
         ("? " * 100_000, "This YAML is more than 100 levels deep."),
         ("a: " + "{b: " * 100_000, "This YAML is more than 100 levels deep."),
         ("[" * 100_000, "This is neither JSON nor YAML: "),
+        (r'{"form_content": "a \ud800 b"}', r"There is half a character in it (\ud800), which no text may have."),
+        ("form_content: a \ud800 b", r"There is half a character in it (\ud800), which no text may have."),
+        ('{"form_content": "", "expiration_time": 1e999}', "expiration_time: input should be a finite number."),
+        (form_with(expiration_time=1e300), "The form cannot be used: its deadline is more than a hundred years away."),
+        (form_with(timeout=10**20), "The form cannot be used: its deadline is more than a hundred years away."),
         ("x" * (TEXT_MAX + 1), "The text has 1,048,577 characters; up to 1,048,576 are read."),
         ('{"event": "ping", "data": {}}', "There is no form_content in it: give"),
         ('{"data": 3}', "There is no form_content in it: give"),
@@ -152,6 +157,14 @@ def form_with(**parts: Any) -> str:
         (
             "workflow: {graph: {nodes: [{id: 1, data: {type: human-input, title: Ask}}]}}",
             "The node “Ask” cannot be used: form_content: field required.",
+        ),
+        (
+            "form_content: Well?\nuser_actions: [{id: ok, title: OK}, {id: no, title: No way}]",
+            "user_actions[1].id: is read as false; as a text it needs quotes.",
+        ),
+        (
+            "form_content: Well?\nuser_actions: [{id: ok, title: 7}]",
+            "user_actions[0].title: is read as 7; as a text it needs quotes.",
         ),
         (form_with(inputs=7), "The form cannot be used: inputs: input should be a valid list."),
         (

@@ -103,7 +103,11 @@ function topBar(workspace) {
       "p",
       { class: "top-says" },
       h("strong", {}, "This is a simulation."),
-      " Slack and Dify are simulated on this computer; the bot between them is the real one.",
+      h(
+        "span",
+        { class: "top-more" },
+        " Slack and Dify are simulated on this computer; the bot between them is the real one.",
+      ),
     ),
     session.connection === "lost" &&
       h("p", { class: "lost", role: "alert" }, "Connection lost. Trying again … What you type is kept."),

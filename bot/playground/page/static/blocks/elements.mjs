@@ -3,7 +3,6 @@
 import { classes, h } from "../core/dom.mjs";
 import { addFiles, chosen, clicked, entered, fieldOf, removeFile, typed, uploadsOf } from "../core/fields.mjs";
 import { icon } from "../core/icons.mjs";
-import { say } from "../core/notices.mjs";
 import { reader } from "../core/session.mjs";
 import { fromLocalInput, toLocalInput } from "../core/time.mjs";
 import { confirmed } from "../workspace/confirm.mjs";
@@ -253,15 +252,16 @@ function picker(type) {
 
 // --- files -----------------------------------------------------------------------------------------------------------
 
-function fileInput({ key, element, block, context, state, labels }) {
+function FileInput({ element, block, context, state, labels }, self) {
   const field = fieldOf(block, element);
   const held = valueOf(element, state) ?? [];
   const mine = uploadsOf(context, field);
   const most = element.max_files ?? FILE_INPUT_COUNT;
-  const take = (files) => {
-    const problem = problemWith(element, files, held.length, most);
-    if (problem) say(problem);
-    else addFiles(context, field, files);
+  const take = async (files) => {
+    self.problem =
+      problemWith(element, files, held.length, most) ??
+      (await addFiles(context, field, files).then(() => null, ({ message }) => message));
+    self.redraw();
   };
   const remove = (file, index) => {
     const upload = mine[index];
@@ -281,7 +281,7 @@ function fileInput({ key, element, block, context, state, labels }) {
   };
   return h(
     "div",
-    { key, class: "file-input" },
+    { class: classes("file-input", self.problem && "has-error") },
     held.length > 0 &&
       h(
         "ul",
@@ -297,7 +297,12 @@ function fileInput({ key, element, block, context, state, labels }) {
         ),
       ),
     h(DropZone, { onFiles: take, accept: accepted(element), several: most > 1, labels, note: noteOf(element, most) }),
+    self.problem && h("p", { key: "problem", class: "field-error", role: "alert" }, self.problem),
   );
+}
+
+function fileInput(props) {
+  return h(FileInput, props);
 }
 
 function problemWith(element, files, already, most) {

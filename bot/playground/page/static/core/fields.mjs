@@ -5,7 +5,7 @@
  * everything typed before it has arrived. What could not be sent for want of a connection is sent when there is one.
  */
 
-import { attempt, say } from "./notices.mjs";
+import { attempt, explainSilence, say } from "./notices.mjs";
 import { change } from "./session.mjs";
 import { Unconnected, request } from "./socket.mjs";
 import { read } from "./store.mjs";
@@ -110,6 +110,7 @@ export async function clicked({ person, surface }, field) {
   await settled();
   const result = await attempt(() => request("click", { person, surface, field }));
   if (result?.error && surface.startsWith("views/")) say(result.error);
+  if (result?.error) explainSilence();
 }
 
 /** Send what was typed and wait until all of it has arrived. */
@@ -134,10 +135,10 @@ export async function upload(files) {
   return uploads;
 }
 
-/** Put files into a `file_input`, beside those this page has put there before. */
+/** Put files into a `file_input`, beside those this page has put there before. Rejects with a sentence. */
 export async function addFiles(context, field, files) {
   const before = uploadsOf(context, field);
-  await attempt(async () => choose(context, field, [...before, ...(await upload(files))]));
+  await choose(context, field, [...before, ...(await upload(files))]);
 }
 
 /** Take one of the files this page has put into a `file_input` out again. */

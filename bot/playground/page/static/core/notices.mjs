@@ -1,6 +1,10 @@
 /** What the page itself has to say: a click that did not work, a file that is too large. Shown beside the refusals. */
 
-import { change } from "./session.mjs";
+import { change, session } from "./session.mjs";
+import { Unsent } from "./socket.mjs";
+import { read } from "./store.mjs";
+
+const NOBODY_ANSWERED = "Nobody answered, since the bot was not running. Start it behind the scenes, then try again.";
 
 let count = 0;
 const shown = [];
@@ -21,6 +25,17 @@ export function dismiss(id) {
 /** The notices to show, the newest last. */
 export function notices() {
   return [...shown];
+}
+
+/** What to say of a problem: its sentence; null where there is none, or none any more since there is a connection. */
+export function saidOf(problem) {
+  const isOver = problem instanceof Unsent && session.connection === "open";
+  return problem && !isOver ? problem.message : null;
+}
+
+/** Say why the app did not answer, where it is the bot that does not run: Slack itself cannot know that. */
+export function explainSilence() {
+  if (read("bot")?.state === "stopped") say(NOBODY_ANSWERED);
 }
 
 /** Do something that was asked for, and say so if it fails. */

@@ -37,6 +37,8 @@ const letters = load(sessionStorage, `${KEPT_FOR_TAB}:letters`);
 /** The newest `ts` each person has seen, by `person/channel` or `person/channel/thread`. */
 const seen = load(sessionStorage, `${KEPT_FOR_TAB}:seen`);
 
+/** The values of a message's buttons, by its document. */
+const buttons = new WeakMap();
 /** The ids of those whom a message mentions, by its document. */
 const mentioned = new WeakMap();
 
@@ -102,6 +104,24 @@ export function messagesFor(person, channel) {
     .sort((one, other) => (one.ts < other.ts ? -1 : 1));
 }
 
+/**
+ * The message that asks a form of Dify, as the bot posted it in a place where a person is a member, or undefined.
+ *
+ * The bot puts a form's id into the values of its buttons.
+ */
+export function messageOf(form, person) {
+  const places = new Set(channelsOf(person).map((channel) => channel.id));
+  return all("messages/").find((message) => places.has(message.channel) && buttonsOf(message).includes(form.id));
+}
+
+function buttonsOf(message) {
+  if (!buttons.has(message)) {
+    const elements = message.blocks.filter((block) => block.type === "actions").flatMap((block) => block.elements);
+    buttons.set(message, elements.map((element) => element.value ?? "").join("\n"));
+  }
+  return buttons.get(message);
+}
+
 // --- texts not sent yet ----------------------------------------------------------------------------------------------
 
 /** What a composer's text is kept under. */
@@ -123,6 +143,14 @@ export function keepLetter(key, text) {
 
 // --- unread marks ----------------------------------------------------------------------------------------------------
 
+/** The open thread, and the `ts` of the first reply that its reader had not seen when they opened it. */
+let opened = { key: null, firstNew: null };
+
+/** Where a reader of the open thread has to go on: the `ts` of a reply, null for one that has seen them all. */
+export function firstNew() {
+  return opened.firstNew;
+}
+
 /** Note that the reader has seen everything in the open channel and thread. */
 export function markSeen() {
   const { person, place, thread } = session;
@@ -132,11 +160,10 @@ export function markSeen() {
     `${person}/${place}`,
     messages.filter((message) => !message.thread_ts),
   );
-  if (thread)
-    see(
-      `${person}/${place}/${thread}`,
-      messages.filter((message) => message.thread_ts === thread),
-    );
+  const key = `${person}/${place}/${thread}`;
+  const replies = messages.filter((message) => thread && message.thread_ts === thread);
+  if (opened.key !== key) opened = { key, firstNew: replies.find((reply) => isNew(person, reply))?.ts ?? null };
+  if (thread) see(key, replies);
   save(sessionStorage, `${KEPT_FOR_TAB}:seen`, seen);
 }
 
@@ -183,7 +210,8 @@ function threadOf(message) {
 
 // --- keeping ---------------------------------------------------------------------------------------------------------
 
-function load(storage, key) {
+/** What `save` has kept under a key; an empty object where there is nothing. */
+export function load(storage, key) {
   try {
     return JSON.parse(storage.getItem(key) ?? "{}");
   } catch {
@@ -191,7 +219,8 @@ function load(storage, key) {
   }
 }
 
-function save(storage, key, value) {
+/** Keep a value for a reload, as well as there is room for it. */
+export function save(storage, key, value) {
   try {
     storage.setItem(key, JSON.stringify(value));
   } catch {

@@ -8,6 +8,9 @@ const OFFLINE = "Nothing was sent, since there was no connection to the playgrou
 /** Why a request was not answered: there is no connection, or it broke. Its message is a sentence to show. */
 export class Unconnected extends Error {}
 
+/** Why a request was not even sent: it can be made again as soon as there is a connection. */
+export class Unsent extends Unconnected {}
+
 let socket = null;
 let wait = FIRST_WAIT_MS;
 let number = 0;
@@ -37,7 +40,7 @@ export function connect(onDocuments, onState) {
 
 /** Ask the server to do something and return its result. Rejects with an `Error` whose message is a sentence. */
 export function request(what, details = {}) {
-  if (socket?.readyState !== WebSocket.OPEN) return Promise.reject(new Unconnected(OFFLINE));
+  if (socket?.readyState !== WebSocket.OPEN) return Promise.reject(new Unsent(OFFLINE));
   number += 1;
   const id = number;
   const answer = new Promise((resolve, reject) => waiting.set(id, { resolve, reject }));

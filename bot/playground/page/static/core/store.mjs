@@ -1,12 +1,28 @@
 /** The documents the server sent: everything the page shows of the workspace, of Dify and of the bot. */
 
 const collections = new Map();
+const waiting = new Set();
 
 /** Take a message of the server: the documents it sets, and the keys it drops. */
 export function take({ set = {}, drop = [], first = false }) {
   if (first) collections.clear();
   for (const [key, document] of Object.entries(set)) collection(headOf(key)).set(key, document);
   for (const key of drop) collection(headOf(key)).delete(key);
+  for (const look of waiting) look();
+}
+
+/** Resolves to what `find` finds, which is asked now and whenever documents have come. */
+export function until(find) {
+  return new Promise((resolve) => {
+    const look = () => {
+      const found = find();
+      if (!found) return;
+      waiting.delete(look);
+      resolve(found);
+    };
+    waiting.add(look);
+    look();
+  });
 }
 
 /** The document under a key, or undefined. */

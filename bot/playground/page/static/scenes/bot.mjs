@@ -2,15 +2,23 @@
 
 import { h } from "../core/dom.mjs";
 import { attempt } from "../core/notices.mjs";
+import { session } from "../core/session.mjs";
 import { request } from "../core/socket.mjs";
 import { span } from "../core/time.mjs";
 import { Ticking } from "../core/clock.mjs";
 
 const SAYS = { starting: "The bot is starting …", running: "The bot is running", stopped: "The bot is not running" };
+const UNKNOWN = "No word of the bot: the demo has ended, or cannot be reached.";
 
 /** What of the bot there is to see and to do. */
 export function botBox(bot) {
   if (!bot) return null;
+  if (session.connection === "lost")
+    return h(
+      "section",
+      { class: "bot-box", "aria-label": "The bot" },
+      h("p", { class: "bot-state" }, h("span", { class: "dot", "aria-hidden": "true" }), h("strong", {}, UNKNOWN)),
+    );
   const isStopped = bot.state === "stopped";
   return h(
     "section",

@@ -1,8 +1,9 @@
 /** The simulated Dify: its apps as graphs, its runs, the forms that wait, and what can be made to go wrong. */
 
 import { h } from "../core/dom.mjs";
+import { upload } from "../core/fields.mjs";
 import { attempt } from "../core/notices.mjs";
-import { change, session } from "../core/session.mjs";
+import { change, goTo, messageOf, session } from "../core/session.mjs";
 import { request } from "../core/socket.mjs";
 import { all, read, userName } from "../core/store.mjs";
 import { ago, span } from "../core/time.mjs";
@@ -76,7 +77,7 @@ function legend() {
 }
 
 function forms() {
-  const open = all("dify/forms/").sort((one, other) => one.expires - other.expires);
+  const open = all("dify/forms/").reverse();
   if (!open.length) return h("p", { class: "soft" }, "None. A form opens when a run asks a person.");
   return h(
     "ul",
@@ -89,7 +90,7 @@ function forms() {
         h(
           "p",
           { class: "soft" },
-          `${form.app} · `,
+          [form.app, form.person && userName(form.person), ""].filter((part) => part !== null).join(" · "),
           h(Ticking, { key: form.expires, show: (now) => deadline(form.expires - now) }),
         ),
         h(
@@ -109,9 +110,26 @@ function forms() {
             },
             "Let it expire",
           ),
+          threadButton(messageOf(form, session.person)),
         ),
       ),
     ),
+  );
+}
+
+function threadButton(message) {
+  return (
+    message &&
+    h(
+      "button",
+      {
+        key: "thread",
+        type: "button",
+        class: "button is-small",
+        onclick: () => goTo(message.channel, message.thread_ts),
+      },
+      "Open thread",
+    )
   );
 }
 
@@ -121,9 +139,8 @@ function deadline(left) {
 }
 
 /** Answer a form as somebody who has it open in Dify's own web page would. */
-async function answerElsewhere(form) {
-  const fields = form.inputs.filter((input) => !/file/.test(input.type));
-  const answer = await ask({
+function answerElsewhere(form) {
+  return ask({
     title: `Answer “${form.title}” in Dify`,
     body: [
       h(
@@ -131,7 +148,7 @@ async function answerElsewhere(form) {
         { class: "soft" },
         "As somebody does who has the form open on Dify's own page, while it is open in Slack.",
       ),
-      fields.map((input) =>
+      form.inputs.map((input) =>
         h("label", { class: "field" }, h("span", { class: "label" }, input.output_variable_name), answerField(input)),
       ),
       h(
@@ -149,15 +166,28 @@ async function answerElsewhere(form) {
       ),
     ],
     yes: "Answer",
+    send: (answer) => sendElsewhere(form, answer),
   });
-  if (!answer) return;
-  const given = fields.map((input) => [input.output_variable_name, answer.get(`value ${input.output_variable_name}`)]);
-  const values = Object.fromEntries(given.filter(([, value]) => value));
-  await attempt(() => request("answer_elsewhere", { form: form.id, action: answer.get("action"), values }));
+}
+
+/** Send an answer; what was left empty is left as Dify's page offers it. */
+async function sendElsewhere(form, answer) {
+  const values = {};
+  const uploads = {};
+  for (const input of form.inputs) {
+    const name = input.output_variable_name;
+    const given = answer.getAll(nameOf(input));
+    const files = given.filter((each) => each instanceof File && each.name);
+    if (files.length) uploads[name] = (await upload(files)).map(({ id }) => id);
+    else if (given[0] && !isForFiles(input)) [values[name]] = given;
+  }
+  await request("answer_elsewhere", { form: form.id, action: answer.get("action"), values, uploads });
 }
 
 function answerField(input) {
-  const name = `value ${input.output_variable_name}`;
+  const name = nameOf(input);
+  if (isForFiles(input))
+    return h("input", { class: "control", type: "file", name, multiple: input.type === "file-list" });
   const options = input.option_source?.value;
   if (!Array.isArray(options))
     return h("textarea", { class: "control", name, rows: 2, placeholder: "As Dify's page offers it" });
@@ -166,6 +196,14 @@ function answerField(input) {
     { class: "control", name },
     options.map((option) => h("option", { value: option }, option)),
   );
+}
+
+function nameOf(input) {
+  return `value ${input.output_variable_name}`;
+}
+
+function isForFiles({ type }) {
+  return type === "file" || type === "file-list";
 }
 
 function runList(runs, shown) {

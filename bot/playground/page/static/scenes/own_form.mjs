@@ -1,11 +1,14 @@
 /** A form of one's own: pasted or loaded, and shown in Slack by the bot itself. */
 
 import { h } from "../core/dom.mjs";
-import { change } from "../core/session.mjs";
+import { change, load, messageOf, save, session } from "../core/session.mjs";
 import { request } from "../core/socket.mjs";
+import { under, until } from "../core/store.mjs";
 import { FileButton, dropHandlers } from "../workspace/drop.mjs";
+import { sizeOf } from "../workspace/files.mjs";
 
 const KEPT = "dify-slack-bot:own-form";
+const FILE_MAX = 4 * 1024 * 1024; // bytes of the longest text that is read, in whatever script
 const EXAMPLE = {
   form_content:
     "# Travel request\n\nMira asks for a ticket to **Lisbon**, 3 to 5 March.\n\nYour remark:\n\n{{#$output.remark#}}\n\nClass:\n\n{{#$output.class#}}",
@@ -26,21 +29,24 @@ const EXAMPLE = {
 
 /** The place where a form is given; `channel` is where it is shown, null while the reader looks at no channel. */
 export function OwnForm({ person, channel }, self) {
-  self.text ??= sessionStorage.getItem(KEPT) ?? "";
+  self.text ??= load(sessionStorage, KEPT).text ?? "";
   const write = (text) => {
-    self.text = text;
-    sessionStorage.setItem(KEPT, text);
-    Object.assign(self, { problem: null, shown: null });
+    save(sessionStorage, KEPT, { text });
+    Object.assign(self, { text, problem: null, shown: null });
     self.redraw();
   };
-  const read = async ([file]) => write(await file.text());
+  const read = async ([file]) => {
+    if (file.size <= FILE_MAX) return write(await file.text());
+    self.problem = `${file.name} has ${sizeOf(file.size)}; a form of up to ${sizeOf(FILE_MAX)} is read.`;
+    return self.redraw();
+  };
   const problem = self.problem;
   const others = self.shown?.others ?? [];
   return h(
     "form",
     {
       class: "own-form",
-      onsubmit: (event) => (event.preventDefault(), load(self, person, channel)),
+      onsubmit: (event) => (event.preventDefault(), show(self, person, channel)),
       ...dropHandlers(self, read),
     },
     h(
@@ -101,7 +107,7 @@ export function OwnForm({ person, channel }, self) {
               key: node.id,
               type: "button",
               class: "button is-small",
-              onclick: () => load(self, person, channel, node.id),
+              onclick: () => show(self, person, channel, node.id),
             },
             node.title,
           ),
@@ -113,20 +119,36 @@ export function OwnForm({ person, channel }, self) {
 /** What became of a form that was read. */
 function told({ title, command, isAsked }) {
   if (!isAsked) return `Loaded: “${title}”. Go to a channel and type ${command} to see it.`;
-  return `Shown: “${title}” stands in the thread of the newest message. Type ${command} for it again.`;
+  return `Shown: “${title}” stands in the thread that opens. Type ${command} for it again.`;
 }
 
-/** Have a form shown; of a file with several the first, or that of `node`. */
-async function load(self, person, channel, node) {
+/** Have a form shown, and its thread opened; of a file with several the first, or that of `node`. */
+async function show(self, person, channel, node) {
+  const before = new Set(under("dify/forms/").map(([key]) => key));
   Object.assign(self, { isBusy: true, problem: null, shown: null });
   self.redraw();
   const details = { text: self.text, ...(channel && { person, channel }), ...(node && { node }) };
   try {
     self.shown = { ...(await request("load_form", details)), isAsked: channel !== null };
-    if (channel) change({ tab: "chat" });
+    if (channel) {
+      change({ tab: "chat", thread: null });
+      openThread(self.shown.title, person, channel, before);
+    }
   } catch (error) {
     self.problem = error.message;
   }
   self.isBusy = false;
   self.redraw();
+}
+
+/** Open the thread of the form that is new, unless its reader has gone elsewhere before it is there. */
+async function openThread(title, person, channel, before) {
+  const isHere = () => session.person === person && session.place === channel && session.thread === null;
+  const message = await until(() => {
+    if (!isHere()) return {};
+    const isIt = ([key, form]) => form.title === title && form.person === person && !before.has(key);
+    const [, form] = under("dify/forms/").find(isIt) ?? [];
+    return form && messageOf(form, person);
+  });
+  if (isHere()) change({ thread: message.thread_ts });
 }

@@ -11,15 +11,23 @@ const KINDS = [
   ["poll", "Polls", "What the bot asks Dify again and again while it waits"],
 ];
 
-/** The list of `entries`, newest first. */
+const PAUSE_MS = 250;
+
+/** The list of `entries`, newest first; it stands still while a pointer is on it, and while it is paused. */
 export function Traffic({ entries }, self) {
   self.hidden ??= new Set(["poll"]);
   self.text ??= "";
-  const wanted = self.text.toLowerCase();
+  const newest = entries[0]?.n ?? 0;
+  const hold = (change) => {
+    Object.assign(self, change);
+    self.until = self.isPaused || self.isPointedAt ? (self.until ?? newest) : null;
+    self.redraw();
+  };
   const ofKinds = entries.filter((entry) => !self.hidden.has(entry.kind));
-  const shown = ofKinds.filter((entry) =>
-    `${entry.title} ${entry.about} ${entry.status}`.toLowerCase().includes(wanted),
-  );
+  const inSight = ofKinds.filter((entry) => entry.n <= (self.until ?? newest));
+  if (self.text && self.looked !== newest) lookSoon(self, newest);
+  const shown = self.text ? inSight.filter((entry) => self.found?.has(entry.n)) : inSight;
+  const waiting = ofKinds.length - inSight.length;
   return h(
     "div",
     { class: "traffic" },
@@ -32,7 +40,10 @@ export function Traffic({ entries }, self) {
         "aria-label": "Filter the traffic",
         placeholder: "Filter, such as views.open",
         value: self.text,
-        oninput: ({ target }) => ((self.text = target.value), self.redraw()),
+        oninput: ({ target }) => {
+          Object.assign(self, { text: target.value, looked: null });
+          self.redraw();
+        },
       }),
       h(
         "div",
@@ -51,15 +62,48 @@ export function Traffic({ entries }, self) {
             name,
           ),
         ),
+        h(
+          "button",
+          {
+            key: "pause",
+            type: "button",
+            class: "toggle",
+            "aria-pressed": String(Boolean(self.isPaused)),
+            onclick: () => hold({ isPaused: !self.isPaused }),
+          },
+          "Pause",
+        ),
       ),
     ),
-    h("p", { class: "soft", role: "status" }, `${shown.length} of ${ofKinds.length}`),
+    h(
+      "p",
+      { class: "soft", role: "status" },
+      `${shown.length} of ${inSight.length}${waiting ? `, and ${waiting} more since it stands still` : ""}`,
+    ),
     h(
       "ul",
-      { class: "entries", "aria-label": "Traffic" },
+      {
+        class: "entries",
+        "aria-label": "Traffic",
+        onpointerenter: () => hold({ isPointedAt: true }),
+        onpointerleave: () => hold({ isPointedAt: false }),
+      },
       shown.map((entry) => h(Entry, { key: entry.n, entry })),
     ),
   );
+}
+
+/** Ask which entries have the text in them, once nobody has typed for a moment. */
+function lookSoon(self, newest) {
+  self.looked = newest;
+  clearTimeout(self.timer);
+  self.timer = setTimeout(async () => {
+    const { text } = self;
+    const answer = await request("find_traffic", { text }).catch(() => null);
+    if (answer === null || self.text !== text) return;
+    self.found = new Set(answer.found);
+    self.redraw();
+  }, PAUSE_MS);
 }
 
 function toggle(self, kind) {

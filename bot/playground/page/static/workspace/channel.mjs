@@ -2,7 +2,7 @@
 
 import { classes, h } from "../core/dom.mjs";
 import { icon } from "../core/icons.mjs";
-import { change, composerKey, keepLetter, messagesFor, session } from "../core/session.mjs";
+import { change, composerKey, firstNew, keepLetter, messagesFor, session } from "../core/session.mjs";
 import { read } from "../core/store.mjs";
 import { channelTitle } from "./sidebar.mjs";
 import { Composer } from "./composer.mjs";
@@ -93,6 +93,10 @@ function Pane({ name, title, reader, channel, thread, messages, threads, empty }
       threads,
       reader,
       empty,
+      firstNew: thread && firstNew(),
+      reach: (log) => {
+        self.log = log;
+      },
     }),
     h(Composer, {
       key: "composer",
@@ -103,6 +107,7 @@ function Pane({ name, title, reader, channel, thread, messages, threads, empty }
       reach: (composer) => {
         self.composer = composer;
       },
+      onSent: () => self.log.toEnd(),
     }),
     self.isOver &&
       h(

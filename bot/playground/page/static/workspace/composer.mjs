@@ -3,10 +3,10 @@
 import { classes, h } from "../core/dom.mjs";
 import { upload } from "../core/fields.mjs";
 import { icon } from "../core/icons.mjs";
-import { attempt } from "../core/notices.mjs";
+import { attempt, explainSilence, saidOf } from "../core/notices.mjs";
 import { composerKey, keepLetter, letter } from "../core/session.mjs";
 import { request } from "../core/socket.mjs";
-import { read } from "../core/store.mjs";
+import { all, read } from "../core/store.mjs";
 import { sizeOf } from "./files.mjs";
 import { FileButton } from "./drop.mjs";
 
@@ -14,14 +14,15 @@ const MOST_OFFERS = 8;
 const waitingFiles = new Map();
 let count = 0;
 
-/** A composer of a channel, or of a thread in it; `reach` is given a handle to it. */
-export function Composer({ person, channel, thread, label, reach }, self) {
+/** A composer of a channel, or of a thread in it; `reach` is given a handle, `onSent` called after each message. */
+export function Composer({ person, channel, thread, label, reach, onSent }, self) {
   self.id ??= `composer-${(count += 1)}`;
   const key = composerKey(person, channel.id, thread);
-  const box = { person, channel, thread, key, self };
+  const box = { person, channel, thread, key, self, onSent };
   const files = waitingFiles.get(key) ?? [];
   const text = letter(key);
   const offers = self.isQuiet ? [] : offersFor(box, text, self.caret ?? text.length);
+  const problem = saidOf(self.problem);
   const at = offers.length ? Math.min(self.at ?? -1, offers.length - 1) : -1;
   reach({ addFiles: (added) => addFiles(box, added) });
   return h(
@@ -50,7 +51,9 @@ export function Composer({ person, channel, thread, label, reach }, self) {
         rows: 1,
         placeholder: thread ? label : `Message or ${read("workspace").commands[0]} …`,
         "aria-label": label,
+        role: offers.length ? "combobox" : null,
         "aria-autocomplete": "list",
+        "aria-expanded": offers.length ? "true" : null,
         "aria-controls": offers.length ? `${self.id}-offers` : null,
         "aria-activedescendant": at >= 0 ? `${self.id}-${at}` : null,
         "aria-describedby": `${self.id}-help`,
@@ -74,8 +77,8 @@ export function Composer({ person, channel, thread, label, reach }, self) {
     h(
       "p",
       { key: "help", class: "composer-help", id: `${self.id}-help` },
-      self.error
-        ? h("span", { class: "field-error", role: "alert" }, self.error)
+      problem
+        ? h("span", { class: "field-error", role: "alert" }, problem)
         : "Enter sends, Shift+Enter starts a line.",
     ),
   );
@@ -83,7 +86,7 @@ export function Composer({ person, channel, thread, label, reach }, self) {
 
 function write({ key, self }, text, caret) {
   keepLetter(key, text);
-  Object.assign(self, { caret, at: -1, isQuiet: false, error: null });
+  Object.assign(self, { caret, at: -1, isQuiet: false, problem: null });
   self.redraw();
 }
 
@@ -105,13 +108,16 @@ async function send(box) {
     (thread
       ? `As in Slack, ${text.split(" ")[0]} does not work in threads. Send it in the channel.`
       : files.length && "A command takes no files. Take them out, or send them first.");
-  Object.assign(self, { isBusy: !problem, error: problem || null });
+  Object.assign(self, { isBusy: !problem, problem: problem ? new Error(problem) : null });
   self.redraw();
   if (problem) return;
-  self.error = await problemOf(
+  self.problem = await problemOf(
     async () => {
       const place = { person, channel: channel.id };
-      if (isCommand) return request("command", { ...place, text });
+      if (isCommand) {
+        const { error } = await request("command", { ...place, text });
+        return error && explainSilence();
+      }
       return request("post", {
         ...place,
         text,
@@ -131,14 +137,15 @@ async function send(box) {
  *
  * Of a command that the app did not take the workspace itself tells the person, in a line that only they see.
  */
-async function problemOf(sending, { key }, text) {
+async function problemOf(sending, { key, onSent }, text) {
   try {
     await sending();
+    onSent();
     if (letter(key).trim() === text) keepLetter(key, "");
     waitingFiles.delete(key);
     return null;
   } catch (error) {
-    return error.message;
+    return error;
   }
 }
 
@@ -173,16 +180,8 @@ function fileChip({ key, self }, file) {
 
 /** What fits what is being typed: command lines in a channel, names after `@`. */
 function offersFor({ thread }, text, caret) {
-  const { commands, examples, people, app } = read("workspace");
-  if (text.startsWith("/") && !thread) {
-    const lines = [
-      ...examples,
-      ...commands.map((command) => ({ command: `${command} `, says: "Choose an app in a window" })),
-    ];
-    return lines
-      .filter(({ command }) => command.startsWith(text) && command !== text)
-      .map(({ command, says }) => ({ shown: command, says, text: command, caret: command.length }));
-  }
+  const { people, app } = read("workspace");
+  if (text.startsWith("/") && !thread) return [...linesFor(text), ...parametersFor(text)];
   const name = /(?:^|\s)@([\w-]*)$/.exec(text.slice(0, caret))?.[1];
   if (name === undefined) return [];
   const start = text.slice(0, caret - name.length);
@@ -195,6 +194,41 @@ function offersFor({ thread }, text, caret) {
       caret: start.length + each.length + 1,
     }))
     .slice(0, MOST_OFFERS);
+}
+
+/** Whole lines: the examples, the other apps, and the command alone. */
+function linesFor(text) {
+  const { commands, examples } = read("workspace");
+  const [first] = commands;
+  const isShown = ({ name }) => examples.some(({ command }) => `${command} `.startsWith(`${first} ${name} `));
+  const others = all("dify/apps/").filter((app) => !isShown(app));
+  const lines = [
+    ...examples,
+    ...others.map(({ name, says }) => ({ command: `${first} ${name} `, says })),
+    ...commands.map((command) => ({ command: `${command} `, says: "Choose an app in a window" })),
+  ];
+  return lines
+    .filter(({ command }) => command.startsWith(text) && command !== text)
+    .map(({ command, says }) => ({ shown: command, says, text: command, caret: command.length }));
+}
+
+/** The parameters that the app named in a line still takes, and what one of them can be. */
+function parametersFor(text) {
+  const [, name, rest] = /^\/\S+ +(\S+) +(.*)$/s.exec(text) ?? [];
+  const app = name && all("dify/apps/").find((each) => each.name === name);
+  if (!app || rest.split('"').length % 2 === 0) return [];
+  const word = /\S*$/.exec(rest)[0];
+  const before = text.slice(0, text.length - word.length);
+  return app.parameters
+    .filter((each) => !rest.slice(0, rest.length - word.length).includes(`${each.name}=`))
+    .flatMap(({ name: parameter, label, required, options }) => {
+      const says = required ? label : `${label} (optional)`;
+      const typed = `${parameter}=`;
+      const isBegun = word.startsWith(typed) && options.length > 0;
+      return isBegun ? options.map((option) => [`${typed}${option}`, says]) : [[typed, says]];
+    })
+    .filter(([line]) => line.startsWith(word) && line !== word)
+    .map(([line, says]) => ({ shown: line, says, text: before + line, caret: before.length + line.length }));
 }
 
 function offerList(box, offers, at) {

@@ -1,4 +1,8 @@
-/** Messages below one another: days divided, the newest in view unless somebody scrolled up to read. */
+/**
+ * Messages below one another: days divided, the newest in view unless somebody scrolled up to read.
+ *
+ * What begins with messages that were not seen yet begins with the first of them.
+ */
 
 import { h } from "../core/dom.mjs";
 import { draftOf } from "../core/fields.mjs";
@@ -10,13 +14,18 @@ import { Message } from "./message.mjs";
 const TOGETHER = 5 * 60; // seconds within which messages of one author stand together
 const NEAR_END = 48; // pixels
 
-/** The messages of a pane; `threads` has the replies of each root by `ts`, and is null within a thread: root first. */
-export function Log({ label, messages, threads, reader, empty }, self) {
+/**
+ * The messages of a pane; `threads` has the replies of each root by `ts`, and is null within a thread: root first.
+ *
+ * `firstNew` is the `ts` of the first one that is new to the reader, null where none is; `reach` is given a handle.
+ */
+export function Log({ label, messages, threads, reader, empty, firstNew, reach }, self) {
+  reach({ toEnd: () => toEnd(self) });
   self.mounted = (node) => follow(node, self);
   self.isEmpty = messages.length === 0;
-  self.updated = (node) => keepPlace(node.firstElementChild, self);
+  self.updated = () => keepPlace(self);
   self.gone = () => self.observer.disconnect();
-  const shown = messages.map((message, index) => entry(message, messages[index - 1], threads, reader));
+  const shown = messages.map((message, index) => entry(message, messages[index - 1], threads, reader, firstNew));
   return h(
     "div",
     { class: "log-frame" },
@@ -29,27 +38,25 @@ export function Log({ label, messages, threads, reader, empty }, self) {
         "aria-label": label,
         "aria-live": "polite",
         "aria-relevant": "additions",
-        onscroll: (event) => onScroll(event, self),
+        onscroll: () => look(self),
       },
       h("div", { class: "log-content" }, shown.length ? shown : empty),
     ),
     self.isAway &&
-      h(
-        "button",
-        { type: "button", class: "to-end", onclick: ({ target }) => toEnd(target.previousElementSibling) },
-        "↓ Newest messages",
-      ),
+      h("button", { type: "button", class: "to-end", onclick: () => toEnd(self) }, "↓ Newest messages"),
   );
 }
 
-function entry(message, before, threads, reader) {
+function entry(message, before, threads, reader, firstNew) {
   const { zone, id: person } = reader;
   const seconds = secondsOf(message.ts);
   const isNewDay = !before || dateKey(secondsOf(before.ts), zone) !== dateKey(seconds, zone);
   const replies = threads?.get(message.ts) ?? [];
   const isFirstReply = threads === null && message.thread_ts && !before?.thread_ts;
+  const isFirstNew = message.ts === firstNew;
   const isFollowing =
     !isNewDay &&
+    !isFirstNew &&
     !isFirstReply &&
     before.author.id === message.author.id &&
     before.visible_to === message.visible_to &&
@@ -62,6 +69,8 @@ function entry(message, before, threads, reader) {
         { key: `day ${dateKey(seconds, zone)}`, class: "day", role: "separator", "aria-label": dayName(seconds, zone) },
         h("span", {}, dayName(seconds, zone)),
       ),
+    isFirstNew &&
+      h("div", { key: "new", class: "day is-new", role: "separator", "aria-label": "New" }, h("span", {}, "New")),
     h(Message, {
       key: `${person} ${message.ts}`,
       message,
@@ -70,6 +79,7 @@ function entry(message, before, threads, reader) {
       draft: draftOf(person, `messages/${message.channel}/${message.ts}`),
       shortcuts: read("workspace").shortcuts,
       repliesCount: replies.filter((reply) => !reply.visible_to).length,
+      repliesPrivate: replies.filter((reply) => reply.visible_to).length,
       repliesLatest: replies.at(-1)?.ts ?? null,
       repliesFresh: replies.filter((reply) => isNew(person, reply)).length,
       isFollowing,
@@ -78,25 +88,36 @@ function entry(message, before, threads, reader) {
   ];
 }
 
-function onScroll({ target }, self) {
-  self.isAtEnd = target.scrollHeight - target.scrollTop - target.clientHeight < NEAR_END;
+/** See whether the end is in sight. What only grows, as by a picture that has come, is not left by that. */
+function look(self) {
+  const { scrollHeight, scrollTop, clientHeight } = self.log;
+  const isNear = scrollHeight - scrollTop - clientHeight < NEAR_END;
+  self.isAtEnd = isNear || (self.isAtEnd && scrollTop >= self.top);
+  self.top = scrollTop;
   if (self.isAway === !self.isAtEnd) return;
   self.isAway = !self.isAtEnd;
   self.redraw();
 }
 
 function follow(node, self) {
-  const [log] = node.children;
+  [self.log] = node.children;
   self.isAtEnd = true;
-  self.observer = new ResizeObserver(() => keepPlace(log, self));
-  self.observer.observe(log);
-  self.observer.observe(log.firstElementChild);
+  const line = self.log.querySelector(".is-new");
+  if (line) {
+    self.log.scrollTop = line.offsetTop;
+    look(self);
+  }
+  self.observer = new ResizeObserver(() => keepPlace(self));
+  self.observer.observe(self.log);
+  self.observer.observe(self.log.firstElementChild);
 }
 
-function keepPlace(log, self) {
-  if (self.isAtEnd && !self.isEmpty) toEnd(log);
+function keepPlace(self) {
+  if (self.isAtEnd && !self.isEmpty) toEnd(self);
 }
 
-function toEnd(log) {
-  log.scrollTop = log.scrollHeight;
+/** Go to the newest message, and stay with those that follow. */
+function toEnd(self) {
+  self.isAtEnd = true;
+  self.log.scrollTop = self.log.scrollHeight;
 }

@@ -16,9 +16,9 @@ import { MenuButton } from "./menu.mjs";
 /**
  * A message as one person sees it.
  *
- * Of the replies in its thread, `repliesCount` are for everybody, as Slack counts them; `repliesLatest` is the `ts` of
- * the newest of all, or null, and `repliesFresh` were not seen yet. `isFollowing` says that a message of the same
- * author stands just before it.
+ * Of the replies in its thread, `repliesCount` are for everybody, as Slack counts them, and `repliesPrivate` for this
+ * person alone; `repliesLatest` is the `ts` of the newest of all, or null, and `repliesFresh` were not seen yet.
+ * `isFollowing` says that a message of the same author stands just before it.
  */
 export function Message({
   message,
@@ -27,6 +27,7 @@ export function Message({
   draft,
   shortcuts,
   repliesCount,
+  repliesPrivate,
   repliesLatest,
   repliesFresh,
   isFollowing,
@@ -71,7 +72,9 @@ export function Message({
       message.blocks.length > 0 && edited(message),
       message.files.length > 0 && filesOf(message, person),
       message.streaming && h("span", { class: "writing" }, h("span", { class: "visually-hidden" }, "Still writing")),
-      !isInThread && repliesLatest && repliesButton(message, repliesCount, repliesLatest, repliesFresh, zone),
+      !isInThread &&
+        repliesLatest &&
+        repliesButton(message, repliesCount, repliesPrivate, repliesLatest, repliesFresh, zone),
     ),
     h("div", { class: "message-tools" }, tools(message, person, surface, shortcuts, isInThread)),
   );
@@ -81,12 +84,12 @@ function edited(message) {
   return message.edited && h("span", { class: "edited" }, " (edited)");
 }
 
-function repliesButton(message, count, latest, fresh, zone) {
-  const replies = count ? `${count} ${count === 1 ? "reply" : "replies"}` : "Only visible to you";
+function repliesButton(message, count, hidden, latest, fresh, zone) {
+  const counts = [count && `${count} ${count === 1 ? "reply" : "replies"}`, hidden && `${hidden} only visible to you`];
   return h(
     "button",
     { type: "button", class: classes("replies", fresh && "has-new"), onclick: () => openThread(message) },
-    h("strong", {}, replies),
+    h("strong", {}, counts.filter(Boolean).join(", ")),
     fresh > 0 && h("span", { class: "new-count" }, `${fresh} new`),
     h(Ticking, {
       class: "soft",

@@ -80,7 +80,7 @@ function place(channel) {
         onclick: () => goTo(channel.id),
       },
       h("span", { class: "place-sign", "aria-hidden": "true" }, channel.kind === "im" ? icon("bolt") : "#"),
-      h("span", {}, channel.kind === "im" ? `${channelTitle(channel)} Messages` : channel.name),
+      h("span", { class: "place-name" }, channel.kind === "im" ? `${channelTitle(channel)} Messages` : channel.name),
       unreadMark(unread),
     ),
   );
@@ -98,7 +98,7 @@ function home(app) {
       "button",
       { type: "button", class: "place", "aria-current": session.place === "home" ? "page" : null, onclick: open },
       h("span", { class: "place-sign", "aria-hidden": "true" }, icon("home")),
-      h("span", {}, `${app.name} Home`),
+      h("span", { class: "place-name" }, `${app.name} Home`),
     ),
   );
 }

@@ -4,6 +4,7 @@ import { drawBlocks } from "../blocks/blocks.mjs";
 import { classes, h } from "../core/dom.mjs";
 import { draftOf, settled } from "../core/fields.mjs";
 import { icon } from "../core/icons.mjs";
+import { explainSilence, saidOf } from "../core/notices.mjs";
 import { request } from "../core/socket.mjs";
 import { all, read } from "../core/store.mjs";
 
@@ -27,9 +28,14 @@ export function homePane(reader) {
       { class: "home", tabindex: 0, role: "region", "aria-label": "App Home" },
       view
         ? h(View, { key: view.id, view, draft: draftOf(reader.id, `views/${view.id}`), zone: reader.zone })
-        : h("p", { class: "soft" }, `${app.name} has not put anything here yet.`),
+        : h("p", { class: "soft" }, nothingYet(app)),
     ),
   );
+}
+
+function nothingYet(app) {
+  if (read("bot")?.state === "stopped") return "The bot is not running. Once it is, it fills this place.";
+  return `${app.name} has not put anything here yet.`;
 }
 
 function View({ view, draft }) {
@@ -47,27 +53,36 @@ export function topModal(reader) {
   return open.sort((one, other) => one.depth - other.depth).at(-1);
 }
 
-/** A window of the app. It keeps the focus; Escape closes it, and the focus goes back to where it was. */
+/** A window of the app. Tab stays in it; Escape closes it, and the focus goes back to where it was. */
 export function Modal({ view, draft, zone }, self) {
   self.before ??= document.activeElement;
-  self.mounted = focusFirst;
+  self.mounted = (node) => {
+    focusFirst(node);
+    document.addEventListener("keydown", self.onKey);
+  };
   self.updated = (node) => {
     if (self.viewId !== view.id) focusFirst(node);
     else if (self.errors !== view.errors) focusWrong(node);
     Object.assign(self, { viewId: view.id, errors: view.errors });
   };
-  self.gone = () => giveFocusBack(self.before);
+  self.gone = () => {
+    document.removeEventListener("keydown", self.onKey);
+    giveFocusBack(self.before);
+  };
   self.viewId ??= view.id;
   self.errors ??= view.errors;
   const act = async (what) => {
     if (self.isBusy) return;
-    Object.assign(self, { isBusy: true, error: null });
+    Object.assign(self, { isBusy: true, problem: null });
     self.redraw();
-    self.error = await problemOf(what, view);
+    self.problem = await problemOf(what, view);
     self.isBusy = false;
     self.redraw();
   };
+  const problem = saidOf(self.problem);
   const close = () => act("close");
+  self.close = close;
+  self.onKey ??= (event) => closeOn(event, self);
   return h(
     "div",
     { class: "modal-layer" },
@@ -78,7 +93,7 @@ export function Modal({ view, draft, zone }, self) {
         role: "dialog",
         "aria-modal": "true",
         "aria-labelledby": "modal-title",
-        onkeydown: (event) => onKey(event, close),
+        onkeydown: keepTab,
       },
       h(
         "div",
@@ -104,7 +119,7 @@ export function Modal({ view, draft, zone }, self) {
       h(
         "div",
         { class: "modal-foot" },
-        self.error && h("p", { class: "field-error", role: "alert" }, self.error),
+        problem && h("p", { class: "field-error", role: "alert" }, problem),
         h("button", { key: "close", type: "button", class: "button", onclick: close }, view.close || "Cancel"),
         view.submit &&
           h(
@@ -126,9 +141,10 @@ async function problemOf(what, view) {
   try {
     await settled();
     const { error } = await request(what, { person: view.person, view: view.id });
-    return error ?? null;
+    if (error) explainSilence();
+    return error ? new Error(error) : null;
   } catch (error) {
-    return error.message;
+    return error;
   }
 }
 
@@ -153,13 +169,15 @@ function giveFocusBack(before) {
   });
 }
 
-/** Tab goes round within the window; Escape closes it. */
-function onKey(event, close) {
-  if (event.key === "Escape") {
-    event.preventDefault();
-    close();
-    return;
-  }
+/** Escape closes the window wherever the focus is, unless it belongs to something that is open above the window. */
+function closeOn(event, self) {
+  if (event.key !== "Escape" || event.defaultPrevented || document.querySelector("dialog[open]")) return;
+  event.preventDefault();
+  self.close();
+}
+
+/** Tab goes round within the window. */
+function keepTab(event) {
   if (event.key !== "Tab") return;
   const stops = [...event.currentTarget.querySelectorAll(FOCUSABLE)].filter(
     (each) => each.checkVisibility() && each.tabIndex >= 0,
