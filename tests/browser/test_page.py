@@ -76,10 +76,12 @@ async def test_a_content_review_from_the_first_look_to_its_result(new_visitor: N
     await expect(draft.get_by_role("button", name="Approve")).to_have_count(0)
     revision = visitor.messages(visitor.thread, "Review revision").last
     await expect(revision.get_by_role("button", name="Approve")).to_be_visible()
+    root = visitor.messages(visitor.channel(CHANNEL), "started by")
+    await expect(root).to_contain_text("Waiting for @ann: Review revision")
     await visitor.shoot("review-3-revision")
     await revision.get_by_role("button", name="Approve").click()
     await expect(revision).to_contain_text("✅ Approve · @ann")
-    await expect(visitor.messages(visitor.channel(CHANNEL), "started by")).to_contain_text("Done in")
+    await expect(root).to_contain_text("Done in")
     await visitor.shoot("review-4-approved")
 
 
