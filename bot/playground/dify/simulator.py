@@ -331,7 +331,7 @@ class Dify:
         """Work the queue off again."""
         self._worker.set()
 
-    async def wait_for(self, predicate: Callable[[], T], timeout: float = 10.0) -> T:
+    async def wait_for(self, predicate: Callable[[], T], timeout: float = 60.0) -> T:
         """Return the first true value of `predicate`, asked after every change; `TimeoutError` after `timeout` s."""
         async with asyncio.timeout(timeout):
             while not (value := predicate()):
