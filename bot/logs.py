@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, Literal
 
 import structlog
@@ -27,10 +27,18 @@ def redacted(text: str) -> str:
 
 
 def _redact(_logger: Any, _method: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    for key, value in entry.items():
-        if isinstance(value, str):
-            entry[key] = redacted(value)
-    return entry
+    return {key: _harmless(value) for key, value in entry.items()}
+
+
+def _harmless(value: Any) -> Any:
+    """Return a value without secrets, in the form in which it is written."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {redacted(str(key)): _harmless(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_harmless(each) for each in value]
+    return redacted(value if isinstance(value, str) else repr(value))
 
 
 def configure(level: str, log_format: Literal["console", "json"]) -> None:

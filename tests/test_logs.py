@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from typing import Literal
 
 import pytest
 import structlog
@@ -50,3 +51,17 @@ def test_secrets_of_foreign_lines_and_tracebacks_are_redacted_too(
     assert len(lines) == 2
     assert all(json.loads(line)["level"] == "error" for line in lines)
     assert secret.rsplit("/", 1)[-1] not in "".join(lines)
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+@pytest.mark.parametrize("secret", SECRETS)
+def test_a_secret_is_redacted_wherever_it_stands_in_a_value(
+    secret: str, log_format: Literal["json", "console"], capsys: pytest.CaptureFixture[str]
+) -> None:
+    logs.configure("INFO", log_format)
+    headers = {"authorization": [f"Bearer {secret}"], secret: 1}
+    structlog.get_logger("bot").info("asked", headers=headers, pair=(1, secret), error=ValueError(secret), status=200)
+    line = capsys.readouterr().err
+    assert secret.rsplit("/", 1)[-1] not in line
+    assert "Bearer" in line
+    assert "200" in line

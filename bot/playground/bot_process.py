@@ -38,7 +38,7 @@ class BotProcess:
         environment: Mapping[str, str],
         folder: Path,
         ready: Callable[[], Awaitable[object]],
-        start_seconds: float = 30.0,
+        start_seconds: float = 120.0,
     ) -> None:
         self._environment = {"PATH": os.environ.get("PATH", ""), "PYTHONPATH": str(_PACKAGE), **environment}
         self._folder = folder

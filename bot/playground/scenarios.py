@@ -29,7 +29,7 @@ Act: TypeAlias = "Callable[[Scene], Awaitable[None]]"
 HASTY_DEADLINE = 5
 """Seconds people get in the app `hasty`."""
 
-_PATIENCE = 20.0
+_PATIENCE = 60.0
 _HALF_OF_LONG = 8
 """Messages of the app `long`: Slack takes one a second."""
 _REACTION_TIME = 0.5

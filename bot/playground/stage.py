@@ -79,6 +79,7 @@ async def open_stage(
     channels: Iterable[str] = (CHANNEL,),
     speed: float = 1.0,
     rate_limits: RateLimits | None = None,
+    ack_timeout: float = 3.0,
     processes: int = 1,
     database_url: str | None = None,
     settings: Mapping[str, str] | None = None,
@@ -87,9 +88,9 @@ async def open_stage(
     """Start everything, the bot knowing `apps` under these names, and end it with the context.
 
     Everybody and the bot are in every one of `channels`. Files are kept in `folder`, `speed` is Dify's, `rate_limits`
-    are Slack's (its real ones by default). Several `processes` need a `database_url` they can share; without one the
-    database is a file in `folder`. `settings` go into the bot's environment, `app_settings` are lines of TOML for every
-    app. Raises `BotDied` when the bot does not come up.
+    and `ack_timeout` (in seconds) are Slack's, its real ones by default. Several `processes` need a `database_url` they
+    can share; without one the database is a file in `folder`. `settings` go into the bot's environment, `app_settings`
+    are lines of TOML for every app. Raises `BotDied` when the bot does not come up.
     """
     workspace = Workspace(
         people=PEOPLE,
@@ -98,6 +99,7 @@ async def open_stage(
         events=EVENTS,
         shortcuts=(SHORTCUT,),
         rate_limits=rate_limits,
+        ack_timeout=ack_timeout,
     )
     dify = Dify(apps.values(), speed=speed)
     database_url = database_url or f"sqlite:///{folder / 'bot.sqlite3'}"

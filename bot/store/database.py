@@ -13,8 +13,9 @@ import math
 import os
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,6 +33,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 Work = Callable[[Connection], T]
+_Line = deque[Callable[[], None]]
 
 _ACK_SECONDS = 1.5
 """How long what is acked once it is saved may take, or wait: Slack wants its ack within 3 s (slack-platform §9.1)."""
@@ -90,8 +92,8 @@ class Database(ABC):
     async def write(self, work: Work[T], *, before_ack: bool = False) -> T:
         """Let `work` execute statements in one transaction: all of them count, or none where it raises.
 
-        `before_ack` says that Slack waits for it: it is refused in time for somebody to be told. Only of a commit that
-        was sent and not answered is unknown whether it counts.
+        `before_ack` says that Slack waits for it: it goes ahead of what can wait, and is refused in time for somebody
+        to be told. Only of a commit that was sent and not answered is unknown whether it counts.
 
         Raises:
             StoreError: the database refused, could not be reached or took too long.
@@ -141,21 +143,39 @@ class SqliteDatabase(Database):
         # SQLite lets a second writer sleep and try again; in a queue, nobody waits longer than needed.
         self._writer = ThreadPoolExecutor(1, "store-write")
         self._reader = ThreadPoolExecutor(1, "store-read")
+        self._before_acks: _Line = deque()
+        self._others: _Line = deque()
 
     async def read(self, work: Work[T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._reader, self._read, work)
 
     async def write(self, work: Work[T], *, before_ack: bool = False) -> T:
-        # All of it, since who waits for an ack stands behind the others.
-        return await self._write_within(_ACK_SECONDS, work)
+        line, seconds = (self._before_acks, _ACK_SECONDS) if before_ack else (self._others, _ANSWER_SECONDS)
+        # Nobody waits longer for another program, since who waits for an ack may stand behind.
+        return await self._write_within(seconds, _ACK_SECONDS, line, work)
 
     async def migrate(self, work: Work[None]) -> None:
-        await self._write_within(_ANSWER_SECONDS, work)
+        await self._write_within(_ANSWER_SECONDS, _ANSWER_SECONDS, self._others, work)
 
-    async def _write_within(self, seconds: float, work: Work[T]) -> T:
+    async def _write_within(self, seconds: float, lock_seconds: float, line: _Line, work: Work[T]) -> T:
         """Write, unless the line and the lock together take longer; what has begun then may take its time."""
         until = time.monotonic() + seconds
-        return await asyncio.get_running_loop().run_in_executor(self._writer, self._write, work, until)
+        written: Future[T] = Future()
+
+        def turn() -> None:
+            if not written.set_running_or_notify_cancel():
+                return
+            try:
+                written.set_result(self._write(work, until, lock_seconds))
+            except BaseException as exc:
+                written.set_exception(exc)
+
+        line.append(turn)
+        self._writer.submit(self._take_turn)
+        return await asyncio.wrap_future(written)
+
+    def _take_turn(self) -> None:
+        (self._before_acks or self._others).popleft()()
 
     def lock(self, connection: Connection, number: int) -> None:
         """Nothing to do: the transaction holds the only write lock."""
@@ -179,8 +199,8 @@ class SqliteDatabase(Database):
         with _store_errors(), self._engine.connect() as connection:
             return work(connection)
 
-    def _write(self, work: Work[T], until: float) -> T:
-        wait = until - time.monotonic()
+    def _write(self, work: Work[T], until: float, lock_seconds: float) -> T:
+        wait = min(until - time.monotonic(), lock_seconds)
         if wait <= 0:
             raise StoreError("the database is busy: this stood in line for too long")
         with _store_errors(), self._writing_engine.connect() as connection:

@@ -25,6 +25,9 @@ __all__ = ["postgres_url"]
 SPEED = 20.0
 """How much faster than a real one the simulated Dify is."""
 
+ACK_TIMEOUT = 30.0
+"""Seconds; a real Slack's 3 s are for the tests that are about them."""
+
 
 def apps() -> dict[str, App]:
     """Every sample app under the name people type."""
@@ -49,8 +52,8 @@ def story(seconds: float) -> App:
 
 @asynccontextmanager
 async def open_stage(*given: Any, **settings: Any) -> AsyncIterator[Stage]:
-    """Open a stage whose workspace refuses nothing (`tests.refusals`)."""
-    async with playground.open_stage(*given, **settings) as stage:
+    """Open a stage whose workspace refuses nothing (`tests.refusals`), and waits for an ack on a busy machine, too."""
+    async with playground.open_stage(*given, **{"ack_timeout": ACK_TIMEOUT, **settings}) as stage:
         with watched(stage.workspace):
             yield stage
 

@@ -46,7 +46,7 @@ async def test_reordered_clicks_count_as_they_arrive(stage: Stage, scene: Scene)
     root = await scene.start("ann", "/dify two_forms topic=tea")
     form = await scene.form(root, "No")
     asked = scene.asked
-    stage.workspace.faults.add("interactive", Overtaken(2.0))
+    stage.workspace.faults.add("interactive", Overtaken(60.0))
     await scene.click_at_once(form, ben="OK", cleo="No")
     await scene.reads(form, "✅ No", "@cleo")
     await scene.told("ben", "@cleo", "No")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from bot.playground.dify.graph import End, HumanInput, file, file_list
 from bot.playground.elsewhere import Elsewhere
 from bot.playground.scenarios import DONE, OPEN_WINDOW, Scene
 from bot.playground.slack import LocalFile, Message
-from bot.playground.slack.faults import Delay, Duplicate, SignInPage
+from bot.playground.slack.faults import Duplicate, Hold, SignInPage
 from bot.playground.slack.files import Given
 from bot.playground.slack.state import View
 from bot.playground.stage import Stage
@@ -215,11 +216,12 @@ async def test_the_sign_in_page_is_not_taken_for_a_file(stage: Stage, new_scene:
 
 async def test_whoever_presses_before_a_file_is_there_is_asked_to_wait(scene: Scene) -> None:
     root, form = await asked(scene)
-    scene.dify.delay_next(Route.UPLOAD, 2.0 * scene.dify.clock.speed)
+    upload = scene.dify.hold_next(Route.UPLOAD)
     await scene.share("ben", root, PDF)
     await card(scene, root, "on its way to Dify")
     await scene.click("ann", form, "Hand in")
     await scene.told("ann", "The signed contract", "contract.pdf", "on its way")
+    upload.set()
     shown = await card(scene, root, ATTACHED)
     await scene.share("ben", root, PNG)
     await scene.until(lambda: scene.text(shown).count(ATTACHED) == 2, "Dify has both")
@@ -268,10 +270,11 @@ async def test_files_chosen_in_a_window_that_is_closed_stay_attached(scene: Scen
 async def test_a_file_outlives_a_crash_of_the_bot(scene: Scene) -> None:
     """Whatever was begun of it: it is attached once, and the answer holds it."""
     root, form = await asked(scene)
-    scene.dify.delay_next(Route.UPLOAD, 3.0 * scene.dify.clock.speed)
+    upload = scene.dify.hold_next(Route.UPLOAD)
     await scene.share("ben", root, PDF, PNG)
     await card(scene, root, "on its way to Dify")
     await scene.kill("while a file is on its way")
+    upload.set()
     await scene.restart()
     shown = await card(scene, root)
     await scene.until(lambda: scene.text(shown).count(ATTACHED) == 2, "Dify has both")
@@ -284,13 +287,14 @@ async def test_a_window_that_is_sent_while_its_files_are_pulled_is_sent_to_dify_
     root, form = await asked(scene)
     await scene.click("ben", form, OPEN_WINDOW)
     window = scene.window("ben")
-    scene.dify.delay_next(Route.UPLOAD, 3.0 * scene.dify.clock.speed)
+    upload = scene.dify.hold_next(Route.UPLOAD)
     await scene.choose_files("ben", window, "The signed contract", PDF)
     await scene.choose_files("ben", window, "Photos of the site", PNG)
     await scene.select("ben", window, "Decision", "Hand in")
     await scene.submit("ben")
     await scene.reads(form, "Hand in · @ben · sent once its files, which are on their way, are in Dify")
     await scene.kill("while the files of an answer are on their way")
+    upload.set()
     await scene.restart()
     await scene.reads(form, "✅ Hand in", "@ben", "contract.pdf", "roof.png")
     await scene.reads(root, DONE)
@@ -441,10 +445,12 @@ async def test_files_that_come_after_the_decision_are_named_with_who_decided(sta
     root, form = await asked(scene)
     await scene.share("ben", root, PDF)
     shown = await card(scene, root, ATTACHED)
-    stage.workspace.faults.add("chat.update", Delay(1.0), times=3)
+    redrawing = asyncio.Event()
+    stage.workspace.faults.add("chat.update", Hold(redrawing), times=3)
     await scene.click("ann", form, "Withdraw", hesitates=False)
     await scene.click("ben", shown, "Remove contract.pdf", hesitates=False)
     await scene.told("ben", "Too late: @ann already chose Withdraw", "Its files stay as they are")
+    redrawing.set()
     await scene.reads(form, "✅ Withdraw")
 
 
@@ -567,13 +573,10 @@ async def test_a_link_that_is_none_is_told_at_its_field(scene: Scene) -> None:
 
 async def test_a_file_that_slack_still_processes_waits_for_that(stage: Stage, scene: Scene) -> None:
     root, _ = await asked(scene)
-    stage.workspace.files.processing_seconds = 4.0
-    try:
-        await scene.share("ben", root, PDF)
-        await card(scene, root, "contract.pdf", "on its way to Dify")
-        await card(scene, root, "contract.pdf", ATTACHED)
-    finally:
-        stage.workspace.files.processing_seconds = 0.0
+    await scene.share("ben", root, LocalFile(*PDF, is_processed=False))
+    await card(scene, root, "contract.pdf", "on its way to Dify")
+    stage.workspace.files.process(list(stage.workspace.files.by_id)[-1])
+    await card(scene, root, "contract.pdf", ATTACHED)
 
 
 async def test_a_stub_that_slack_still_processes_is_told_so(stage: Stage, scene: Scene) -> None:
@@ -633,9 +636,11 @@ async def test_a_window_that_is_sent_too_late_names_the_files_in_it(stage: Stage
     await scene.choose_files("ben", window, "Photos of the site", PNG)
     await scene.select("ben", window, "Decision", "Hand in")
     # The window is told nothing of the decision in time.
-    stage.workspace.faults.add("views.update", Delay(2.0))
+    telling = asyncio.Event()
+    stage.workspace.faults.add("views.update", Hold(telling))
     await scene.click("ann", form, "Withdraw", hesitates=False)
     await scene.submit("ben")
     late = scene.window("ben")
     await scene.until(lambda: "Not attached: 📎 roof.png" in str(late.blocks), "the window names what it held")
+    telling.set()
     await scene.close_window("ben")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from bot.playground.dify import App
 from bot.playground.dify.apps import slow
 from bot.playground.dify.runs import RunStatus
 from bot.playground.scenarios import DONE, Scene
-from bot.playground.slack.faults import Delay
+from bot.playground.slack.faults import Hold
 from bot.playground.stage import Stage, Transport
 from tests.acceptance.conftest import SPEED, STORY, apps, story
 
@@ -56,12 +57,14 @@ async def test_resumed_text_appears_while_it_is_written(scene: Scene) -> None:
     """A part of it stands in the thread while the run still executes, the whole of it at the end."""
     root = await scene.start("ann", "/dify story")
     form = await scene.form(root, "Go")
-    await scene.click("ben", form, "Go")
-    answer = await scene.until(
-        lambda: scene.workspace.find(channel=scene.channel, thread=root.ts, text="word1"), "text appears in the thread"
-    )
-    assert "word60" not in answer.shown
-    assert list(scene.dify.runs.values())[-1].status is RunStatus.RUNNING
+    with scene.dify.texts_under_way():
+        await scene.click("ben", form, "Go")
+        answer = await scene.until(
+            lambda: scene.workspace.find(channel=scene.channel, thread=root.ts, text="word1"),
+            "text appears in the thread",
+        )
+        assert "word60" not in answer.shown
+        assert list(scene.dify.runs.values())[-1].status is RunStatus.RUNNING
     await scene.reads(answer, STORY)
     await scene.reads(root, DONE)
     assert len(scene.workspace.channel(scene.channel).replies(root.ts)) == 2
@@ -71,10 +74,11 @@ async def test_form_shows_at_once_that_it_is_being_sent(stage: Stage, scene: Sce
     """Who pressed what is to be seen while Dify has not answered yet, and nothing is left to press."""
     root = await scene.start("ann", "/dify two_forms topic=tea")
     form = await scene.form(root, "No")
-    stage.dify.delay_next("submit_form", SPEED)
+    submit = stage.dify.hold_next("submit_form")
     await scene.click("ben", form, "No")
     await scene.reads(form, "⏳ Sending No · @ben")
     assert form.buttons == []
+    submit.set()
     await scene.reads(form, "✅ No · @ben")
     await scene.reads(root, DONE)
     scene.check_answers(1)
@@ -122,10 +126,13 @@ async def test_what_slack_is_late_to_confirm_is_not_said_again(scene: Scene) -> 
             late.append(body)
         return late == [body]
 
+    answering = asyncio.Event()
     for method in ("chat.startStream", "chat.postMessage"):
-        scene.workspace.faults.add(method, Delay(3.0), when=is_the_text)
+        scene.workspace.faults.add(method, Hold(answering), when=is_the_text)
     await scene.click("ann", legal, "OK", hesitates=False)
     await scene.click("ben", brand, "OK", hesitates=False)
+    await scene.dify.wait_for(lambda: list(scene.dify.runs.values())[-1].status is RunStatus.SUCCEEDED)
+    answering.set()
     await scene.result(root, "legal: ⬆️ stands above", "brand: beautiful")
     assert late
     scene.check_answers(2)

@@ -48,8 +48,9 @@ async def ends_once(scene: Scene, root: Message) -> None:
 
 async def test_a_text_is_streamed_and_never_redrawn(scene: Scene) -> None:
     """It grows at its end alone, and its result, which is the same, adds nothing."""
-    root, text = await begun(scene)
-    assert text.in_progress
+    with scene.dify.texts_under_way():
+        root, text = await begun(scene)
+        assert text.in_progress
     await ends_once(scene, root)
     versions = [version.shown for version in text.history]
     assert len(versions) > 2
@@ -64,9 +65,10 @@ async def test_where_nothing_is_streamed_a_text_is_redrawn(stage: Stage, new_sce
     streams_in, stage.workspace.streams_in = stage.workspace.streams_in, frozenset()
     try:
         scene = new_scene()
-        root, text = await begun(scene)
-        assert text.stream is None
-        assert "✍️" in text.shown
+        with scene.dify.texts_under_way():
+            root, text = await begun(scene)
+            assert text.stream is None
+            assert "✍️" in text.shown
         await ends_once(scene, root)
     finally:
         stage.workspace.streams_in = streams_in
@@ -82,14 +84,16 @@ async def test_where_nothing_is_streamed_a_text_is_redrawn(stage: Stage, new_sce
 async def test_a_text_whose_stream_is_ended_goes_on(new_scene: Callable[[], Scene], by: str) -> None:
     """Slack ends one after five minutes, and people may stop it: nothing of the text is lost."""
     scene = new_scene()
-    root, text = await begun(scene)
-    assert text.stream is not None
-    if by == "slack":
-        text.stream.ends_at = 0.0
-    else:
-        text.stream.state = "stopped_by_user"
-    await scene.reads(text, "✍️")
-    assert not text.in_progress
+    with scene.dify.texts_under_way():
+        root, text = await begun(scene)
+        assert text.stream is not None
+        if by == "slack":
+            text.stream.ends_at = 0.0
+        else:
+            text.stream.state = "stopped_by_user"
+        with scene.dify.texts_under_way(0.9):
+            await scene.reads(text, "✍️")
+            assert not text.in_progress
     await ends_once(scene, root)
 
 
@@ -104,9 +108,10 @@ async def test_a_start_that_nobody_heard_of_is_found_again(stage: Stage, new_sce
 
 async def test_a_text_that_was_streamed_when_the_bot_was_killed_ends(scene: Scene) -> None:
     """Its result takes its place: the process that comes next finds it, though nothing marks it."""
-    root, text = await begun(scene)
-    assert text.in_progress
-    await scene.kill("while the text is being streamed")
+    with scene.dify.texts_under_way():
+        root, text = await begun(scene)
+        assert text.in_progress
+        await scene.kill("while the text is being streamed")
     await scene.restart()
     await ends_once(scene, root)
     assert text.metadata
@@ -132,10 +137,11 @@ async def processes(tmp_path: Path, postgres_url: str) -> AsyncIterator[Stage]:
 async def test_another_process_ends_a_stream_whose_process_was_killed(processes: Stage) -> None:
     """Whichever of them it was."""
     scene = Scene(processes, CHANNEL, lambda _: None, pace=0)
-    root, text = await begun(scene)
-    assert text.in_progress
-    for bot in processes.bots:
-        await bot.kill()
+    with scene.dify.texts_under_way():
+        root, text = await begun(scene)
+        assert text.in_progress
+        for bot in processes.bots:
+            await bot.kill()
     await processes.bots[1].start()
     await ends_once(scene, root)
     assert text.metadata

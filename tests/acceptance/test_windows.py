@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from bot.playground.dify import App
 from bot.playground.dify.graph import End, HumanInput, action, constant, paragraph, select
 from bot.playground.scenarios import DONE, OPEN_WINDOW, Scene
 from bot.playground.slack import Message
-from bot.playground.slack.faults import Delay
+from bot.playground.slack.faults import Hold
 from bot.playground.slack.state import View
 from bot.playground.slack.text import shown
 from bot.playground.stage import Stage
@@ -126,10 +128,12 @@ async def test_who_wins_in_the_window_is_told_to_whom_clicks_in_the_message(stag
     await scene.select("cleo", view, "priority", "high")
     await scene.select("cleo", view, "Decision", "Accept")
     await scene.select("ben", form, "priority", "low")
-    stage.dify.delay_next("submit_form", 10)
-    stage.workspace.faults.add("chat.update", Delay(1.0), times=2)
+    submit, redrawing = stage.dify.hold_next("submit_form"), asyncio.Event()
+    stage.workspace.faults.add("chat.update", Hold(redrawing), times=2)
     await scene.submit("cleo")
     await scene.click("ben", form, "Dismiss", hesitates=False)
+    submit.set()
+    redrawing.set()
     await scene.told("ben", "@cleo", "Accept")
     await scene.reads(form, "✅ Accept", "@cleo")
     await scene.reads(root, DONE)

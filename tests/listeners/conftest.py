@@ -14,10 +14,10 @@ from slack_bolt.response import BoltResponse
 
 from bot.bootstrap import bolt_app
 from bot.playground.slack.delivery import Delivery, NotAcknowledged, Retry
-from tests.services.conftest import bot, logged, stage
-from tests.services.stage import CHANNEL, Stage
+from tests.services.conftest import bot, logged, stage, unhurried
+from tests.services.stage import CHANNEL, PATIENCE, Stage
 
-__all__ = ["bot", "logged", "stage"]
+__all__ = ["bot", "logged", "stage", "unhurried"]
 
 
 async def dispatch(app: AsyncApp, payload: dict[str, Any]) -> BoltResponse:
@@ -69,8 +69,8 @@ class Dispatch:
         """Nothing is held."""
 
 
-async def connected(stage: Stage) -> AsyncApp:
-    """Return the bot's app; everything people do goes there."""
+def bolt_app_of(stage: Stage) -> AsyncApp:
+    """Return the bot's app, which nothing reaches yet."""
     bot_user = stage.workspace.bot
     identity = AuthorizeResult(
         enterprise_id=None,
@@ -80,6 +80,14 @@ async def connected(stage: Stage) -> AsyncApp:
         bot_token=stage.workspace.bot_token,
     )
     app = bolt_app(stage.settings, stage.client, identity, stage.parts)
+    for listener in app._async_listeners:
+        listener.ack_timeout = int(PATIENCE)
+    return app
+
+
+async def connected(stage: Stage) -> AsyncApp:
+    """Return the bot's app; everything people do goes there."""
+    app = bolt_app_of(stage)
     await stage.workspace.courier.use(Dispatch(app))
     return app
 

@@ -33,13 +33,6 @@ def stage(stage: Stage) -> Stage:
     return stage
 
 
-@pytest.fixture(autouse=True)
-def time_to_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Enough of it for a machine that is busy with something else."""
-    monkeypatch.setattr(starts, "READ_WITHIN", 10)
-    monkeypatch.setattr(starts, "OPENS_WITHIN", 10)
-
-
 def event(stage: Stage, **changes: Any) -> dict[str, Any]:
     """Return a `message` event of ben's that mentions the bot in a channel, as Slack sends it."""
     said = {"text": f"<@{stage.workspace.bot.user_id}> summarise this", **changes}
@@ -131,18 +124,18 @@ async def test_the_window_of_the_only_app_opens_with_what_was_said(tmp_path: Pat
         assert bot.outbox() == []
 
 
-@pytest.mark.parametrize("fault", [Delay(0.2), ServerError(), Refuse("not_in_channel")])
+@pytest.mark.parametrize("fault", [Delay(60), ServerError(), Refuse("not_in_channel")])
 async def test_a_message_that_slack_does_not_show_in_time_is_told_and_can_be_asked_for_again(
     bot: Stage, monkeypatch: pytest.MonkeyPatch, fault: Delay | ServerError | Refuse
 ) -> None:
     """The window would come too late for its trigger (slack-platform §4.1)."""
-    monkeypatch.setattr(starts, "READ_WITHIN", 0.1)
     answer, ann = await answered(bot), bot.workspace.person("ann")
+    monkeypatch.setattr(starts, "READ_WITHIN", 0.1)
     bot.workspace.faults.add(READ, fault)
     assert (await ann.click(answer, SHORTCUT)).acked
     await bot.told("ann", "Slack does not show me the message just now")
     assert ann.views == []
-    monkeypatch.setattr(starts, "READ_WITHIN", 10)
+    monkeypatch.undo()
     assert (await ann.click(answer, SHORTCUT)).acked
     await bot.workspace.wait_for(lambda: ann.views)
 

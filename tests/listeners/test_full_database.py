@@ -9,16 +9,15 @@ from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
-from slack_bolt.authorization import AuthorizeResult
 from sqlalchemy import Connection
 
 from bot import transports
-from bot.bootstrap import bolt_app
 from bot.core.model import FormStatus, RunStatus
 from bot.playground.dify.apps import all_apps, slow
 from bot.playground.slack import Result
 from bot.slack.messages import notices
-from tests.services.stage import CHANNEL, SPEED, Stage, open_stage
+from tests.listeners.conftest import bolt_app_of
+from tests.services.stage import CHANNEL, PATIENCE, SPEED, Stage, open_stage
 
 HOST = "127.0.0.1"
 NO_LIMIT = 2**30
@@ -37,18 +36,10 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 @pytest.fixture(params=["socket", "http"])
 async def bot(stage: Stage, request: pytest.FixtureRequest) -> AsyncIterator[Stage]:
     """The bot at work, which Slack reaches over the network."""
-    user, workspace = stage.workspace.bot, stage.workspace
-    identity = AuthorizeResult(
-        enterprise_id=None,
-        team_id=workspace.team_id,
-        bot_id=user.bot_id,
-        bot_user_id=user.user_id,
-        bot_token=workspace.bot_token,
-    )
-    app = bolt_app(stage.settings, stage.client, identity, stage.parts)
+    app = bolt_app_of(stage)
     async with AsyncExitStack() as stack:
         if request.param == "socket":
-            await stack.enter_async_context(transports.socket_mode(app, workspace.app_token, stage.client))
+            await stack.enter_async_context(transports.socket_mode(app, stage.workspace.app_token, stage.client))
         else:
             port = await stack.enter_async_context(transports.http(app, HOST, 0, healthy))
             await stage.slack.deliver_over_http(f"http://{HOST}:{port}/slack/events")
@@ -94,7 +85,9 @@ def fill(database: sqlite3.Connection) -> None:
 async def tried_while_full(stage: Stage, user: str, act: Callable[[], Awaitable[Result]]) -> None:
     """Act: it is not acked, and the person is told."""
     async with full(stage):
+        stage.workspace.ack_timeout = 3.0
         assert not (await act()).acked
+        stage.workspace.ack_timeout = PATIENCE
         await stage.told(user, notices.NOT_SAVED)
 
 

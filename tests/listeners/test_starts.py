@@ -320,6 +320,7 @@ async def test_where_dify_is_slow_the_command_is_saved_and_answered_by_a_sentenc
     monkeypatch.setattr(starts, "OPENS_WITHIN", 0.05)
     bot.dify.delay_next("info", 0.5 * SPEED)
     assert (await ann(bot).command(CHANNEL, "/dify pick")).acked
+    monkeypatch.undo()
     assert ann(bot).views == []
     await bot.told("ann", "title is missing", "/dify pick")
     await give(bot, "/dify pick")

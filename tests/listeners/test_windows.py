@@ -14,6 +14,7 @@ from bot.playground.slack import Message
 from bot.playground.slack.faults import Delay, Duplicate, Refuse
 from bot.playground.slack.people import Person
 from bot.playground.slack.state import View
+from bot.slack.delivery import views
 from bot.slack.forms import window
 from tests.listeners.conftest import dispatch
 from tests.services.stage import Stage
@@ -156,7 +157,7 @@ async def test_a_draft_can_be_begun_anew(bot: Stage) -> None:
     assert "Your draft of" not in words(ben.view)
 
 
-async def test_a_slack_that_hangs_keeps_no_ack_waiting(bot: Stage) -> None:
+async def test_a_slack_that_hangs_keeps_no_ack_waiting(bot: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not waited for as long as it hangs: the draft is dropped, and the button is there to be pressed again."""
     _, form = await form_of(bot)
     ben = bot.workspace.person("ben")
@@ -165,7 +166,9 @@ async def test_a_slack_that_hangs_keeps_no_ack_waiting(bot: Stage) -> None:
     await ben.close_view()
     view = await opened(ben, form)
     bot.workspace.faults.add("views.update", Delay(60))
+    monkeypatch.setattr(views, "_TRIGGER_LIVES", 0.1)
     assert (await ben.click(view, window.BEGIN_ANEW)).acked
+    monkeypatch.undo()
     assert drafts(bot) == {ben.id: {}}
     assert held(ben, REMARKS) == "Less garlic"
     assert (await ben.click(view, window.BEGIN_ANEW)).acked
@@ -314,12 +317,16 @@ async def test_the_window_of_a_decided_form_does_not_open(stage: Stage) -> None:
         await stage.in_status(run.run_id, RunStatus.SUCCEEDED)
 
 
-@pytest.mark.parametrize("fault", [Refuse("trigger_expired"), Delay(5.0)], ids=["trigger expired", "Slack hangs"])
-async def test_who_gets_no_window_is_told_to_click_again(bot: Stage, fault: Refuse | Delay) -> None:
+@pytest.mark.parametrize("fault", [Refuse("trigger_expired"), Delay(60)], ids=["trigger expired", "Slack hangs"])
+async def test_who_gets_no_window_is_told_to_click_again(
+    bot: Stage, monkeypatch: pytest.MonkeyPatch, fault: Refuse | Delay
+) -> None:
     _, form = await form_of(bot)
     ben = bot.workspace.person("ben")
     bot.workspace.faults.add("views.open", fault)
+    monkeypatch.setattr(views, "_TRIGGER_LIVES", 0.1)
     assert (await ben.click(form, OPEN)).acked
+    monkeypatch.undo()
     await bot.told("ben", "Slack did not open the window", "press “Open in window” again")
     await opened(ben, form)
 

@@ -9,7 +9,27 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from tests.services.stage import Stage, open_stage
+from tests.services.stage import PATIENCE, Stage, open_stage
+
+LIMITS = (
+    "bot.services.descriptions.LIMITS_WITHIN",
+    "bot.services.message_files.LIMITS_WITHIN",
+    "bot.services.shared_files.LOOKED_AT_WITHIN",
+    "bot.services.starts.OPENS_WITHIN",
+    "bot.services.starts.READ_WITHIN",
+    "bot.slack.delivery.views._TRIGGER_LIVES",
+    "bot.store.database._ACK_SECONDS",
+)
+"""What the bot allows the platforms and the database while a person waits for an ack or a window."""
+
+
+@pytest.fixture(autouse=True)
+def unhurried() -> Iterator[None]:
+    """A machine that is busy with something else changes nothing; a test that is about one of `LIMITS` sets it."""
+    with pytest.MonkeyPatch.context() as patched:
+        for limit in LIMITS:
+            patched.setattr(limit, PATIENCE)
+        yield
 
 
 @pytest.fixture

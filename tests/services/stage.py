@@ -37,7 +37,7 @@ Found = TypeVar("Found")
 SPEED = 50.0
 """How many times faster than a real server the simulated Dify is."""
 CHANNEL = "content"
-PATIENCE = 10.0
+PATIENCE = 60.0
 LEASE = timedelta(minutes=5)
 
 
@@ -344,6 +344,7 @@ async def open_stage(
             shortcuts=(SHORTCUT_ID,),
             rate_limits=RateLimits.off(),
             now=clock.seconds,
+            ack_timeout=PATIENCE,
         )
         stack.enter_context(watched(workspace))
         slack = await stack.enter_async_context(SlackServer(workspace))

@@ -21,7 +21,7 @@ from structlog.testing import capture_logs
 from bot.core.effects import CheckCommand, PostResult, PostRoot, Transition
 from bot.core.model import Run
 from bot.errors import ConfigError, StoreError
-from bot.store.database import connect
+from bot.store.database import Database, PostgresqlDatabase, connect
 from bot.store.migrations import _LOCK as MIGRATING
 from bot.store.migrations import migrate
 from bot.store.sql import SqlStore, open_store
@@ -229,14 +229,15 @@ async def test_a_full_database_saves_nothing_and_says_so(sqlite_url: str) -> Non
 
 
 async def test_a_locked_database_saves_nothing_and_says_so(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.store.database._ACK_SECONDS", 0.05)
     async with open_store(sqlite_url) as store:
         await store.join(LEASE)
+        monkeypatch.setattr("bot.store.database._ACK_SECONDS", 0.05)
         with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)) as other:
             other.execute("BEGIN EXCLUSIVE")
-            with pytest.raises(StoreError, match="locked"):
+            with pytest.raises(StoreError, match=r"locked|busy"):
                 await store.add_effect(CheckCommand(make_command()), NOW, delivery="delivery-1")
             other.execute("ROLLBACK")
+        monkeypatch.undo()
         assert await store.add_effect(CheckCommand(make_command()), NOW, delivery="delivery-1")
 
 
@@ -268,28 +269,84 @@ async def test_a_process_whose_lease_lapsed_is_not_healthy(postgres_url: str) ->
             await store.check()
 
 
+@asynccontextmanager
+async def writing(database: Database) -> AsyncIterator[None]:
+    """Another piece of work is being written meanwhile; what is written stands in line behind it."""
+    begun, may_end = threading.Event(), threading.Event()
+
+    def work(connection: Connection) -> None:
+        begun.set()
+        assert may_end.wait(60)
+
+    ahead = asyncio.create_task(database.write(work))
+    try:
+        await asyncio.to_thread(begun.wait)
+        yield
+    finally:
+        may_end.set()
+        await ahead
+
+
 async def test_what_stood_in_line_for_too_long_is_refused_and_not_saved_later(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who waited for it has been told by then that it was not saved."""
-    begun, may_end = threading.Event(), threading.Event()
-
-    def long_work(connection: Connection) -> None:
-        begun.set()
-        assert may_end.wait(10)
-
     async with open_store(sqlite_url) as store:
-        ahead = asyncio.create_task(store._database.write(long_work))
-        await asyncio.to_thread(begun.wait)
-        monkeypatch.setattr("bot.store.database._ACK_SECONDS", 0.0)
-        behind = asyncio.create_task(store.add_effect(CheckCommand(make_command()), NOW, delivery="delivery-1"))
-        await asyncio.sleep(0)
-        monkeypatch.undo()
-        may_end.set()
-        await ahead
+        async with writing(store._database):
+            monkeypatch.setattr("bot.store.database._ACK_SECONDS", 0.0)
+            behind = asyncio.create_task(store.add_effect(CheckCommand(make_command()), NOW, delivery="delivery-1"))
+            await asyncio.sleep(0)
+            monkeypatch.undo()
         with pytest.raises(StoreError, match="busy"):
             await behind
         assert await store.add_effect(CheckCommand(make_command()), NOW, delivery="delivery-1")
+
+
+async def test_what_nobody_waits_for_may_stand_in_line_for_longer_than_an_ack_may_take(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A busy machine is no reason to take the database for away."""
+    async with open_store(sqlite_url) as store:
+        await store.join(LEASE)
+        async with writing(store._database):
+            monkeypatch.setattr("bot.store.database._ACK_SECONDS", 0.001)
+            sign_of_life = asyncio.create_task(store.stay(LEASE))
+            await asyncio.sleep(0.002)
+        await sign_of_life
+        await store.check()
+
+
+async def test_what_waits_for_an_ack_goes_ahead_in_the_line(sqlite_url: str) -> None:
+    database = connect(sqlite_url)
+    written: list[str] = []
+
+    def write(name: str, *, before_ack: bool) -> asyncio.Task[None]:
+        return asyncio.create_task(database.write(lambda connection: written.append(name), before_ack=before_ack))
+
+    async with writing(database):
+        waiting = [
+            write("poll", before_ack=False),
+            write("click", before_ack=True),
+            write("sign of life", before_ack=False),
+            write("command", before_ack=True),
+        ]
+        await asyncio.sleep(0)
+    await asyncio.gather(*waiting)
+    assert written == ["click", "command", "poll", "sign of life"]
+    await database.close()
+
+
+async def test_a_write_that_is_given_up_in_line_holds_nobody_up(sqlite_url: str) -> None:
+    database = connect(sqlite_url)
+    async with writing(database):
+        given_up = asyncio.create_task(database.write(lambda connection: pytest.fail("nobody waits for this")))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        behind = asyncio.create_task(database.write(lambda connection: "written"))
+        await asyncio.sleep(0)
+    assert await behind == "written"
+    assert given_up.cancelled()
+    await database.close()
 
 
 @pytest.mark.postgres
@@ -297,7 +354,6 @@ async def test_who_waits_for_an_ack_waits_for_no_row_and_nothing_is_saved_later(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever else wants the row waits for it."""
-    monkeypatch.setattr("bot.store.database._ACK_SECONDS", 0.3)
 
     def finish(run: Run) -> Transition:
         return Transition(run, (PostResult(),))
@@ -309,8 +365,10 @@ async def test_who_waits_for_an_ack_waits_for_no_row_and_nothing_is_saved_later(
         async with other.transaction():
             await other.execute("SELECT * FROM runs FOR UPDATE")
             background = asyncio.create_task(store.change("run-1", finish, NOW))
+            monkeypatch.setattr("bot.store.database._ACK_SECONDS", 0.3)
             with pytest.raises(StoreError, match="does not answer within"):
                 await store.change("run-1", finish, NOW, delivery="delivery-1")
+            monkeypatch.undo()
             assert not background.done()
         await other.close()
         assert await background is not None
@@ -388,14 +446,14 @@ async def test_a_write_into_a_partition_is_given_up_without_saying_good_bye(
             cut_off()
 
     async with way.before(make_url(postgres_url)) as url:
-        database = connect(url)
+        database = PostgresqlDatabase(make_url(url))
         await database.write(lambda connection: connection.exec_driver_sql("CREATE TABLE noted (number INTEGER)"))
         monkeypatch.setattr("bot.store.database._ACK_SECONDS", 0.1)
         if moment == "before":
             cut_off()
-        async with asyncio.timeout(1.5):
-            with pytest.raises(StoreError, match=r"does not answer within 0\.1 s"):
-                await database.write(insert, before_ack=True)
+        with pytest.raises(StoreError, match=r"does not answer within 0\.1 s"):
+            await database.write(insert, before_ack=True)
+        assert database._under_way, "the driver still waits"
         way.open.set()
         noted = await database.read(lambda connection: connection.exec_driver_sql("SELECT * FROM noted").all())
         # Of a commit that was sent, only the database knows whether it got there.

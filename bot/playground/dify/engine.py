@@ -115,6 +115,8 @@ class Engine:
     on_change: Callable[[], None]
     on_form: Callable[[Form], None]
     release: Release
+    texts_up_to: float = 1.0
+    """The part of each text that is written, beyond which it waits."""
     executing: set[str] = field(default_factory=set)
     """Ids of the runs that somebody works on now; a run can be `running` without (recordings 12, 39)."""
 
@@ -352,6 +354,8 @@ class _Segment:
         words = text.split(" ")
         starts = range(0, len(words), node.words)
         for start in starts:
+            while start >= self._engine.texts_up_to * len(words):
+                await self._clock.sleep(_RETRY_S)
             some = " ".join(words[start : start + node.words])
             self._relay.write(selector, f" {some}" if start else some)
             await self._say()

@@ -51,6 +51,13 @@ class Delay:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """Wait until this is set before the request is looked at."""
+
+    released: asyncio.Event
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """Answer an error instead of doing the work; 502, 503 and 504 are a proxy's, as Dify itself answers none."""
 
@@ -98,7 +105,7 @@ class SlowBody(BodyFault):
     seconds: float
 
 
-Fault = Delay | Failure | LostResponse | LateResponse | CutBody | SlowBody
+Fault = Delay | Hold | Failure | LostResponse | LateResponse | CutBody | SlowBody
 SENDS_FILES = (Route.DOWNLOAD, Route.DOWNLOAD_MADE, Route.PREVIEW)
 
 

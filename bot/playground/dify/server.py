@@ -10,7 +10,7 @@ from aiohttp import web
 
 from bot.playground.dify.api import BODY_FAULT, LOST, Api
 from bot.playground.dify.errors import ApiError, BodyTooLarge
-from bot.playground.dify.faults import BodyFault, CutBody, Delay, Failure, LateResponse, LostResponse, Route
+from bot.playground.dify.faults import BodyFault, CutBody, Delay, Failure, Hold, LateResponse, LostResponse, Route
 from bot.playground.dify.simulator import Dify, RecordedRequest
 
 VERSION = "1.14.2"
@@ -168,6 +168,8 @@ class DifyServer:
         fault = self._dify.faults.next_for(request.match_info.route.name)
         if isinstance(fault, Delay):
             await self._dify.clock.sleep(fault.seconds)
+        if isinstance(fault, Hold):
+            await fault.released.wait()
         if isinstance(fault, LostResponse):
             request[LOST] = True
         if isinstance(fault, BodyFault):

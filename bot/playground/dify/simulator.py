@@ -5,8 +5,8 @@ import logging
 import mimetypes
 import time
 import uuid
-from collections.abc import Callable, Coroutine, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from bot.playground.dify.faults import (
     Delay,
     Failure,
     Faults,
+    Hold,
     LateResponse,
     LostResponse,
     Route,
@@ -197,6 +198,21 @@ class Dify:
         """Look at the next requests of an endpoint only after `seconds` of a real server."""
         self.faults.add(Route(route), Delay(seconds), times)
 
+    def hold_next(self, route: Route | str, times: int = 1) -> asyncio.Event:
+        """Look at the next requests of an endpoint only once the event that is returned is set."""
+        released = asyncio.Event()
+        self.faults.add(Route(route), Hold(released), times)
+        return released
+
+    @contextmanager
+    def texts_under_way(self, up_to: float = 0.5) -> Iterator[None]:
+        """Let no text be written beyond this part of it until the context ends."""
+        before, self.engine.texts_up_to = self.engine.texts_up_to, up_to
+        try:
+            yield
+        finally:
+            self.engine.texts_up_to = before
+
     def lose_response(self, route: Route | str, times: int = 1) -> None:
         """Do what the next requests of an endpoint ask for, but cut the connection instead of answering.
 
@@ -326,7 +342,7 @@ class Dify:
         """Work the queue off again."""
         self._worker.set()
 
-    async def wait_for(self, predicate: Callable[[], T], timeout: float = 10.0) -> T:
+    async def wait_for(self, predicate: Callable[[], T], timeout: float = 60.0) -> T:
         """Return the first true value of `predicate`, asked after every change; `TimeoutError` after `timeout` s."""
         async with asyncio.timeout(timeout):
             while not (value := predicate()):

@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 import aiohttp
 from aiohttp import web
 
-from bot.playground.slack.faults import Delay, Drop, Duplicate, Fault, Overtaken
+from bot.playground.slack.faults import Drop, Duplicate, Fault, Overtaken, held_back
 from bot.playground.slack.text import Json
 
 if TYPE_CHECKING:
@@ -140,13 +140,11 @@ class Courier:
         return delivery
 
     async def _hold_back(self, fault: Fault | None) -> None:
-        match fault:
-            case Delay(seconds):
-                await asyncio.sleep(seconds)
-            case Overtaken(seconds):
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(seconds):
-                        await self._next_answer.wait()
+        await held_back(fault)
+        if isinstance(fault, Overtaken):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(fault.seconds):
+                    await self._next_answer.wait()
 
     async def _insist(self, delivery: Delivery, fault: Fault | None, retry: Retry | None = None) -> None:
         """Attempt an event until it is acknowledged or the retries are used up; `fault` hits the first attempt."""

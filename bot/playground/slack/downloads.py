@@ -12,7 +12,6 @@ from bot.playground.serving import send
 from bot.playground.slack.faults import (
     CutBody,
     CutConnection,
-    Delay,
     Fault,
     RateLimited,
     Redirect,
@@ -20,6 +19,7 @@ from bot.playground.slack.faults import (
     SignInPage,
     SlowBody,
     WrongLength,
+    held_back,
 )
 from bot.playground.slack.files import Download, File
 
@@ -47,8 +47,7 @@ async def answer(workspace: Workspace, request: web.Request, host: str, other_ho
         raise web.HTTPNotFound
     known = {"file_id": file.id, "name": file.name, "host": host}
     fault = workspace.faults.take("download", known)
-    if isinstance(fault, Delay):
-        await asyncio.sleep(fault.seconds)
+    await held_back(fault)
     if isinstance(fault, CutConnection) and request.transport:
         request.transport.abort()
         return web.Response()

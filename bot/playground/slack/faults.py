@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,6 +34,13 @@ class Delay:
     """Wait this many seconds, then work as usual."""
 
     seconds: float
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Wait until this is set, then work as usual."""
+
+    released: asyncio.Event
 
 
 @dataclass(frozen=True)
@@ -105,13 +113,24 @@ class Overtaken:
     seconds: float = 1.0
 
 
-CallFault = ServerError | RateLimited | Refuse | Delay | LostResponse | CutConnection
-UploadFault = ServerError | RateLimited | Delay | LostResponse | CutConnection | CutBody
+CallFault = ServerError | RateLimited | Refuse | Delay | Hold | LostResponse | CutConnection
+UploadFault = ServerError | RateLimited | Delay | Hold | LostResponse | CutConnection | CutBody
 DownloadFault = (
-    ServerError | RateLimited | Delay | CutConnection | SignInPage | Redirect | CutBody | WrongLength | SlowBody
+    ServerError | RateLimited | Delay | Hold | CutConnection | SignInPage | Redirect | CutBody | WrongLength | SlowBody
 )
-DeliveryFault = Duplicate | Drop | Delay | Overtaken
+DeliveryFault = Duplicate | Drop | Delay | Hold | Overtaken
 Fault = CallFault | UploadFault | DownloadFault | DeliveryFault
+
+
+async def held_back(fault: Fault | None) -> None:
+    """Wait as a `Delay` or a `Hold` says; any other failure waits for nothing."""
+    match fault:
+        case Delay(seconds):
+            await asyncio.sleep(seconds)
+        case Hold(released):
+            await released.wait()
+
+
 _KINDS: dict[str, Any] = {
     "upload": UploadFault,
     "download": DownloadFault,

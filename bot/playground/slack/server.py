@@ -20,12 +20,12 @@ from bot.playground.slack.delivery import HttpTransport, SocketTransport
 from bot.playground.slack.faults import (
     CutBody,
     CutConnection,
-    Delay,
     Fault,
     LostResponse,
     RateLimited,
     Refuse,
     ServerError,
+    held_back,
 )
 from bot.playground.slack.refusals import Refusal
 from bot.playground.slack.text import Json
@@ -196,8 +196,7 @@ class SlackServer:
         work: Callable[[Fault | None], Answer],
         headers: dict[str, str],
     ) -> web.Response:
-        if isinstance(fault, Delay):
-            await asyncio.sleep(fault.seconds)
+        await held_back(fault)
         if isinstance(fault, CutConnection):
             return _cut(request)
         status, body, more = work(fault)

@@ -340,7 +340,7 @@ class Workspace:
             ):
                 yield message
 
-    async def wait_for(self, predicate: Callable[[], Found | None], timeout: float = 10) -> Found:
+    async def wait_for(self, predicate: Callable[[], Found | None], timeout: float = 60.0) -> Found:
         """The first true value of `predicate`, asked again after every change.
 
         Raises `TimeoutError`, with the calls Slack refused meanwhile, after `timeout` seconds.

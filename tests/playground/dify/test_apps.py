@@ -3,6 +3,7 @@
 import pytest
 
 from bot.playground.dify import Dify, apps
+from bot.playground.dify.runs import RunStatus
 from tests.playground.dify.client import Client, Follower, followed, playing
 from tests.playground.dify.test_files import LINK, mapping, run
 
@@ -117,6 +118,15 @@ async def test_a_long_report_is_streamed_whole_and_is_the_output_too() -> None:
         assert len(outputs["report"]) == 100_000
         assert text_of(follower) == outputs["report"]
         assert follower.names.count("text_chunk") > 100
+
+
+async def test_a_text_that_is_under_way_ends_once_it_is_let() -> None:
+    async with playing(apps.long_report()) as (dify, client), client.start() as follower:
+        with dify.texts_under_way():
+            await follower.until("text_chunk")
+            assert [run.status for run in dify.runs.values()] == [RunStatus.RUNNING]
+        await follower.to_end()
+        assert text_of(follower) == follower.events[-1]["data"]["outputs"]["report"]
 
 
 async def test_a_long_form_stands_below_its_whole_text() -> None:

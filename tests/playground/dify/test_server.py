@@ -197,6 +197,18 @@ async def test_a_delayed_request_is_looked_at_later() -> None:
         assert (await waiting).status_code == 412
 
 
+async def test_a_held_request_is_looked_at_once_it_is_let_go() -> None:
+    async with playing(apps.two_forms()) as (dify, client):
+        _, (form,) = await client.pause()
+        held = dify.hold_next("submit_form")
+        waiting = asyncio.create_task(client.submit(form, "ok", note="late"))
+        await dify.wait_for(lambda: [request for request in dify.requests if request.method == "POST"][1:])
+        await dify.answer_elsewhere(dify.open_forms()[0], "no", {"note": "first"})
+        assert not waiting.done()
+        held.set()
+        assert (await waiting).status_code == 412
+
+
 @pytest.mark.parametrize(("events", "size"), [(3, None), (None, 100)])
 async def test_a_dropped_stream_breaks_off_inside_its_body_and_the_run_goes_on(
     events: int | None, size: int | None

@@ -15,6 +15,7 @@ from bot.playground.slack.faults import (
     CutConnection,
     Delay,
     Drop,
+    Hold,
     LostResponse,
     RateLimited,
     Refuse,
@@ -139,6 +140,20 @@ async def test_a_delayed_call_works(serve: Serve, client_of: ClientOf) -> None:
     await (await client_of(server)).chat_postMessage(channel="C0CONTENT", text="x")
     (call,) = workspace.calls
     assert call.answered - call.arrived >= 0.02
+
+
+async def test_a_held_call_works_once_it_is_let_go(serve: Serve, client_of: ClientOf) -> None:
+    """What was called after it does not wait for it."""
+    workspace, server = await serve()
+    released = asyncio.Event()
+    workspace.faults.add("chat.postMessage", Hold(released), when=lambda call: call["text"] == "held")
+    client = await client_of(server)
+    held = asyncio.create_task(client.chat_postMessage(channel="C0CONTENT", text="held"))
+    await client.chat_postMessage(channel="C0CONTENT", text="later")
+    assert not held.done()
+    released.set()
+    await held
+    assert [root.shown for root in workspace.channel("content").roots] == ["later", "held"]
 
 
 @pytest.mark.parametrize(("target", "fault"), [("interactive", ServerError()), ("chat.update", Drop())])
