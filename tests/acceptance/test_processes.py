@@ -29,6 +29,8 @@ RUNS = 8
 KILLS = 5
 LIVES = (0.2, 1.5)
 """Seconds that all processes live on before one is killed, at least and at most."""
+UNCONFIRMED_AT_MOST = RUNS // 2
+"""More starts than this are not under way in the processes that are killed."""
 
 UNCONFIRMED = "Not confirmed"
 """A start that a crash interrupted before Dify had it: nothing is in Dify's log, so people are told to look."""
@@ -195,7 +197,7 @@ async def test_processes_that_are_killed_at_random_lose_and_double_nothing(stage
 
     roots = stage.workspace.channel(CHANNEL).roots
     unconfirmed = [root for root in roots if is_unconfirmed(root)]
-    assert len(unconfirmed) < len(roots), "no start is confirmed"
+    assert len(unconfirmed) <= UNCONFIRMED_AT_MOST
     for root in unconfirmed:
         check_unconfirmed(stage, root)
     for topic, acked in crowd.started.items():
