@@ -119,22 +119,28 @@ class _Connection:
         misses = 0
         while True:
             await asyncio.sleep(WATCH_INTERVAL)
-            try:
-                alive = self._handler is not None and await self._handler.client.is_connected()
-                misses = 0 if alive else misses + 1
-                if misses >= MISSES:
-                    log.warning("Socket Mode is down, connecting anew")
-                    misses = 0
-                    await self._renew()
-            except Exception:
-                # Whatever it is, the next look tries again: without a connection the bot is deaf.
-                log.exception("Socket Mode stays down")
+            misses = 0 if await self._is_connected() else misses + 1
+            if misses >= MISSES:
+                misses = 0
+                await self._renew()
+
+    async def _is_connected(self) -> bool:
+        try:
+            return self._handler is not None and await self._handler.client.is_connected()
+        except Exception:
+            log.exception("Socket Mode does not say whether it is up")
+            return False
 
     async def _renew(self) -> None:
+        log.warning("Socket Mode is down, connecting anew")
         handler, self._handler = self._handler, None
-        if handler is not None:
-            await handler.client.close()
-        await self.open()
+        try:
+            if handler is not None:
+                await handler.client.close()
+            await self.open()
+        except Exception:
+            # Whatever it is, a later look tries again: without a connection the bot is deaf.
+            log.exception("Socket Mode stays down")
 
 
 @asynccontextmanager

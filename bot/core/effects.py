@@ -183,6 +183,15 @@ class TellDecided:
 
 
 @dataclass(frozen=True, slots=True)
+class GiveBackDraft:
+    """Give back to somebody, privately, what they left in the window of a form, and tell what became of that."""
+
+    user_id: str
+    form_id: str
+    values: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, slots=True)
 class TellRefused:
     """Tell the person who answered, privately, why Dify refused it."""
 
@@ -392,6 +401,7 @@ DrawnEffect = (
     | PostReminder
     | TellNotStarted
     | TellDecided
+    | GiveBackDraft
     | TellRefused
     | TellInvalid
     | TellDraftWaits

@@ -345,6 +345,11 @@ class Draft:
     generation: int = 0
     """How often this person has begun anew, so that Slack forgets what the fields held."""
 
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing stands in it that anybody could miss."""
+        return not any(value and value.strip() for value in self.values.values())
+
 
 @dataclass(frozen=True, slots=True)
 class WindowFill:
@@ -453,6 +458,7 @@ class Store(Protocol):
         done: int | None = None,
         reason: str | None = None,
         looking: Collection[tuple[str, str]] = (),
+        before_ack: bool = False,
     ) -> Transition | None:
         """Load a run, let `decide` say what follows, and save the run with its effects, in one transaction.
 
@@ -462,7 +468,8 @@ class Store(Protocol):
         None, and nothing changed, where `delivery` was seen before, or where Dify's run `taking` is or may be another
         one of ours: that has its id, or was started by the same user with equal inputs and Dify has yet to name it.
         Of several that take the same one at once, one gets it. The outbox row `done` is finished along with it,
-        or given up where there is a `reason`.
+        or given up where there is a `reason`. `before_ack` says that Slack waits for it, as for that of a delivery: it
+        goes ahead of what can wait, and is refused in time for somebody to be told.
 
         Raises:
             UnknownHere: there is no such run.

@@ -62,15 +62,19 @@ def register(app: AsyncApp, windows: WindowDesk) -> None:
         event = WindowEvent.model_validate(body)
         of = event.window
         fill = WindowFill(typed_before=of.typed_before, generation=of.generation + 1)
+        # Whatever fails, the button stays there to be pressed again.
         try:
             await windows.begin_anew(of.run_id, of.form_id, event.user_id, event.view_id, event.at, fill)
-            # What is left is to show it, for which Slack may take its time.
+        except (StoreError, UnknownHere) as exc:
+            log.warning("a draft is not dropped", form=of.form_id, error=str(exc))
             await ack()
+            return
+        # What is left is to show it, for which Slack may take its time.
+        await ack()
+        try:
             await windows.refill(of.run_id, of.form_id, event.view_id, fill)
         except (StoreError, SlackError, UnknownHere) as exc:
-            # The button stays there to be pressed again.
             log.warning("a window is not begun anew", form=of.form_id, error=str(exc))
-            await ack()
 
     async def handle_submit(ack: AsyncAck, body: dict[str, Any]) -> None:
         event = WindowEvent.model_validate(body)
@@ -102,14 +106,14 @@ def register(app: AsyncApp, windows: WindowDesk) -> None:
 
     async def handle_closed(ack: AsyncAck, body: dict[str, Any]) -> None:
         event = WindowEvent.model_validate(body)
-        windows.forget(event.view_id)
         of = event.window
         try:
+            await windows.closed(of.run_id, of.form_id, event.user_id, event.view_id)
             if event.tells_values:
                 await windows.see(of.run_id, of.form_id, event.user_id, event.holding, closed=True)
         except (StoreError, UnknownHere) as exc:
             # Nobody looks at the window any more who could be told.
-            log.warning("files of a window that was closed are not attached", form=of.form_id, error=str(exc))
+            log.warning("what a window held that was closed is not seen to", form=of.form_id, error=str(exc))
         await ack()
 
     app.action(ids.WINDOW)(handle_open)

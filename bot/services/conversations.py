@@ -223,7 +223,7 @@ class ConversationDesk:
         for run in runs:
             if advance(run, event, self._clock.now()) != Transition(run):
                 try:
-                    await self._recorder.change(run.run_id, lambda run, now: advance(run, event, now))
+                    await self._recorder.change(run.run_id, lambda run, now: advance(run, event, now), before_ack=True)
                 except StoreError as exc:
                     log.warning("it is not noted that something was asked", run=run.run_id, error=str(exc))
 

@@ -66,6 +66,7 @@ CLOSED_DOOR_PATIENCE = timedelta(days=7)
 _COURTESIES = (
     do.TellNotStarted
     | do.TellDecided
+    | do.GiveBackDraft
     | do.TellRefused
     | do.TellInvalid
     | do.TellDraftWaits

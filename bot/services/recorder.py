@@ -85,10 +85,12 @@ class Recorder:
         taking: str | None = None,
         done: int | None = None,
         reason: str | None = None,
+        before_ack: bool = False,
     ) -> Transition | None:
         """Save what `decide` makes of a run.
 
-        None where this Slack delivery was seen before, or where Dify's run `taking` is, or may be, another one of ours.
+        `before_ack` says that Slack waits for it, as for that of a delivery. None where this delivery was seen before,
+        or where Dify's run `taking` is, or may be, another one of ours.
 
         Raises:
             UnknownHere: there is no such run.
@@ -109,6 +111,7 @@ class Recorder:
             done=done,
             reason=reason,
             looking=self._looking(),
+            before_ack=before_ack,
         )
         if transition is not None:
             for watcher in self._watchers:

@@ -357,7 +357,7 @@ class StartDesk:
             user_id=user_id,
             now=self._clock.now(),
         )
-        await self._store.add_run(run, (do.PostRoot(),), run.created_at)
+        await self._store.add_run(run, (do.PostRoot(),), run.created_at, delivery=f"start:{run.run_id}")
         self._wake()
         return None
 

@@ -30,6 +30,8 @@ NO_DECISION = "Choose what to send."
 Holding = Callable[[Form], WindowFiles]
 """Gives what a window holds for the fields for files of its form."""
 
+_NOT_ENDED = "a window does not say that its form is closed"
+
 _REMEMBERED = 1_000
 """Windows that are told when their form is closed; who sends an older one learns it then."""
 
@@ -208,7 +210,7 @@ class WindowDesk:
 
         # Every letter that somebody enters comes this way.
         if decide(run, run.created_at) != Transition(run):
-            await self._recorder.change(run_id, decide)
+            await self._recorder.change(run_id, decide, before_ack=True)
 
     async def begin_anew(
         self, run_id: str, form_id: str, user_id: str, view_id: str, at: datetime, fill: WindowFill
@@ -290,8 +292,19 @@ class WindowDesk:
         return None
 
     def forget(self, view_id: str) -> None:
-        """A window was closed."""
+        """A window is not open any more."""
         self._open.pop(view_id, None)
+
+    async def closed(self, run_id: str, form_id: str, user_id: str, view_id: str) -> None:
+        """Somebody has closed a window; where its form was closed before, they get back what is left of it.
+
+        Raises:
+            UnknownHere: the bot does not know this form.
+            StoreError: it is not given back.
+        """
+        self.forget(view_id)
+        if (await self._store.run(run_id)).form(form_id).status.closed:
+            await self._give_back(run_id, form_id, user_id, await self._store.draft(form_id, user_id))
 
     def looking(self) -> frozenset[tuple[str, str]]:
         """Return who looks at the window of which form, or was given back there what they sent too late."""
@@ -317,25 +330,34 @@ class WindowDesk:
             form = run.form(form_id)
             if not form.status.closed:
                 return
-            for view_id, user_id in views.items():
-                # Once only: it may just be sent or closed.
-                if self._open.pop(view_id, None) is not None:
-                    await self._end(view_id, run, form, user_id)
-        except (StoreError, SlackError, UnknownHere) as exc:
-            log.info("a window does not say that its form is closed", form=form_id, error=str(exc))
-        except Exception:
-            log.exception("a window does not say that its form is closed", form=form_id)
+        except (StoreError, UnknownHere) as exc:
+            log.info(_NOT_ENDED, form=form_id, error=str(exc))
+            return
+        for view_id, user_id in views.items():
+            # Once only: it may just be sent or closed.
+            if self._open.pop(view_id, None) is None:
+                continue
+            try:
+                await self._end(view_id, run, form, user_id)
+            except StoreError as exc:
+                log.info(_NOT_ENDED, form=form_id, error=str(exc))
+            except Exception:
+                log.exception(_NOT_ENDED, form=form_id)
 
     async def _end(self, view_id: str, run: Run, form: Form, user_id: str) -> None:
         draft = await self._store.draft(form.form_id, user_id)
-        values = draft.values if draft else {}
         try:
-            await self._slack.end_window(view_id, run, form, values)
+            await self._slack.end_window(view_id, run, form, draft.values if draft else {})
         except SlackError as exc:
-            log.info("a window does not say that its form is closed", form=form.form_id, error=str(exc))
-            if any(values.values()):
-                told = do.TellDecided(user_id, form.form_id, values)
-                await self._recorder.change(run.run_id, lambda run, now: Transition(run, (told,)))
+            log.info(_NOT_ENDED, form=form.form_id, error=str(exc))
+            await self._give_back(run.run_id, form.form_id, user_id, draft)
+
+    async def _give_back(self, run_id: str, form_id: str, user_id: str, draft: Draft | None) -> None:
+        if draft is not None and not draft.is_blank:
+            told = do.GiveBackDraft(user_id, form_id, draft.values)
+            await self._recorder.change(
+                run_id, lambda run, now: Transition(run, (told,)), delivery=f"draft:{form_id}:{user_id}"
+            )
 
     def _looking_at(self, form_id: str) -> dict[str, str]:
         return {view_id: user_id for view_id, (of, user_id) in self._open.items() if of == form_id}

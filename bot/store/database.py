@@ -18,6 +18,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Lock
 from typing import Any, TypeVar
 
 import structlog
@@ -145,6 +146,8 @@ class SqliteDatabase(Database):
         self._reader = ThreadPoolExecutor(1, "store-read")
         self._before_acks: _Line = deque()
         self._others: _Line = deque()
+        self._lining_up = Lock()
+        """Held so that there are as many turns as there are takers, also where no taker is let in any more."""
 
     async def read(self, work: Work[T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._reader, self._read, work)
@@ -170,12 +173,15 @@ class SqliteDatabase(Database):
             except BaseException as exc:
                 written.set_exception(exc)
 
-        line.append(turn)
-        self._writer.submit(self._take_turn)
+        with self._lining_up:
+            self._writer.submit(self._take_turn)
+            line.append(turn)
         return await asyncio.wrap_future(written)
 
     def _take_turn(self) -> None:
-        (self._before_acks or self._others).popleft()()
+        with self._lining_up:
+            turn = (self._before_acks or self._others).popleft()
+        turn()
 
     def lock(self, connection: Connection, number: int) -> None:
         """Nothing to do: the transaction holds the only write lock."""

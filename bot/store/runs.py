@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 
@@ -23,8 +24,9 @@ from sqlalchemy import (
     update,
 )
 
-from bot.core.effects import TellDecided
+from bot.core.effects import GiveBackDraft
 from bot.core.model import AppMode, FileField, Form, FormStatus, Run, RunStatus
+from bot.core.ports import Draft
 from bot.errors import UnknownHere
 from bot.store.codec import form_row, run_of, run_row
 from bot.store.database import Database
@@ -125,8 +127,13 @@ _DROP_DRAFT = delete(drafts).where(drafts.c.form_id == bindparam("of_form"), dra
 _DROP_DRAFTS = (
     delete(drafts)
     .where(drafts.c.form_id == bindparam("of_form"), drafts.c.user_id.not_in(bindparam("looking", expanding=True)))
-    .returning(drafts.c.user_id, drafts.c.entered)
+    .returning(drafts.c.user_id, drafts.c.entered, drafts.c.saved_at)
 )
+
+
+def draft_of(entered: dict[str, Any], saved_at: datetime) -> Draft:
+    """Return the draft that is kept so."""
+    return Draft(saved_at=saved_at, **entered)
 
 
 def saving_draft(database: Database) -> Executable:
@@ -213,15 +220,16 @@ def save_forms(connection: Connection, run: Run, before: Iterable[Form]) -> None
 
 def give_back(
     connection: Connection, before: Run, run: Run, looking: Collection[tuple[str, str]]
-) -> Iterator[TellDecided]:
+) -> Iterator[GiveBackDraft]:
     """Drop the drafts of forms that are closed now, and return what gives them back (`Store.change`)."""
     was_closed = {form.form_id for form in before.forms if form.status.closed}
     for form in run.forms:
         if form.status.closed and form.form_id not in was_closed:
             told = [user_id for form_id, user_id in looking if form_id == form.form_id]
-            for user_id, entered in connection.execute(_DROP_DRAFTS, {"of_form": form.form_id, "looking": told}).all():
-                if any(entered["values"].values()):
-                    yield TellDecided(user_id, form.form_id, entered["values"])
+            for row in connection.execute(_DROP_DRAFTS, {"of_form": form.form_id, "looking": told}).all():
+                draft = draft_of(row.entered, row.saved_at)
+                if not draft.is_blank:
+                    yield GiveBackDraft(row.user_id, form.form_id, draft.values)
 
 
 def adding(database: Database) -> Executable:

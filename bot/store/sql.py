@@ -167,6 +167,7 @@ class SqlStore(Store):
         done: int | None = None,
         reason: str | None = None,
         looking: Collection[tuple[str, str]] = (),
+        before_ack: bool = False,
     ) -> Transition | None:
         def work(connection: Connection) -> Transition | None:
             if delivery is not None and not self._is_first(connection, delivery, now):
@@ -187,12 +188,12 @@ class SqlStore(Store):
             self._finish(connection, done, reason)
             return transition
 
-        return await self._database.write(work, before_ack=delivery is not None)
+        return await self._database.write(work, before_ack=before_ack or delivery is not None)
 
     async def draft(self, form_id: str, user_id: str) -> Draft | None:
         whose = {"form_id": form_id, "user_id": user_id}
         row = await self._database.read(lambda connection: connection.execute(runs.DRAFT, whose).first())
-        return None if row is None else Draft(saved_at=row.saved_at, **row.entered)
+        return None if row is None else runs.draft_of(row.entered, row.saved_at)
 
     async def save_draft(self, form_id: str, user_id: str, draft: Draft) -> None:
         entered = {

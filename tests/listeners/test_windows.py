@@ -238,7 +238,7 @@ async def test_who_comes_too_late_is_told_in_the_window_and_gets_back_what_was_e
     submission = (await stage.store.run(run.run_id)).forms[0].submission
     assert submission is not None
     assert submission.user_id == cleo.id
-    assert "TellDecided" not in [row.kind for row in stage.outbox()]
+    assert "GiveBackDraft" not in [row.kind for row in stage.outbox()]
     async with stage.working():
         await stage.in_status(run.run_id, RunStatus.SUCCEEDED)
         await stage.settled()
@@ -258,7 +258,7 @@ async def test_who_left_a_draft_is_given_it_back_when_somebody_else_answers(bot:
     cleo.select(cleo.view, DECISION, "Accept")
     assert (await cleo.submit_view()).acked
     await bot.in_status(run.run_id, RunStatus.SUCCEEDED)
-    await bot.told("ben", "Too late", "Less garlic, says ben")
+    await bot.told("ben", "What you left in the window of", "✅ *Accept*", "Less garlic, says ben")
     await bot.settled()
     assert len(bot.workspace.find_all(visible_to="ben")) == 1
     assert bot.workspace.find_all(visible_to="cleo") == []
@@ -266,7 +266,7 @@ async def test_who_left_a_draft_is_given_it_back_when_somebody_else_answers(bot:
 
 
 async def test_who_looks_at_a_window_that_slack_does_not_change_is_given_back_their_draft(bot: Stage) -> None:
-    """They may have closed it where nobody heard of that."""
+    """They may have closed it where nobody heard of that; if they close it now, they are told nothing more."""
     run, form = await form_of(bot)
     ben = bot.workspace.person("ben")
     await opened(ben, form)
@@ -275,7 +275,10 @@ async def test_who_looks_at_a_window_that_slack_does_not_change_is_given_back_th
     await bot.dify.answer_elsewhere(bot.dify.open_forms()[0], "accept", {"remarks": "", "priority": "low"})
     await bot.later(hours=2)
     await bot.run_when(run.run_id, lambda run: not run.open_forms)
-    await bot.told("ben", "did not count", "Less garlic")
+    await bot.told("ben", "What you left in the window of", "Less garlic")
+    await ben.close_view()
+    await bot.settled()
+    assert len(bot.workspace.find_all(visible_to="ben")) == 1
 
 
 async def test_an_open_window_says_that_its_form_was_answered_elsewhere(bot: Stage) -> None:
@@ -301,6 +304,26 @@ async def test_opening_a_window_finds_out_that_its_form_has_expired(bot: Stage) 
     ben = bot.workspace.person("ben")
     await opened(ben, form)
     await bot.workspace.wait_for(lambda: "⌛ Expired" in words(ben.view))
+
+
+async def test_what_stands_in_a_window_that_did_not_end_with_its_form_is_given_back_when_it_is_closed(
+    stage: Stage,
+) -> None:
+    """As where the bot was stopped before it could say there that the form is closed."""
+    ben, cleo = stage.workspace.person("ben"), stage.workspace.person("cleo")
+    async with stage.working():
+        run, form = await form_of(stage)
+        await opened(ben, form)
+        await type_into(stage, ben, REMARKS, "Less garlic")
+        stage.workspace.faults.add("views.update", Delay(60))
+        cleo.select(form, PRIORITY, "high")
+        await cleo.click(form, "Accept")
+        await stage.in_status(run.run_id, RunStatus.SUCCEEDED)
+    await ben.close_view()
+    async with stage.working():
+        await stage.told("ben", "What you left in the window of", f"✅ *Accept* · <@{cleo.id}>", "Less garlic")
+        await stage.settled()
+    assert len(stage.workspace.find_all(visible_to="ben")) == 1
 
 
 async def test_the_window_of_a_decided_form_does_not_open(stage: Stage) -> None:

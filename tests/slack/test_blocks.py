@@ -271,6 +271,7 @@ CASES: dict[str, tuple[DrawnEffect, Run | None]] = {
     "stuck": (do.PostStuck(), replace(RUN, status=RunStatus.RESUMING)),
     "not-started": (do.TellNotStarted("not_in_channel"), make_run(response_url="https://hooks.example/1")),
     "decided": (do.TellDecided("U3", "form-1"), RUNNING),
+    "draft-given-back": (do.GiveBackDraft("U3", "form-1", {"feedback": "Shorter, and *warmer*."}), RUNNING),
     "refused": (do.TellRefused("U2", "form-1", "Invalid value"), RUN),
     "invalid": (do.TellInvalid("U2", "form-1", (("tone", "is empty: choose one of its options."),)), RUN),
     "draft-waits": (do.TellDraftWaits("U2", "form-1"), RUN),

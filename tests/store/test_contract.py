@@ -17,6 +17,7 @@ from bot.core.effects import (
     CheckCommand,
     Effect,
     EndAnswer,
+    GiveBackDraft,
     PostAnswer,
     PostForm,
     PostResult,
@@ -1151,9 +1152,9 @@ async def test_whose_answer_is_claimed_has_no_draft_of_it_any_more(asked: SqlSto
 
 async def test_drafts_of_a_form_that_is_closed_are_given_back_once(asked: SqlStore) -> None:
     """To each who left one, but not to who answered, nor to who looks at the window, which tells them."""
-    for user, text in {"U1": "one", "U2": "two", "U3": "three", "U4": None}.items():
+    for user, text in {"U1": "one", "U2": "two", "U3": "three", "U4": None, "U5": " \n"}.items():
         await asked.save_draft("form-1", user, draft(feedback=text))
-    answer, given_back = make_submission(user_id="U2"), (TellDecided("U1", "form-1", {"feedback": "one"}),)
+    answer, given_back = make_submission(user_id="U2"), (GiveBackDraft("U1", "form-1", {"feedback": "one"}),)
     expected = {FormStatus.CLAIMED: (), FormStatus.SUBMITTED: given_back}
     for status, effects in (*expected.items(), (FormStatus.SUBMITTED, ())):
         decided = then(forms=(make_form(status=status, submission=answer),))
@@ -1161,8 +1162,8 @@ async def test_drafts_of_a_form_that_is_closed_are_given_back_once(asked: SqlSto
         assert transition is not None
         assert transition.effects == effects
     assert effects_of(await asked.claim_effects(NOW, 10)) == [*given_back]
-    found = [await asked.draft("form-1", user) for user in ("U1", "U2", "U3", "U4")]
-    assert found == [None, None, draft(feedback="three"), None]
+    found = [await asked.draft("form-1", user) for user in ("U1", "U2", "U3", "U4", "U5")]
+    assert found == [None, None, draft(feedback="three"), None, None]
 
 
 async def test_a_draft_of_a_form_that_nobody_knows_is_not_kept(asked: SqlStore) -> None:

@@ -144,6 +144,8 @@ def render(effect: DrawnEffect, run: Run | None, now: datetime, progress: Progre
             return Reply(run.response_url, notices.not_started(run, code), user_id=run.starter_id)
         case do.TellDecided(user_id, form_id, values):
             return Tell(user_id, notices.decided(run, run.form(form_id), user_id, values))
+        case do.GiveBackDraft(user_id, form_id, values):
+            return Tell(user_id, notices.draft_given_back(run, run.form(form_id), values))
         case do.TellRefused(user_id, form_id, message):
             return Tell(user_id, notices.refused(run, run.form(form_id), message))
         case do.TellInvalid(user_id, form_id, problems):

@@ -72,6 +72,7 @@ STANDING = {
 WAITS_FOR_DIFY = "It will be sent when Dify takes it."
 WAITS_FOR_FILES = "It will be sent once its files, which are on their way, are in Dify."
 DID_NOT_COUNT = "Your answer to {title} did not count: {outcome}"
+DRAFT_IN_VAIN = "What you left in the window of {title} was not sent: {outcome}"
 STILL_OPEN = "{title} can no longer be answered: its run has ended. Your answer was not sent."
 NOTHING_ASKS = (
     "📎 {names}: {app} does not ask for a file right now, so it is given none. When a form here asks for one, share it "
@@ -212,7 +213,17 @@ def decided(run: Run, form: Form, user_id: str, values: Mapping[str, Any]) -> Me
     said = _decided(run, form, user_id)
     submission = form.submission
     counts = form.status in STANDING and submission and submission.user_id == user_id and submission.values == values
-    if not (entered := [] if counts else _entered(form, values)):
+    return said if counts else _giving_back(said, form, values)
+
+
+def draft_given_back(run: Run, form: Form, values: Mapping[str, Any]) -> Message:
+    """Tell somebody what became of a form whose window they had left with these values in it."""
+    text = DRAFT_IN_VAIN.format(title=mrkdwn.bold(form.node_title), outcome=outcome(run, form))
+    return _giving_back(_message(text), form, values)
+
+
+def _giving_back(said: Message, form: Form, values: Mapping[str, Any]) -> Message:
+    if not (entered := _entered(form, values)):
         return said
     room = shared_room(_GIVEN_BACK_SHARE, (len(mrkdwn.escape(text)) for _, text in entered))
     given = [
