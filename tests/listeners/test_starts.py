@@ -369,6 +369,17 @@ async def test_a_window_that_is_sent_twice_starts_one_run(bot: Stage) -> None:
     assert len(bot.requests("POST", "/workflows/run")) == 1
 
 
+async def test_a_start_goes_ahead_of_what_can_wait(stage: Stage) -> None:
+    """Whoever presses Start waits for the ack."""
+    person = await give(stage, "/dify pick")
+    person.fill(person.view, "title", "Menu")
+    before = stage.database.unhurried
+    await send(stage)
+    assert stage.database.unhurried == before
+    with stage.sql() as database:
+        assert database.execute("SELECT status FROM runs").fetchall() == [("requested",)]
+
+
 async def test_a_window_can_be_sent_after_a_restart(stage: Stage) -> None:
     """Everything that it stands for is in it; what the app takes is read anew."""
     async with stage.working():

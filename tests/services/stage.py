@@ -84,10 +84,13 @@ class WatchedDatabase(Database):
         super().__init__(url)  # type: ignore[call-arg]
         self.written = written
         self.writing = asyncio.Event()
+        self.unhurried = 0
+        """How many writes were in no hurry, since nobody waited for an ack."""
 
     async def write(self, work: Work[Found], *, before_ack: bool = False) -> Found:
         """Write, and tell."""
         self.writing.set()
+        self.unhurried += not before_ack
         try:
             return await super().write(work, before_ack=before_ack)
         finally:
