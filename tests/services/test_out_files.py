@@ -209,7 +209,7 @@ async def test_a_text_that_is_over_ends_with_what_might_have_become_an_address(b
     """While it was written, its last word waited."""
     run = await bot.paused("linking Tea?")
     await bot.settled()
-    assert any("More at https://example.com" in message.shown for message in bot.thread(run))
+    assert any("More at [https://example.com](https://example.com)" in message.shown for message in bot.thread(run))
 
 
 async def test_an_image_without_an_extension_gets_the_one_of_its_kind(bot: Stage) -> None:

@@ -239,8 +239,9 @@ async def test_a_look_that_is_due_is_not_put_off_by_what_else_happens(bot: Stage
     due_at = run.poll_at
     assert due_at is not None
     bot.clock.advance(seconds=POLL)
-    await bot.parts.recorder.change(run.run_id, lambda run, now: Transition(run))
-    assert (await bot.store.run(run.run_id)).poll_at == due_at
+    transition = await bot.parts.recorder.change(run.run_id, lambda run, now: Transition(run))
+    assert transition is not None
+    assert transition.run.poll_at == due_at
 
 
 # --- what a look costs ---
