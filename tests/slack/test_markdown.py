@@ -137,6 +137,12 @@ def test_what_is_no_address_stays_text(text: str) -> None:
     assert markdown.safe("`https://a.example/@_b_`") == "`https://a.example/@_b_`"
 
 
+@pytest.mark.parametrize("text", ["awww.x", "xhttps://a"])
+def test_any_number_of_what_is_no_address_may_stand_in_a_row(text: str) -> None:
+    """None of them is read to the end of the last one."""
+    assert markdown.safe(text * 35_000) == text * 35_000
+
+
 @pytest.mark.parametrize(
     ("text", "written"),
     [

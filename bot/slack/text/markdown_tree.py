@@ -176,8 +176,10 @@ def _bare_address(state: StateInline, silent: bool) -> bool:
     begun = scheme[0] if scheme else ""
     start = state.pos - len(begun)
     before = state.src[start - 1 : start]
+    if before.isascii() and before.isalnum():  # asked first: to match an address is to read it to its end
+        return False
     found = _ADDRESS.match(state.src, start, state.posMax)
-    if found is None or (before.isascii() and before.isalnum()):
+    if found is None:
         return False
     text = _without_punctuation(found[0])
     if not _ADDRESS.fullmatch(text):
