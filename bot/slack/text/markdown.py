@@ -30,7 +30,7 @@ from bot.slack.text.markdown_tree import (
 )
 from bot.slack.text.mrkdwn import clean
 
-_BARE = frozenset({"root", "paragraph", "inline", "text", "text_special", "strong", "em", "softbreak", "hardbreak"})
+_BARE = frozenset({"root", "paragraph", "inline", "text", "text_special", "strong", "em", "softbreak"})
 _MAX_ROWS = 100
 """Of a table, with its head (slack-platform §2.1)."""
 
@@ -190,7 +190,7 @@ def literal(text: str) -> str:
 
 
 def is_bare(text: str) -> bool:
-    """Say whether Markdown is plain words: no heading, list, quote or link."""
+    """Say whether Markdown is plain words: no heading, list, quote, link or line break of its own."""
     tree = parsed(text)
     return tree is not None and {node.type for node in tree.walk()} <= _BARE
 
