@@ -104,6 +104,8 @@ def shown_host(address: str) -> str | None:
 
 def tells_host(text: str, address: str) -> bool:
     """Tell whether the text of a link that may be one says where it leads."""
+    if text.split() != [text]:
+        return False  # `urlsplit` drops tabs and line ends, but a reader takes the host to end there
     named = f"http://{text}" if text.lower().startswith("www.") else text
     return text in (address, address.removeprefix("mailto:")) or shown_host(named) == shown_host(address)
 
