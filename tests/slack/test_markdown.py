@@ -1,6 +1,7 @@
 """Markdown of others in Slack's markdown block."""
 
 from collections.abc import Callable, Iterable
+from html import unescape
 
 import pytest
 from hypothesis import example, given, settings
@@ -136,6 +137,12 @@ def test_what_is_no_address_stays_text(text: str) -> None:
     assert markdown.safe("`https://a.example/@_b_`") == "`https://a.example/@_b_`"
 
 
+@pytest.mark.parametrize("text", ["awww.x", "xhttps://a"])
+def test_any_number_of_what_is_no_address_may_stand_in_a_row(text: str) -> None:
+    """None of them is read to the end of the last one."""
+    assert markdown.safe(text * 35_000) == text * 35_000
+
+
 @pytest.mark.parametrize(
     ("text", "written"),
     [
@@ -149,6 +156,28 @@ def test_what_is_no_address_stays_text(text: str) -> None:
 def test_an_address_that_hides_its_host_is_taken_apart(text: str, written: str) -> None:
     """Slack would make a link of it; in code it makes none."""
     assert markdown.safe(text) == written
+
+
+@pytest.mark.parametrize(
+    "follower", ["，或写信给support@docs.example", "。邮箱support@docs.example", "“x@y”", "&commat;b"]
+)
+@pytest.mark.parametrize(
+    ("text", "link"),
+    [
+        ("请看https://docs.example", "请看[https://docs.example](https://docs.example)"),
+        ("请看<https://docs.example>", "请看[https://docs.example](https://docs.example)"),
+        ("www.docs.example", "[www.docs.example](http://www.docs.example)"),
+        (
+            "[**https://docs.example**](https://docs.example)",
+            "[**https://docs.example**](https://docs.example) (docs.example)",
+        ),
+        ("![x](https://docs.example)", "[x](https://docs.example) (docs.example)"),
+        ("`https://docs.example`", "`https://docs.example`"),
+    ],
+)
+def test_an_address_leads_where_it_says_whatever_mail_address_follows(text: str, link: str, follower: str) -> None:
+    """Chinese and Japanese write no space between the two."""
+    assert markdown.safe(text + follower) == link + unescape(follower)
 
 
 def test_the_label_of_a_link_that_is_an_address_is_no_markup() -> None:

@@ -49,6 +49,9 @@ def shown(outputs: dict[str, Any], status: RunStatus = RunStatus.SUCCEEDED, **ch
         ({"j": {"k": ["<é>", 1]}}, '**j**\n\n```json\n{\n  "k": [\n    "&lt;é&gt;",\n    1\n  ]\n}\n```'),
         ({"f": FILE, "l": [FILE, FILE]}, "**f:** 📎 a_&lt;b&gt;.pdf\n\n**l:** 📎 a_&lt;b&gt;.pdf 📎 a_&lt;b&gt;.pdf"),
         ({"text": ""}, "**text:** –"),
+        ({"a": "first<br>second", "b": 5}, "**a**\n\nfirst\nsecond\n\n**b:** 5"),
+        ({"a": "<br>first<br/>", "b": "<br>"}, "**a:** first\n\n**b:** –"),
+        ({"a": "_x_ &copy; &amp; 2 \\* 3 <i>", "b": " "}, "**a:** _x_ © &amp; 2 \\* 3 &lt;i&gt;\n\n**b:** –"),
     ],
 )
 def test_outputs_are_shown_by_name(outputs: dict[str, Any], text: str) -> None:

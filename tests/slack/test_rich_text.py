@@ -81,6 +81,20 @@ def _spans(line: Json) -> str:
         ("![a *b*](https://a.example)", ["section: <https://a.example|a >i{<https://a.example|b>} (a.example)"]),
         ("![](https://a.example/p.png)", ["section: <https://a.example/p.png|image> (a.example)"]),
         ("[![ci](https://i.example/c.svg)](https://a.example)", ["section: <https://a.example|ci> (a.example)"]),
+        (
+            "[https://good.example\n.evil.example](https://good.example.evil.example)",
+            [
+                "section: <https://good.example.evil.example|https://good.example\n.evil.example>"
+                " (good.example.evil.example)"
+            ],
+        ),
+        (
+            "[https://good.example&#9;.evil.example](https://good.example.evil.example)",
+            [
+                "section: <https://good.example.evil.example|https://good.example\t.evil.example>"
+                " (good.example.evil.example)"
+            ],
+        ),
         ("[a](ftp://a.example)", ["section: [a](ftp://a.example)"]),
         ("[a](https://bank.example@evil.example)", ["section: [a](https://bank.example@evil.example)"]),
         ("| a | 日本 |\n|---|---|\n| bcd | e |", ["preformatted: a   │ 日本\n────┼─────\nbcd │ e"]),

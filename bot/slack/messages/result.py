@@ -303,7 +303,7 @@ def _output(name: str, value: Any, *, is_above: bool = False) -> Iterator[str]:
     if is_above:
         yield f"**{title}:** {STANDS_ABOVE}"
     elif isinstance(value, str) and len(value) <= _MAX_LINE and "\n" not in value.strip() and is_bare(value):
-        yield f"**{title}:** {words(value) or '–'}"
+        yield f"**{title}:** {safe(mrkdwn.clean(value)) or '–'}"
     elif isinstance(value, str):
         yield from headed(title, safe_pieces(value, BELOW_TITLE))
     elif value in (None, [], {}):

@@ -30,7 +30,7 @@ from bot.slack.text.markdown_tree import (
 )
 from bot.slack.text.mrkdwn import clean
 
-_BARE = frozenset({"root", "paragraph", "inline", "text", "text_special", "strong", "em", "softbreak", "hardbreak"})
+_BARE = frozenset({"root", "paragraph", "inline", "text", "text_special", "strong", "em", "softbreak"})
 _MAX_ROWS = 100
 """Of a table, with its head (slack-platform §2.1)."""
 
@@ -190,7 +190,7 @@ def literal(text: str) -> str:
 
 
 def is_bare(text: str) -> bool:
-    """Say whether Markdown is plain words: no heading, list, quote or link."""
+    """Say whether Markdown is plain words: no heading, list, quote, link or line break of its own."""
     tree = parsed(text)
     return tree is not None and {node.type for node in tree.walk()} <= _BARE
 
@@ -411,7 +411,7 @@ def _span(node: SyntaxTreeNode) -> str:
             inner = _code_text(node.content)
             marks = "`" * (_longest_ticks(inner) + 1)
             padding = " " if "`" in inner else ""
-            return _around(inner, marks + padding, padding + marks)
+            return _around(inner, marks + padding, padding + _OWN + marks)
         case "link" if node.info == "auto":
             text = _escaped(_without_markup(node.children[0].content))
             return text if _in_link(node) else _address(text, str(node.attrs.get("href", "")))
@@ -451,7 +451,7 @@ def _link(label: str, address: str) -> str:
         return f"[{label}]({_escaped(address)}){places}"  # no link once `_finished` took it apart
     label = label or _escaped(_without_markup(address.removeprefix("mailto:")))
     shown = "" if tells_host(label, address) else f" ({_escaped(host)})"
-    return f"[{label}]{_OWN}({_target(address)}){shown}{places}"
+    return f"[{label}]{_target(address)}{shown}{places}"
 
 
 def _address(text: str, address: str) -> str:
@@ -463,12 +463,13 @@ def _address(text: str, address: str) -> str:
         return text + places
     shown = "" if tells_host(text, address) else f" ({_escaped(host)})"
     label = _BRACKETS.sub(rf"\\\g<0>{_OWN}", _own_host(text))
-    return f"[{label}]{_OWN}({_target(address)}){shown}{places}"
+    return f"[{label}]{_target(address)}{shown}{places}"
 
 
 def _target(address: str) -> str:
+    """Write where a link leads, and let `_finished` read no host across its end."""
     address = address.replace("(", "%28").replace(")", "%29").replace("<", "%3C").replace(">", "%3E")
-    return _own_host(address)
+    return f"{_OWN}({_own_host(address)}{_OWN})"
 
 
 def _own_host(text: str) -> str:

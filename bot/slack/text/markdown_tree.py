@@ -104,6 +104,8 @@ def shown_host(address: str) -> str | None:
 
 def tells_host(text: str, address: str) -> bool:
     """Tell whether the text of a link that may be one says where it leads."""
+    if text.split() != [text]:
+        return False  # `urlsplit` drops tabs and line ends, but a reader takes the host to end there
     named = f"http://{text}" if text.lower().startswith("www.") else text
     return text in (address, address.removeprefix("mailto:")) or shown_host(named) == shown_host(address)
 
@@ -176,8 +178,10 @@ def _bare_address(state: StateInline, silent: bool) -> bool:
     begun = scheme[0] if scheme else ""
     start = state.pos - len(begun)
     before = state.src[start - 1 : start]
+    if before.isascii() and before.isalnum():  # asked first: to match an address is to read it to its end
+        return False
     found = _ADDRESS.match(state.src, start, state.posMax)
-    if found is None or (before.isascii() and before.isalnum()):
+    if found is None:
         return False
     text = _without_punctuation(found[0])
     if not _ADDRESS.fullmatch(text):
