@@ -367,17 +367,20 @@ def texts_of(start: CheckedStart, app: AppDescription) -> Mapping[str, str]:
     return texts | {QUERY.variable: start.query} if app.mode is AppMode.CHATFLOW else texts
 
 
-def moved_text(texts: Mapping[str, str], before: AppDescription | None, app: AppDescription) -> Mapping[str, str]:
+def moved_text(
+    texts: Mapping[str, str], before: AppDescription | None, app: AppDescription
+) -> tuple[Mapping[str, str], Mapping[str, str]]:
     """Return what the fields of an app take of texts that were given for those of another, or before one was chosen.
 
-    The first text goes where the app takes one, whatever each of them calls it.
+    The first text goes where the app takes one, whatever each of them calls it. Besides, return what no field takes.
     """
     source = QUERY.variable if before is None else first_text(before)
-    target = first_text(app)
-    taken = {name: text for name, text in texts.items() if name in _expected(app)}
-    if source is not None and target is not None and source in texts and source not in taken:
-        taken.setdefault(target, texts[source])
-    return taken
+    target, expected = first_text(app), _expected(app)
+    taken = {name: text for name, text in texts.items() if name in expected}
+    left = {name: text for name, text in texts.items() if name not in expected}
+    if source in left and target is not None and target not in taken:
+        taken[target] = left.pop(source)
+    return taken, left
 
 
 def default_text(field: StartInput) -> str:
