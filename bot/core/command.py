@@ -158,7 +158,7 @@ class NotStartable:
     problems: tuple[str, ...]
     corrected: str | None = None
     left_over: str = ""
-    """What was typed and stands nowhere in it."""
+    """What was typed and does not stand whole in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,7 +333,12 @@ def check(
         return _checked(app, outcome)
     texts = {name: each.text for name, each in outcome.items() if each and each.text is not None}
     corrected = None if is_hopeless(app) else write(command_name, app_name, texts.items())
-    left_over = found.left_over if corrected else parsed.words
+    lost = [
+        f"{name}={text}"
+        for name in unfit
+        if not _says_nothing(text := found.texts.get(name, "")) and text != texts.get(name)
+    ]
+    left_over = "\n".join(filter(None, (found.left_over, *lost))) if corrected else parsed.words
     return NotStartable((*problems, *unfit.values()), corrected, left_over)
 
 
@@ -355,7 +360,7 @@ def draft(parsed: ParsedCommand, app: AppDescription, app_name: str, known: Sequ
 def unfit(texts: Mapping[str, str], app: AppDescription) -> tuple[str, ...]:
     """Return what is wrong with texts for the fields of an app but for what is missing, a sentence each."""
     wrong = _unfit(_outcome(app, texts))
-    return tuple(problem for name, problem in wrong.items() if texts.get(name, "").strip() not in ("", PLACEHOLDER))
+    return tuple(problem for name, problem in wrong.items() if not _says_nothing(texts.get(name, "")))
 
 
 def texts_of(start: CheckedStart, app: AppDescription) -> Mapping[str, str]:
@@ -598,13 +603,17 @@ def _how_to_give(field: StartInput) -> str:
     return f"choose {what} in the start window, or give a link" if accepts.takes_uploads else f"give a link to {what}"
 
 
+def _says_nothing(text: str) -> bool:
+    return text.strip() in ("", PLACEHOLDER)
+
+
 def _read(field: StartInput, text: str | None) -> _Fit | _Unfit | None:
     """Read the text given for a start input; None where nothing is to be sent for it."""
     if field.type == "select" and text in field.options:
         # Also a blank one.
         return _Fit(text, text)
     # Dify would run with a blank text where one is required (recording 03), which nobody means by it.
-    if must_be_given(field) and (text is None or text.strip() in ("", PLACEHOLDER)):
+    if must_be_given(field) and (text is None or _says_nothing(text)):
         choices = f": {_choices(field)}" if field.type == "select" else ""
         return _Unfit(f"{_named(field)} is missing{choices}.", _example(field))
     if text is None or (not text.strip() and field.type in _TYPED):
