@@ -57,6 +57,8 @@ _SWITCH = {
     "off": False,
     "0": False,
 }
+_HELPED = frozenset({"me", "us"})
+"""Whoever asks for help like this means no app, however near to its name the word is."""
 _TEXT_TYPES = frozenset({"text-input", "paragraph"})
 QUERY = StartInput(variable="query", label="the message to the app", type="paragraph", required=True)
 """The first message to a Chatflow, which is none of its start inputs."""
@@ -117,13 +119,18 @@ class ParsedCommand:
         """Whether the person asks how to use the command: more words are no question about it."""
         return self == ParsedCommand(self.app) and _is_help(self.app)
 
-    def help_about(self, app_names: Iterable[str]) -> str | None:
-        """Return the configured app whose inputs the person asks for: `help APP` or `APP help`."""
+    def help_about(self, app_names: Collection[str]) -> Choice | None:
+        """Return the app whose inputs the person asks for: `help APP`, with a slip in its name, too, or `APP help`."""
         if self.app is None or self.pairs or len(self.stray) != 1:
             return None
-        if _is_help(self.app):
-            return _configured(self.stray[0], app_names)
-        return _configured(self.app, app_names) if _is_help(self.stray[0]) else None
+        (word,), asks_first = self.stray, _is_help(self.app)
+        if not asks_first and not _is_help(word):
+            return None
+        if name := _configured(word if asks_first else self.app, app_names):
+            return Choice(name, ParsedCommand(name))
+        if asks_first and word.casefold() not in _HELPED and (near := _nearest(word, app_names)):
+            return Choice(near, ParsedCommand(near), (_slip_in_name(word, near),))
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +308,7 @@ def choose_app(parsed: ParsedCommand, app_names: Sequence[str]) -> Choice:
     if asks_help:
         (word,) = parsed.stray
     if near := _nearest(word, app_names):
-        return Choice(None if asks_help else near, parsed, (f"There is no app {_cited(word)}: did you mean {near}?",))
+        return Choice(None if asks_help else near, parsed, (_slip_in_name(word, near),))
     if word:
         return Choice(None, parsed, (f"There is no app {_cited(word)}: there is {_listed(app_names, 'and')}.",))
     return Choice(None, parsed, (f"Say which app to start: {_listed(app_names, 'or')}.",))
@@ -309,6 +316,10 @@ def choose_app(parsed: ParsedCommand, app_names: Sequence[str]) -> Choice:
 
 def _configured(word: str, app_names: Iterable[str]) -> str | None:
     return next((name for name in app_names if name.casefold() == word.casefold()), None)
+
+
+def _slip_in_name(word: str, near: str) -> str:
+    return f"There is no app {_cited(word)}: did you mean {near}?"
 
 
 def only_fit(parsed: ParsedCommand, apps: Mapping[str, AppDescription]) -> str | None:

@@ -208,7 +208,17 @@ class TestParse:
         ],
     )
     def test_help_about_an_app_is_asked_before_or_after_its_name(self, text: str, about: str | None) -> None:
-        assert parse(text).help_about(["content review", "review"]) == about
+        choice = None if about is None else Choice(about, ParsedCommand(about))
+        assert parse(text).help_about(["content review", "review"]) == choice
+
+    @pytest.mark.parametrize("names", [["summary"], ["summary", "review"]])
+    def test_help_about_a_misspelt_app_is_about_the_nearest(self, names: list[str]) -> None:
+        problem = "There is no app “summarise”: did you mean summary?"
+        assert parse("help summarise").help_about(names) == Choice("summary", ParsedCommand("summary"), (problem,))
+
+    @pytest.mark.parametrize("text", ["help me", "Help us", "help zzz", "help me now", "menus help", "help menus a=1"])
+    def test_words_to_an_app_are_no_question_about_it(self, text: str) -> None:
+        assert parse(text).help_about(["menu", "use"]) is None
 
     @given(st.text())
     def test_every_text_can_be_read(self, text: str) -> None:
