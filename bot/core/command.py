@@ -57,6 +57,8 @@ _SWITCH = {
     "off": False,
     "0": False,
 }
+_HELPED = frozenset({"me", "us"})
+"""Whoever asks for help like this means no app, however near to its name the word is."""
 _TEXT_TYPES = frozenset({"text-input", "paragraph"})
 QUERY = StartInput(variable="query", label="the message to the app", type="paragraph", required=True)
 """The first message to a Chatflow, which is none of its start inputs."""
@@ -117,13 +119,18 @@ class ParsedCommand:
         """Whether the person asks how to use the command: more words are no question about it."""
         return self == ParsedCommand(self.app) and _is_help(self.app)
 
-    def help_about(self, app_names: Iterable[str]) -> str | None:
-        """Return the configured app whose inputs the person asks for: `help APP` or `APP help`."""
+    def help_about(self, app_names: Collection[str]) -> Choice | None:
+        """Return the app whose inputs the person asks for: `help APP`, with a slip in its name, too, or `APP help`."""
         if self.app is None or self.pairs or len(self.stray) != 1:
             return None
-        if _is_help(self.app):
-            return _configured(self.stray[0], app_names)
-        return _configured(self.app, app_names) if _is_help(self.stray[0]) else None
+        (word,), asks_first = self.stray, _is_help(self.app)
+        if not asks_first and not _is_help(word):
+            return None
+        if name := _configured(word if asks_first else self.app, app_names):
+            return Choice(name, ParsedCommand(name))
+        if asks_first and word.casefold() not in _HELPED and (near := _nearest(word, app_names)):
+            return Choice(near, ParsedCommand(near), (_slip_in_name(word, near),))
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +165,7 @@ class NotStartable:
     problems: tuple[str, ...]
     corrected: str | None = None
     left_over: str = ""
-    """What was typed and stands nowhere in it."""
+    """What was typed and does not stand whole in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +308,7 @@ def choose_app(parsed: ParsedCommand, app_names: Sequence[str]) -> Choice:
     if asks_help:
         (word,) = parsed.stray
     if near := _nearest(word, app_names):
-        return Choice(None if asks_help else near, parsed, (f"There is no app {_cited(word)}: did you mean {near}?",))
+        return Choice(None if asks_help else near, parsed, (_slip_in_name(word, near),))
     if word:
         return Choice(None, parsed, (f"There is no app {_cited(word)}: there is {_listed(app_names, 'and')}.",))
     return Choice(None, parsed, (f"Say which app to start: {_listed(app_names, 'or')}.",))
@@ -309,6 +316,10 @@ def choose_app(parsed: ParsedCommand, app_names: Sequence[str]) -> Choice:
 
 def _configured(word: str, app_names: Iterable[str]) -> str | None:
     return next((name for name in app_names if name.casefold() == word.casefold()), None)
+
+
+def _slip_in_name(word: str, near: str) -> str:
+    return f"There is no app {_cited(word)}: did you mean {near}?"
 
 
 def only_fit(parsed: ParsedCommand, apps: Mapping[str, AppDescription]) -> str | None:
@@ -333,7 +344,12 @@ def check(
         return _checked(app, outcome)
     texts = {name: each.text for name, each in outcome.items() if each and each.text is not None}
     corrected = None if is_hopeless(app) else write(command_name, app_name, texts.items())
-    left_over = found.left_over if corrected else parsed.words
+    lost = [
+        f"{name}={text}"
+        for name in unfit
+        if not _says_nothing(text := found.texts.get(name, "")) and text != texts.get(name)
+    ]
+    left_over = "\n".join(filter(None, (found.left_over, *lost))) if corrected else parsed.words
     return NotStartable((*problems, *unfit.values()), corrected, left_over)
 
 
@@ -355,7 +371,7 @@ def draft(parsed: ParsedCommand, app: AppDescription, app_name: str, known: Sequ
 def unfit(texts: Mapping[str, str], app: AppDescription) -> tuple[str, ...]:
     """Return what is wrong with texts for the fields of an app but for what is missing, a sentence each."""
     wrong = _unfit(_outcome(app, texts))
-    return tuple(problem for name, problem in wrong.items() if texts.get(name, "").strip() not in ("", PLACEHOLDER))
+    return tuple(problem for name, problem in wrong.items() if not _says_nothing(texts.get(name, "")))
 
 
 def texts_of(start: CheckedStart, app: AppDescription) -> Mapping[str, str]:
@@ -367,17 +383,20 @@ def texts_of(start: CheckedStart, app: AppDescription) -> Mapping[str, str]:
     return texts | {QUERY.variable: start.query} if app.mode is AppMode.CHATFLOW else texts
 
 
-def moved_text(texts: Mapping[str, str], before: AppDescription | None, app: AppDescription) -> Mapping[str, str]:
+def moved_text(
+    texts: Mapping[str, str], before: AppDescription | None, app: AppDescription
+) -> tuple[Mapping[str, str], Mapping[str, str]]:
     """Return what the fields of an app take of texts that were given for those of another, or before one was chosen.
 
-    The first text goes where the app takes one, whatever each of them calls it.
+    The first text goes where the app takes one, whatever each of them calls it. Besides, return what no field takes.
     """
     source = QUERY.variable if before is None else first_text(before)
-    target = first_text(app)
-    taken = {name: text for name, text in texts.items() if name in _expected(app)}
-    if source is not None and target is not None and source in texts and source not in taken:
-        taken.setdefault(target, texts[source])
-    return taken
+    target, expected = first_text(app), _expected(app)
+    taken = {name: text for name, text in texts.items() if name in expected}
+    left = {name: text for name, text in texts.items() if name not in expected}
+    if source in left and target is not None and target not in taken:
+        taken[target] = left.pop(source)
+    return taken, left
 
 
 def default_text(field: StartInput) -> str:
@@ -595,13 +614,17 @@ def _how_to_give(field: StartInput) -> str:
     return f"choose {what} in the start window, or give a link" if accepts.takes_uploads else f"give a link to {what}"
 
 
+def _says_nothing(text: str) -> bool:
+    return text.strip() in ("", PLACEHOLDER)
+
+
 def _read(field: StartInput, text: str | None) -> _Fit | _Unfit | None:
     """Read the text given for a start input; None where nothing is to be sent for it."""
     if field.type == "select" and text in field.options:
         # Also a blank one.
         return _Fit(text, text)
     # Dify would run with a blank text where one is required (recording 03), which nobody means by it.
-    if must_be_given(field) and (text is None or text.strip() in ("", PLACEHOLDER)):
+    if must_be_given(field) and (text is None or _says_nothing(text)):
         choices = f": {_choices(field)}" if field.type == "select" else ""
         return _Unfit(f"{_named(field)} is missing{choices}.", _example(field))
     if text is None or (not text.strip() and field.type in _TYPED):

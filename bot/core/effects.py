@@ -244,6 +244,8 @@ class TellInputs:
     app: str
     inputs: tuple[str, ...]
     example: str | None = None
+    problems: tuple[str, ...] = ()
+    """Why the app is a guess, a sentence each."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,7 @@ def too_long(form: Form, changed: Mapping[str, str | None]) -> dict[str, str]:
         text = changed.get(field.name) or ""
         size = json_size(text)
         if size > room:
-            found[field.name] = f"is {len(text):,} characters long, and there is room for {_beginning(text, room):,}."
+            found[field.name] = f"is {len(text):,} characters long, and there is room for {beginning(text, room):,}."
         else:
             room -= size
     return found
@@ -129,8 +129,8 @@ def json_size(text: str) -> int:
     return len(json.dumps(text)) - 2
 
 
-def _beginning(text: str, room: int) -> int:
-    """Return how many characters of a text fit."""
+def beginning(text: str, room: int) -> int:
+    """Return how many characters of a text fit, which take at most `room` of JSON."""
     for count, character in enumerate(text):
         room -= json_size(character)
         if room < 0:

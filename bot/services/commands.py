@@ -65,7 +65,7 @@ class CommandDesk:
     async def _outcome(self, command: Command) -> Run | do.TellNotStartable | do.TellInputs:
         parsed = grammar.parse(command.text)
         about = parsed.help_about(self.app_names)
-        choice = grammar.choose_app(grammar.ParsedCommand(about) if about else parsed, self.app_names)
+        choice = about or grammar.choose_app(parsed, self.app_names)
         app = choice.app or await only_fit(parsed, self.app_names, self._descriptions.read)
         if app is None:
             return do.TellNotStartable(command.response_url, choice.problems, left_over=parsed.typed)
@@ -76,7 +76,7 @@ class CommandDesk:
             return do.TellNotStartable(command.response_url, problems, left_over=choice.parsed.words)
         if about:
             inputs, example = grammar.inputs(description), grammar.example(description, command.name, app)
-            return do.TellInputs(command.response_url, app, inputs, example)
+            return do.TellInputs(command.response_url, app, inputs, example, about.problems)
         start = grammar.check(choice.parsed, description, command.name, app, choice.problems)
         if isinstance(start, grammar.NotStartable):
             return do.TellNotStartable(command.response_url, start.problems, start.corrected, start.left_over)

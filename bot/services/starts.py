@@ -228,9 +228,9 @@ class StartDesk:
         if reason := grammar.obstacle(app, description):
             return self._without_fields(replace(place, app=app), given, files, (*problems, reason))
         if place.app in (None, app):
-            moved = grammar.moved_text(texts, None, description)
+            moved, left = grammar.moved_text(texts, None, description)
         else:
-            moved = grammar.moved_text(given, self._descriptions.last(place.app), description)
+            moved, left = grammar.moved_text(given, self._descriptions.last(place.app), description)
         kept = files[:MOST_CARRIED]
         found, nowhere = placed(app, description, kept)
         fields = {file.file_id: name for name, held in found.items() for file in held}
@@ -242,7 +242,7 @@ class StartDesk:
             moved,
             found,
             (*problems, *grammar.unfit(moved, description), *_told(nowhere), *_too_many(files)),
-            _left_over(given, moved),
+            _left_over({name: text for name, text in left.items() if name in given}),
         )
 
     async def _soon(self, app: str) -> AppDescription:
@@ -398,9 +398,9 @@ def _told(problems: Iterable[FileProblem]) -> tuple[str, ...]:
     return tuple(f"{each.name}: {each.reason}" for each in problems)
 
 
-def _left_over(given: Mapping[str, str], moved: Mapping[str, str]) -> str:
+def _left_over(texts: Mapping[str, str]) -> str:
     """Return what was given and stands in no field, a line each; words for whichever app have no name."""
-    left = {name: text for name, text in given.items() if text.strip() and text not in moved.values()}
+    left = {name: text for name, text in texts.items() if text.strip()}
     return "\n".join(text if name == grammar.QUERY.variable else f"{name}: {text}" for name, text in left.items())
 
 

@@ -208,7 +208,17 @@ class TestParse:
         ],
     )
     def test_help_about_an_app_is_asked_before_or_after_its_name(self, text: str, about: str | None) -> None:
-        assert parse(text).help_about(["content review", "review"]) == about
+        choice = None if about is None else Choice(about, ParsedCommand(about))
+        assert parse(text).help_about(["content review", "review"]) == choice
+
+    @pytest.mark.parametrize("names", [["summary"], ["summary", "review"]])
+    def test_help_about_a_misspelt_app_is_about_the_nearest(self, names: list[str]) -> None:
+        problem = "There is no app “summarise”: did you mean summary?"
+        assert parse("help summarise").help_about(names) == Choice("summary", ParsedCommand("summary"), (problem,))
+
+    @pytest.mark.parametrize("text", ["help me", "Help us", "help zzz", "help me now", "menus help", "help menus a=1"])
+    def test_words_to_an_app_are_no_question_about_it(self, text: str) -> None:
+        assert parse(text).help_about(["menu", "use"]) is None
 
     @given(st.text())
     def test_every_text_can_be_read(self, text: str) -> None:
@@ -350,7 +360,7 @@ class TestCheck:
                 "note has 5 characters, 2 more than the 3 it may have.",
             ),
             '/dify review topic="…" language=English note=abc',
-            "zzz=1",
+            "zzz=1\nlanguage=Englisch\nage=old\nnote=abcde",
         )
 
     def test_an_app_without_inputs_takes_none(self) -> None:
@@ -367,7 +377,8 @@ class TestCheck:
 
     @pytest.mark.parametrize("blank", ['""', '"  "', "", PLACEHOLDER])
     def test_a_blank_or_a_placeholder_is_no_value_for_what_is_required(self, blank: str) -> None:
-        assert refused(f"topic={blank} language=English").problems == ("topic is missing.",)
+        found = refused(f"topic={blank} language=English")
+        assert (found.problems, found.left_over) == (("topic is missing.",), "")
 
     def test_the_label_helps_to_find_the_input_where_it_says_more(self) -> None:
         app = workflow(
@@ -414,6 +425,17 @@ class TestCheck:
         found = refused("topic=a topics=b language=English")
         assert (found.corrected, found.left_over) == ("/dify review topic=a language=English", "topics=b")
 
+    def test_what_the_corrected_command_does_not_hold_whole_is_given_back_whole(self) -> None:
+        """However long: a problem cites the beginning of it only."""
+        words, nines = "tea " * 14 + "time", "nine " * 30 + "ten"
+        app = workflow(TOPIC, start_input("age", "number"), start_input("size", "select", options=("S", "M")))
+        for typed in (words, f'topic="{words}"'):
+            found = refused(f"review {typed}", app)
+            assert found.corrected == '/dify review topic="tea tea tea tea tea "'
+            assert found.left_over == f"topic={words}"
+        found = refused(f'topic=tea age="{nines}" size=M', app)
+        assert (found.corrected, found.left_over) == ("/dify review topic=tea size=M", f"age={nines}")
+
     @pytest.mark.parametrize(("length", "fits"), [(20, True), (21, False)])
     def test_a_text_may_have_exactly_its_maximal_length(self, length: int, fits: bool) -> None:
         assert isinstance(outcome(f"topic={'x' * length} language=English"), CheckedStart) is fits
@@ -439,10 +461,10 @@ class TestCheck:
 
     def test_a_checkbox_takes_no_other_word(self) -> None:
         assert refused("agree=maybe", workflow(start_input("agree", "checkbox"))) == NotStartable(
-            ("agree must be true or false, and “maybe” is neither. It may be left out.",), "/dify review"
+            ("agree must be true or false, and “maybe” is neither. It may be left out.",), "/dify review", "agree=maybe"
         )
         assert refused("agree=maybe", workflow(start_input("agree", "checkbox", required=True))) == NotStartable(
-            ("agree must be true or false, and “maybe” is neither.",), "/dify review agree=true"
+            ("agree must be true or false, and “maybe” is neither.",), "/dify review agree=true", "agree=maybe"
         )
 
     @pytest.mark.parametrize(
@@ -476,13 +498,15 @@ class TestCheck:
     def test_what_is_no_json_object_or_cannot_be_sent_as_one_is_refused(self, typed: str) -> None:
         found = refused(f"config={typed}", workflow(start_input("config", "json_object")))
         assert found == NotStartable(
-            ('config must be a JSON object, as in {"key": "value"}. It may be left out.',), "/dify review"
+            ('config must be a JSON object, as in {"key": "value"}. It may be left out.',),
+            "/dify review",
+            f"config={typed}",
         )
 
     def test_a_file_is_given_by_a_link_and_what_is_none_is_left_out(self) -> None:
         app = workflow(TOPIC, start_input("cv", "file", accepts=Accepts()))
         assert refused("cv=a.pdf topic=x", app) == NotStartable(
-            ("cv takes a link that begins with https://.",), "/dify review topic=x"
+            ("cv takes a link that begins with https://.",), "/dify review topic=x", "cv=a.pdf"
         )
 
     def test_an_empty_text_is_sent_and_any_other_empty_value_is_left_out(self) -> None:

@@ -159,10 +159,17 @@ class TestChecking:
         first = app(StartInput("title", "", "text-input", False), StartInput("size", "", "number", False))
         chat = app(mode=AppMode.CHATFLOW)
         second = app(StartInput("size", "", "number", False), StartInput("body", "", "paragraph", False))
-        assert moved_text({"query": "Hi"}, None, first) == {"title": "Hi"}
-        assert moved_text({"title": "Hi", "size": "3"}, first, second) == {"body": "Hi", "size": "3"}
-        assert moved_text({"body": "Hi"}, second, chat) == {"query": "Hi"}
-        assert moved_text({"query": "Hi"}, None, app()) == {}
+        assert moved_text({"query": "Hi"}, None, first) == ({"title": "Hi"}, {})
+        assert moved_text({"title": "Hi", "size": "3"}, first, second) == ({"body": "Hi", "size": "3"}, {})
+        assert moved_text({"body": "Hi"}, second, chat) == ({"query": "Hi"}, {})
+
+    def test_what_another_app_has_no_field_for_is_told_by_name(self) -> None:
+        """However many fields hold the same text."""
+        first = app(StartInput("title", "", "text-input", False), StartInput("size", "", "number", False))
+        named = app(StartInput("body", "", "paragraph", False), StartInput("note", "", "paragraph", False))
+        assert moved_text({"query": "Hi"}, None, app()) == ({}, {"query": "Hi"})
+        assert moved_text({"title": "5", "size": "5"}, first, named) == ({"body": "5"}, {"size": "5"})
+        assert moved_text({"title": "5", "body": "5"}, first, named) == ({"body": "5"}, {"title": "5"})
 
 
 class TestAttaching:

@@ -21,7 +21,7 @@ async def test_help_is_answered_in_the_ack(stage: Stage) -> None:
     assert stage.outbox() == []
 
 
-@pytest.mark.parametrize("text", ["help quick", "quick help"])
+@pytest.mark.parametrize("text", ["help quick", "quick help", "help quik"])
 async def test_help_about_an_app_is_saved_before_it_is_acked(stage: Stage, text: str) -> None:
     """Only Dify knows what the app takes."""
     assert (await stage.workspace.person("ann").command(CHANNEL, f"/dify {text}")).acked

@@ -231,12 +231,12 @@ async def test_a_long_option_that_was_chosen_stays_chosen_in_a_window_drawn_anew
 
 
 async def test_what_another_app_has_no_field_for_is_shown_to_be_copied(bot: Stage) -> None:
-    """But for what nobody has given."""
+    """Also where a field holds the same, but for what nobody has given."""
     person = await give(bot, "/dify pick size=L")
-    person.fill(person.view, "title", "Spring menu")
+    person.fill(person.view, "title", "L")
     person.select(person.view, "App", "quick")
     await bot.workspace.wait_for(lambda: person.view.title == "Start quick")
-    assert find_field(person.view.blocks, "topic").element["initial_value"] == "Spring menu"
+    assert find_field(person.view.blocks, "topic").element["initial_value"] == "L"
     (frame,) = [block for block in person.view.blocks if block["type"] == "rich_text"]
     assert frame["elements"][0]["elements"] == [{"type": "text", "text": "size: L"}]
 

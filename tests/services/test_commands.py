@@ -73,6 +73,16 @@ async def test_what_an_app_takes_is_told_on_request(bot: Stage, text: str) -> No
     assert bot.requests("POST", "/workflows/run") == []
 
 
+async def test_help_about_a_misspelt_app_tells_what_the_nearest_takes(tmp_path: Path) -> None:
+    async with open_stage(tmp_path, [quick()]) as stage, stage.working():
+        await stage.ask("help quik")
+        await stage.told(
+            "ann", "There is no app “quik”: did you mean quick?\n*quick* takes these values", "topic: a text"
+        )
+        await stage.settled()
+        assert stage.requests("POST", "/workflows/run") == []
+
+
 async def test_help_about_an_app_that_is_not_there_names_those_that_are(bot: Stage) -> None:
     await bot.ask("help zzz")
     await bot.told("ann", "There is no app “zzz”: there is all_inputs, chat", "more.")

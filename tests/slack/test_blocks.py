@@ -289,6 +289,16 @@ CASES: dict[str, tuple[DrawnEffect, Run | None]] = {
         ),
         None,
     ),
+    "inputs-guessed": (
+        do.TellInputs(
+            "https://hooks.example/1",
+            "review",
+            (),
+            "/dify review",
+            ("There is no app “<reviw>”: did you mean review?",),
+        ),
+        None,
+    ),
     "offer": (do.OfferStart(Addressed("C1", "2.0", "U2"), "/dify"), None),
     "offer-in-thread": (do.OfferStart(Addressed("C1", "2.0", "U2", "1.0"), "/dify"), None),
     "usage": (do.TellUsage(Addressed("D1", "2.0", "U2"), "/dify", ("chat", "review")), None),

@@ -266,6 +266,18 @@ def test_what_no_field_takes_is_shown_whole() -> None:
     assert list(pinged_ids("", view["blocks"])) == []
 
 
+def test_what_no_field_takes_stands_in_the_room_that_the_fields_leave() -> None:
+    """And it is said how much of it does not."""
+    letter, notes = "日本" * 3_300, "x" * 500
+    view = view_of(window(texts={"notes": notes}, left_over=letter))
+    assert by_variable(view)["notes"].element["initial_value"] == notes
+    assert f"need it:\n{letter[:6_583]}\n" in shown("", view["blocks"])
+    assert "The last 17 characters of what no field here takes have no room" in shown("", view["blocks"])
+    full = shown("", view_of(window(texts={"notes": "x" * 40_000}, left_over=letter))["blocks"])
+    assert "The last 6,600 characters of what no field here takes have no room" in full
+    assert "copy it" not in full
+
+
 def test_a_window_may_only_say_something() -> None:
     view = view_content(notice_view("<!here> is away.").to_dict(), lambda kind: kind)
     assert "<!here> is away." in shown("", view["blocks"])

@@ -86,7 +86,7 @@ def render(effect: DrawnEffect, run: Run | None, now: datetime, progress: Progre
     if isinstance(effect, do.TellNotStartable):
         return Reply(effect.response_url, notices.not_startable(effect.problems, effect.corrected, effect.left_over))
     if isinstance(effect, do.TellInputs):
-        return Reply(effect.response_url, notices.inputs(effect.app, effect.inputs, effect.example))
+        return Reply(effect.response_url, notices.inputs(effect.app, effect.inputs, effect.example, effect.problems))
     if isinstance(effect, do.OfferStart):
         return Answer(effect.message, offer(effect.message, effect.command))
     if isinstance(effect, do.TellUsage):

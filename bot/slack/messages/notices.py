@@ -192,11 +192,11 @@ def not_startable(problems: Iterable[str], corrected: str | None, left_over: str
     return _message(text, *_offer(corrected), *given_back)
 
 
-def inputs(app: str, lines: Collection[str], example: str | None) -> Message:
-    """Tell what an app takes, a line for each value, and a command that starts it."""
-    named = mrkdwn.bold(app)
-    text = _listed(INPUTS.format(app=named), lines)
-    return _message(text if lines else NO_INPUTS.format(app=named), *_offer(example))
+def inputs(app: str, lines: Collection[str], example: str | None, problems: Iterable[str] = ()) -> Message:
+    """Tell what an app takes, a line for each value, and a command that starts it; why it is a guess stands above."""
+    title = (INPUTS if lines else NO_INPUTS).format(app=mrkdwn.bold(app))
+    said = (mrkdwn.one_line(problem, _MAX_PROBLEM) for problem in problems)
+    return _message(_listed("\n".join((*said, title)), lines), *_offer(example))
 
 
 def _offer(command: str | None) -> Iterator[Block]:

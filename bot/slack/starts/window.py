@@ -26,7 +26,7 @@ from bot.core.files import MB, how_many, largest_taken
 from bot.core.model import FileLimits, Select, SharedFile, StartInput
 from bot.core.ports import StartWindow
 from bot.core.start_files import accepts_of, takes_files
-from bot.core.submission import json_size
+from bot.core.submission import beginning, json_size
 from bot.slack import ids
 from bot.slack.forms.fields import MAX_OPTION
 from bot.slack.forms.form import select_menu
@@ -65,6 +65,7 @@ AT_MOST = "At most {most:,} characters."
 JSON_HINT = "A JSON object, as in {example}"
 SCHEMA_HINT = "A JSON object of this schema: {schema}"
 LEFT_OVER = "No field here takes this; copy it if you still need it:"
+NO_ROOM = "⚠️ The last {count:,} characters of what no field here takes have no room in this window."
 MORE_PROBLEMS = "⚠️ There are {count} more problems like these."
 TOO_LONG = "What was given for {name} is too long to be taken over: {size:,} characters."
 TYPE_OPTION = "Enter one of its {count:,} options, as Dify has it."
@@ -79,11 +80,10 @@ SILENT = "{reason} Nothing is lost: press Start again then."
 
 def start_view(window: StartWindow) -> View:
     """Render a start window."""
-    left_over = _fitted(mrkdwn.clean(window.left_over), _GIVEN_SHARE, _GIVEN_SHARE)
-    given, left_out = _given(window, _GIVEN_SHARE - json_size(left_over))
+    given, left_out, room = _given(window)
     blocks = [
         *_problems((*window.problems, *left_out)),
-        *_left_over(left_over),
+        *_left_over(mrkdwn.clean(window.left_over), room),
         *_menu_of_apps(window),
         *_fields(window, given),
     ]
@@ -110,16 +110,16 @@ def notice_view(problem: str) -> View:
     return View(type="modal", title="Start", close="Close", blocks=list(_problems((problem,))))
 
 
-def _given(window: StartWindow, room: int) -> tuple[Mapping[str, str], Iterable[str]]:
-    """Return the texts that there is room for, and sentences about the others."""
-    given, left_out = {}, []
+def _given(window: StartWindow) -> tuple[Mapping[str, str], Iterable[str], int]:
+    """Return the texts that there is room for, sentences about the others, and the room that is left."""
+    given, left_out, room = {}, [], _GIVEN_SHARE
     for name, text in window.texts.items():
         if (size := json_size(text)) > room:
             left_out.append(TOO_LONG.format(name=name, size=len(text)))
         else:
             given[name] = text
             room -= size
-    return given, left_out
+    return given, left_out, room
 
 
 def _problems(problems: tuple[str, ...]) -> Iterator[Block]:
@@ -131,10 +131,13 @@ def _problems(problems: tuple[str, ...]) -> Iterator[Block]:
         yield section(MORE_PROBLEMS.format(count=more))
 
 
-def _left_over(text: str) -> Iterator[Block]:
-    if text:
+def _left_over(text: str, room: int) -> Iterator[Block]:
+    fits = beginning(text, room)
+    if fits:
         yield section(LEFT_OVER)
-        yield verbatim(text)
+        yield verbatim(text[:fits])
+    if missing := len(text) - fits:
+        yield section(NO_ROOM.format(count=missing))
 
 
 def _fitted(text: str, limit: int, room: int) -> str:
