@@ -310,6 +310,9 @@ def choose_app(parsed: ParsedCommand, app_names: Sequence[str]) -> Choice:
     if near := _nearest(word, app_names):
         return Choice(None if asks_help else near, parsed, (_slip_in_name(word, near),))
     if word:
+        if not asks_help and (parsed.stray or len(word.split()) > 1):
+            # The beginning of a text rather than a name; the keys may tell which app it is for.
+            parsed = replace(parsed, app=None, stray=(word, *parsed.stray))
         return Choice(None, parsed, (f"There is no app {_cited(word)}: there is {_listed(app_names, 'and')}.",))
     return Choice(None, parsed, (f"Say which app to start: {_listed(app_names, 'or')}.",))
 

@@ -264,6 +264,10 @@ class TestChooseApp:
     def test_what_apps_there_are_is_told_where_none_can_be_meant(self, text: str, problem: str) -> None:
         assert choose_app(parse(text), ["review", "support"]) == Choice(None, parse(text), (problem,))
 
+    @pytest.mark.parametrize(("text", "words"), [("Dear all, x=y", "Dear all,"), ('"Dear all" x=y', "Dear all")])
+    def test_words_that_name_no_app_are_kept_for_the_one_that_the_keys_mean(self, text: str, words: str) -> None:
+        assert choose_app(parse(text), ["review", "support"]).parsed.free_text == words
+
     @pytest.mark.parametrize("word", ["some", "Modify", "Notify", "diff"])
     def test_words_are_no_name_where_there_is_one_app_however_near_they_are_to_it(self, word: str) -> None:
         """Nothing of a sentence that begins so gets lost."""
