@@ -7,10 +7,12 @@ import json
 import re
 import struct
 import zlib
+from collections import Counter
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
-from playwright.async_api import FilePayload, expect
+from playwright.async_api import FilePayload, WebSocket, expect
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
@@ -418,6 +420,60 @@ async def test_the_traffic_is_listed_and_opened(visitor: Visitor, channel: str) 
     await expect(polls).to_have_count(0)
     await visitor.behind.get_by_role("button", name="Polls").click()
     await expect(polls).not_to_have_count(0)
+
+
+async def test_the_traffic_is_searched_while_more_of_it_comes(
+    visitor: Visitor, channel: str, app: AsyncWebClient, stage: Stage
+) -> None:
+    """The server is asked about what is new since it was last asked, and about nothing while the list is paused."""
+    told: dict[str, Any] = {}
+    asked: Counter[int] = Counter()
+
+    def note_sent(data: str | bytes) -> None:
+        request = json.loads(data)
+        if request["do"] == "find_traffic" and request["text"] == "auth.test":
+            asked.update(request["among"])
+
+    def listen(socket: WebSocket) -> None:
+        socket.on("framereceived", lambda data: told.update(json.loads(data).get("set", {})))
+        socket.on("framesent", note_sent)
+
+    def tests() -> set[int]:
+        """The calls of `auth.test` that the page has been told of."""
+        return {each["n"] for key, each in told.items() if key.startswith("traffic/") and each["title"] == "auth.test"}
+
+    async def call_all_the_time() -> None:
+        while True:
+            await app.auth_test()
+
+    visitor.page.on("websocket", listen)
+    await visitor.page.reload()
+    await visitor.behind.get_by_role("tab", name="Traffic").click()
+    search = visitor.behind.get_by_role("searchbox")
+    pause = visitor.behind.get_by_role("button", name="Pause")
+    status = visitor.behind.get_by_role("tabpanel").get_by_role("status")
+    entries = visitor.behind.get_by_role("list", name="Traffic").get_by_role("listitem")
+    place = stage.workspace.channel(channel).id
+    await app.chat_postMessage(channel=place, text="Before")
+    await search.fill("chat.postMessage")
+    await expect(entries.filter(has_text="Before")).to_be_visible()
+    calling = asyncio.create_task(call_all_the_time())
+    try:
+        await search.fill("auth.test")
+        await expect(entries.filter(has_text="auth.test").first).to_be_visible()
+        await expect(entries.filter(has_text="Before")).to_have_count(0)
+        await pause.click()
+        await expect(status).to_contain_text("more since it stands still")
+        newer = max(tests())
+        await expect(status).to_contain_text(re.compile(r"and \d{3} more"))
+    finally:
+        calling.cancel()
+    assert max(asked) <= newer
+    await pause.click()
+    await app.chat_postMessage(channel=place, text="After auth.test")
+    await expect(entries.filter(has_text="After").first).to_be_visible()
+    assert max(asked) > newer
+    assert max(asked[number] for number in tests()) == 1
 
 
 async def test_a_streamed_text_grows(visitor: Visitor, channel: str, app: AsyncWebClient, stage: Stage) -> None:
