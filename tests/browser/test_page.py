@@ -316,6 +316,24 @@ async def test_open_forms_are_told_apart(visitor: Visitor, channel: str) -> None
     await visitor.shoot("open-forms")
 
 
+async def test_a_message_is_not_taken_for_that_of_a_form(
+    visitor: Visitor, channel: str, app: AsyncWebClient, stage: Stage
+) -> None:
+    """Because a button has something in its value that the form's id is a part of."""
+    place = stage.workspace.channel(channel).id
+    other = await app.chat_postMessage(channel=place, text="Another one")
+    form = await visitor.start(channel, REVIEW)
+    opened = stage.dify.open_forms()[-1]
+    button = {"type": "button", "text": {"type": "plain_text", "text": "Look"}, "value": f"1/old-{opened.id}/2"}
+    blocks = [{"type": "actions", "elements": [button]}]
+    await app.chat_update(channel=place, ts=other["ts"], text="Another one", blocks=blocks)
+    await expect(visitor.channel(channel).get_by_role("button", name="Look")).to_be_visible()
+    await visitor.thread.get_by_role("button", name="Close thread").click()
+    listed = visitor.behind.get_by_role("region", name="Open forms").get_by_role("listitem").first
+    await listed.get_by_role("button", name="Open thread").click()
+    await expect(form).to_be_visible()
+
+
 async def test_a_dialog_holds_fields_of_any_width(visitor: Visitor, channel: str) -> None:
     """However long an option is."""
     await visitor.start(channel, "/dify odd")
