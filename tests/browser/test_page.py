@@ -12,11 +12,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from playwright.async_api import FilePayload, WebSocket, expect
+from playwright.async_api import Browser, FilePayload, WebSocket, expect
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.playground.dify import App
+from bot.playground.dify.graph import End, choice
 from bot.playground.dify.simulator import RecordedRequest
+from bot.playground.page.samples import EXAMPLES, sample_apps
+from bot.playground.page.server import listen, open_page
 from bot.playground.stage import CHANNEL, Stage
 from tests.browser.visitor import NewVisitor, Visitor
 
@@ -108,6 +112,27 @@ async def test_the_composer_completes_commands_and_explains_them(visitor: Visito
     await composer.fill("/nothing here")
     await composer.press("Enter")
     await expect(visitor.page.get_by_text("/nothing is not a valid command.")).to_be_visible()
+
+
+async def test_the_composer_offers_what_an_app_still_takes(chromium: Browser, channel: str, stage: Stage) -> None:
+    """Whatever other names end like a parameter's, and in quotation marks where a value has blanks in it."""
+    start = (choice("size", ["S", "Very large"]), choice("oversize", ["yes", "no"]))
+    order = App(name="order", start=start, nodes=(End("end", "Done", {}),), edges=("start -> end",))
+    stage.dify.publish(order)
+    apps = sample_apps() | {"order": order}
+    async with open_page(stage, apps, EXAMPLES, listen(0)) as url, Visitor.of(chromium, url, None) as visitor:
+        await visitor.go(channel)
+        composer = visitor.page.get_by_label(f"Message #{channel}", exact=True)
+        offers = visitor.page.get_by_role("listbox", name="Suggestions").get_by_role("option")
+        await composer.fill('/dify order oversize=no title="size=S" s')
+        await offers.filter(has_text="size=").click()
+        await expect(offers).to_have_count(2)
+        await composer.press_sequentially("Ve")
+        await offers.filter(has_text="Very large").click()
+        await expect(composer).to_have_value('/dify order oversize=no title="size=S" size="Very large"')
+        await expect(offers).to_have_count(0)
+        await composer.press_sequentially(" ")
+        await expect(offers).to_have_count(0)
 
 
 async def test_what_one_sends_is_in_sight(visitor: Visitor, channel: str, app: AsyncWebClient, stage: Stage) -> None:
