@@ -421,6 +421,28 @@ async def test_an_own_form_is_shown_by_the_bot(visitor: Visitor, channel: str) -
     await expect(visitor.behind.get_by_role("status").last).to_contain_text("Go to a channel and type /dify own")
 
 
+async def test_the_thread_of_an_own_form_does_not_open_long_after_it_was_asked_for(
+    visitor: Visitor, channel: str
+) -> None:
+    """Shown to a bot that is not running, the form is not there; a later one is the reader's to open."""
+    bot = visitor.behind.get_by_role("region", name="The bot")
+    await bot.get_by_role("button", name=re.compile("^Kill the bot")).click()
+    await expect(bot).to_contain_text("The bot is not running")
+    await visitor.behind.get_by_role("tab", name="Own form").click()
+    await visitor.behind.get_by_role("textbox", name="Dify form or DSL").fill(json.dumps(OWN_FORM))
+    await visitor.behind.get_by_role("button", name="Show in Slack").click()
+    await expect(visitor.messages(visitor.channel(channel), "Only visible to you")).to_be_visible()
+    await bot.get_by_role("button", name="Start the bot").click()
+    await expect(bot).to_contain_text("The bot is running")
+    await visitor.page.clock.set_system_time(datetime.now(UTC) + timedelta(minutes=2))  # for the page alone
+    await visitor.say(channel, "/dify own")
+    root = visitor.messages(visitor.channel(channel), "started by")
+    await expect(root.get_by_role("button", name=re.compile("^1 reply"))).to_be_visible()
+    await expect(visitor.thread).to_have_count(0)
+    await visitor.open_thread(channel, "started by")
+    await expect(visitor.messages(visitor.thread, "Which colour shall the door have?")).to_be_visible()
+
+
 async def test_a_file_that_is_no_form_by_its_size_is_refused(visitor: Visitor) -> None:
     """One that is too large is not even read; one that the browser has no room to keep is shown all the same."""
     await visitor.behind.get_by_role("tab", name="Own form").click()
