@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, WebSocketRoute, expect
 
 from bot.playground.page.samples import EXAMPLES, sample_apps
 from bot.playground.page.server import listen, open_page
@@ -40,3 +41,29 @@ async def test_a_demo_that_has_ended_is_not_said_to_run(chromium: Browser, stage
             assert all("WebSocket" in each for each in visitor.trouble), visitor.trouble
             visitor.trouble.clear()
             await browsing.aclose()
+
+
+async def test_a_search_that_was_lost_is_made_again(visitor: Visitor) -> None:
+    """The connection breaks with its request under way: the hits are there once there is a connection again."""
+    lost: list[str | bytes] = []
+
+    def connect(page: WebSocketRoute) -> None:
+        server = page.connect_to_server()
+
+        async def pass_on(data: str | bytes) -> None:
+            if lost or json.loads(data)["do"] != "find_traffic":
+                server.send(data)
+            else:
+                lost.append(data)
+                await server.close()
+                await page.close()
+
+        page.on_message(pass_on)
+
+    await visitor.page.route_web_socket("**/socket", connect)
+    await visitor.page.reload()
+    await visitor.behind.get_by_role("tab", name="Traffic").click()
+    entries = visitor.behind.get_by_role("list", name="Traffic").get_by_role("listitem")
+    await visitor.behind.get_by_role("searchbox").fill("auth.test")
+    await expect(entries.first).to_contain_text("auth.test")
+    assert lost

@@ -7,14 +7,20 @@ import json
 import re
 import struct
 import zlib
+from collections import Counter
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
-from playwright.async_api import FilePayload, expect
+from playwright.async_api import Browser, FilePayload, WebSocket, expect
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.playground.dify import App
+from bot.playground.dify.graph import End, choice
 from bot.playground.dify.simulator import RecordedRequest
+from bot.playground.page.samples import EXAMPLES, sample_apps
+from bot.playground.page.server import listen, open_page
 from bot.playground.stage import CHANNEL, Stage
 from tests.browser.visitor import NewVisitor, Visitor
 
@@ -106,6 +112,27 @@ async def test_the_composer_completes_commands_and_explains_them(visitor: Visito
     await composer.fill("/nothing here")
     await composer.press("Enter")
     await expect(visitor.page.get_by_text("/nothing is not a valid command.")).to_be_visible()
+
+
+async def test_the_composer_offers_what_an_app_still_takes(chromium: Browser, channel: str, stage: Stage) -> None:
+    """Whatever other names end like a parameter's, and in quotation marks where a value has blanks in it."""
+    start = (choice("size", ["S", "Very large"]), choice("oversize", ["yes", "no"]))
+    order = App(name="order", start=start, nodes=(End("end", "Done", {}),), edges=("start -> end",))
+    stage.dify.publish(order)
+    apps = sample_apps() | {"order": order}
+    async with open_page(stage, apps, EXAMPLES, listen(0)) as url, Visitor.of(chromium, url, None) as visitor:
+        await visitor.go(channel)
+        composer = visitor.page.get_by_label(f"Message #{channel}", exact=True)
+        offers = visitor.page.get_by_role("listbox", name="Suggestions").get_by_role("option")
+        await composer.fill('/dify order oversize=no title="size=S" s')
+        await offers.filter(has_text="size=").click()
+        await expect(offers).to_have_count(2)
+        await composer.press_sequentially("Ve")
+        await offers.filter(has_text="Very large").click()
+        await expect(composer).to_have_value('/dify order oversize=no title="size=S" size="Very large"')
+        await expect(offers).to_have_count(0)
+        await composer.press_sequentially(" ")
+        await expect(offers).to_have_count(0)
 
 
 async def test_what_one_sends_is_in_sight(visitor: Visitor, channel: str, app: AsyncWebClient, stage: Stage) -> None:
@@ -314,6 +341,24 @@ async def test_open_forms_are_told_apart(visitor: Visitor, channel: str) -> None
     await visitor.shoot("open-forms")
 
 
+async def test_a_message_is_not_taken_for_that_of_a_form(
+    visitor: Visitor, channel: str, app: AsyncWebClient, stage: Stage
+) -> None:
+    """Because a button has something in its value that the form's id is a part of."""
+    place = stage.workspace.channel(channel).id
+    other = await app.chat_postMessage(channel=place, text="Another one")
+    form = await visitor.start(channel, REVIEW)
+    opened = stage.dify.open_forms()[-1]
+    button = {"type": "button", "text": {"type": "plain_text", "text": "Look"}, "value": f"1/old-{opened.id}/2"}
+    blocks = [{"type": "actions", "elements": [button]}]
+    await app.chat_update(channel=place, ts=other["ts"], text="Another one", blocks=blocks)
+    await expect(visitor.channel(channel).get_by_role("button", name="Look")).to_be_visible()
+    await visitor.thread.get_by_role("button", name="Close thread").click()
+    listed = visitor.behind.get_by_role("region", name="Open forms").get_by_role("listitem").first
+    await listed.get_by_role("button", name="Open thread").click()
+    await expect(form).to_be_visible()
+
+
 async def test_a_dialog_holds_fields_of_any_width(visitor: Visitor, channel: str) -> None:
     """However long an option is."""
     await visitor.start(channel, "/dify odd")
@@ -376,6 +421,28 @@ async def test_an_own_form_is_shown_by_the_bot(visitor: Visitor, channel: str) -
     await expect(visitor.behind.get_by_role("status").last).to_contain_text("Go to a channel and type /dify own")
 
 
+async def test_the_thread_of_an_own_form_does_not_open_long_after_it_was_asked_for(
+    visitor: Visitor, channel: str
+) -> None:
+    """Shown to a bot that is not running, the form is not there; a later one is the reader's to open."""
+    bot = visitor.behind.get_by_role("region", name="The bot")
+    await bot.get_by_role("button", name=re.compile("^Kill the bot")).click()
+    await expect(bot).to_contain_text("The bot is not running")
+    await visitor.behind.get_by_role("tab", name="Own form").click()
+    await visitor.behind.get_by_role("textbox", name="Dify form or DSL").fill(json.dumps(OWN_FORM))
+    await visitor.behind.get_by_role("button", name="Show in Slack").click()
+    await expect(visitor.messages(visitor.channel(channel), "Only visible to you")).to_be_visible()
+    await bot.get_by_role("button", name="Start the bot").click()
+    await expect(bot).to_contain_text("The bot is running")
+    await visitor.page.clock.set_system_time(datetime.now(UTC) + timedelta(minutes=2))  # for the page alone
+    await visitor.say(channel, "/dify own")
+    root = visitor.messages(visitor.channel(channel), "started by")
+    await expect(root.get_by_role("button", name=re.compile("^1 reply"))).to_be_visible()
+    await expect(visitor.thread).to_have_count(0)
+    await visitor.open_thread(channel, "started by")
+    await expect(visitor.messages(visitor.thread, "Which colour shall the door have?")).to_be_visible()
+
+
 async def test_a_file_that_is_no_form_by_its_size_is_refused(visitor: Visitor) -> None:
     """One that is too large is not even read; one that the browser has no room to keep is shown all the same."""
     await visitor.behind.get_by_role("tab", name="Own form").click()
@@ -418,6 +485,60 @@ async def test_the_traffic_is_listed_and_opened(visitor: Visitor, channel: str) 
     await expect(polls).to_have_count(0)
     await visitor.behind.get_by_role("button", name="Polls").click()
     await expect(polls).not_to_have_count(0)
+
+
+async def test_the_traffic_is_searched_while_more_of_it_comes(
+    visitor: Visitor, channel: str, app: AsyncWebClient, stage: Stage
+) -> None:
+    """The server is asked about what is new since it was last asked, and about nothing while the list is paused."""
+    told: dict[str, Any] = {}
+    asked: Counter[int] = Counter()
+
+    def note_sent(data: str | bytes) -> None:
+        request = json.loads(data)
+        if request["do"] == "find_traffic" and request["text"] == "auth.test":
+            asked.update(request["among"])
+
+    def listen(socket: WebSocket) -> None:
+        socket.on("framereceived", lambda data: told.update(json.loads(data).get("set", {})))
+        socket.on("framesent", note_sent)
+
+    def tests() -> set[int]:
+        """The calls of `auth.test` that the page has been told of."""
+        return {each["n"] for key, each in told.items() if key.startswith("traffic/") and each["title"] == "auth.test"}
+
+    async def call_all_the_time() -> None:
+        while True:
+            await app.auth_test()
+
+    visitor.page.on("websocket", listen)
+    await visitor.page.reload()
+    await visitor.behind.get_by_role("tab", name="Traffic").click()
+    search = visitor.behind.get_by_role("searchbox")
+    pause = visitor.behind.get_by_role("button", name="Pause")
+    status = visitor.behind.get_by_role("tabpanel").get_by_role("status")
+    entries = visitor.behind.get_by_role("list", name="Traffic").get_by_role("listitem")
+    place = stage.workspace.channel(channel).id
+    await app.chat_postMessage(channel=place, text="Before")
+    await search.fill("chat.postMessage")
+    await expect(entries.filter(has_text="Before")).to_be_visible()
+    calling = asyncio.create_task(call_all_the_time())
+    try:
+        await search.fill("auth.test")
+        await expect(entries.filter(has_text="auth.test").first).to_be_visible()
+        await expect(entries.filter(has_text="Before")).to_have_count(0)
+        await pause.click()
+        await expect(status).to_contain_text("more since it stands still")
+        newer = max(tests())
+        await expect(status).to_contain_text(re.compile(r"and \d{3} more"))
+    finally:
+        calling.cancel()
+    assert max(asked) <= newer
+    await pause.click()
+    await app.chat_postMessage(channel=place, text="After auth.test")
+    await expect(entries.filter(has_text="After").first).to_be_visible()
+    assert max(asked) > newer
+    assert max(asked[number] for number in tests()) == 1
 
 
 async def test_a_streamed_text_grows(visitor: Visitor, channel: str, app: AsyncWebClient, stage: Stage) -> None:

@@ -56,7 +56,7 @@ async def test_escape_closes_a_window_wherever_the_focus_is(visitor: Visitor, ch
 
 
 async def test_what_a_field_does_not_take_is_said_at_the_field(visitor: Visitor, channel: str) -> None:
-    """Until it is given something that it does take."""
+    """Until it is given something that it does take, or something is taken out of it."""
     window = await open_window(visitor, channel, '/dify papers topic="The roof"')
     photos = window.get_by_role("button", name="Photos of the site")
     png = [FilePayload(name=f"{number}.png", mimeType="image/png", buffer=b"\x89PNG") for number in range(4)]
@@ -66,4 +66,9 @@ async def test_what_a_field_does_not_take_is_said_at_the_field(visitor: Visitor,
     await expect(visitor.page.get_by_role("region", name="Notices")).not_to_contain_text("This field")
     await photos.set_input_files(png[:2])
     await expect(window.get_by_role("list", name="Files")).to_contain_text("1.png")
+    await expect(window.get_by_role("alert")).to_have_count(0)
+    await photos.set_input_files(png[2:])
+    await expect(window.get_by_role("alert")).to_have_text("This field takes 3 files at most.")
+    await window.get_by_role("button", name="Remove 1.png").click()
+    await expect(window.get_by_role("list", name="Files")).not_to_contain_text("1.png")
     await expect(window.get_by_role("alert")).to_have_count(0)

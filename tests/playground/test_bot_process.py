@@ -6,14 +6,17 @@ import asyncio
 import json
 import os
 import re
-import select
-import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from bot.playground.bot_process import BotDied, BotProcess
+
+PATIENCE_SECONDS = 60.0
+"""How long a demo may take to start its bot, and a bot to notice that its demo is gone."""
 
 
 async def never() -> None:
@@ -78,21 +81,30 @@ async def test_trouble_while_waiting_is_passed_on(tmp_path: Path) -> None:
     assert not bot.is_running
 
 
-@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="only Linux tells whoever asks that a process has ended")
-def test_the_bot_does_not_outlive_a_demo_that_is_killed(tmp_path: Path) -> None:
+async def test_the_bot_does_not_outlive_a_demo_that_is_killed(tmp_path: Path) -> None:
     """By `kill -9`, after which nobody is left to end it."""
-    command = [sys.executable, "-m", "bot", "demo", "--no-browser", "--port", "0"]
+    command = (sys.executable, "-m", "bot", "demo", "--no-browser", "--port", "0")
     environment = os.environ | {"TMPDIR": str(tmp_path)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as demo:
-        assert demo.stdout
-        found = next(filter(None, (re.search(r"its own process, number (\d+)", line) for line in demo.stdout)))
-        bot = os.pidfd_open(int(found[1]))
-        demo.kill()
+    demo = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, env=environment)
+    assert demo.stdout
+    bots: list[psutil.Process] = []
     try:
-        ended, _, _ = select.select([bot], [], [], 30)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not (found := re.search(rb"its own process, number (\d+)", line := await demo.stdout.readline())):
+                assert line, "the demo ended before it told of its bot"
+        bots = [psutil.Process(int(found[1]))]
+        demo.kill()
+        await demo.wait()
+        _, alive = await asyncio.to_thread(psutil.wait_procs, bots, PATIENCE_SECONDS)
+        assert not alive
     finally:
-        os.close(bot)
-    assert ended
+        if demo.returncode is None:
+            bots = psutil.Process(demo.pid).children()
+            demo.kill()
+            await demo.wait()
+        for bot in bots:
+            with suppress(psutil.NoSuchProcess):
+                bot.kill()
 
 
 async def test_only_what_tells_of_an_error_is_a_complaint(tmp_path: Path) -> None:

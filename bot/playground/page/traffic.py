@@ -210,10 +210,10 @@ class Traffic:
                 return self._secrecy.value(sent), self._secrecy.value(answered)
         raise LookupError(f"Entry {number} is not kept any more.")
 
-    def find(self, text: str) -> list[int]:
-        """The numbers of the exchanges in which a text stands, whatever its case, secrets left out."""
+    def find(self, text: str, among: set[int]) -> list[int]:
+        """The numbers, `among` some, of the exchanges in which a text stands, whatever its case, secrets left out."""
         wanted = text.lower()
-        kept = (*self._kept, *self._polls)
+        kept = ((number, exchange) for number, exchange in (*self._kept, *self._polls) if number in among)
         return [number for number, exchange in kept if wanted in self._written(number, exchange).lower()]
 
     def _written(self, number: int, exchange: Exchange) -> str:
@@ -283,9 +283,9 @@ class TrafficDesk:
         sent, answered = self._traffic.body(n)
         return {"body": sent, "response": answered}
 
-    async def find_traffic(self, text: str) -> Json:
-        """Give the numbers of the exchanges in which a text stands, in their bodies, too."""
-        return {"found": self._traffic.find(text)}
+    async def find_traffic(self, text: str, among: set[int]) -> Json:
+        """Give the numbers, `among` some, of the exchanges in which a text stands, in their bodies, too."""
+        return {"found": self._traffic.find(text, among)}
 
 
 def _about_payload(payload: Json) -> str:

@@ -231,14 +231,16 @@ async def test_calls_of_slack_and_its_payloads_are_listed(page: Browser, stage: 
 
 
 async def test_a_text_is_found_in_the_bodies_of_exchanges(page: Browser, client: Client, stage: Stage) -> None:
-    """Whatever its case; what is kept secret is not found."""
+    """Whatever its case, among those that are asked about; what is kept secret is not found."""
     await client.start("review", topic="A rare word", language="English")
     asked = (await page.until(lambda: under(page, "event human_input_required")))[0]
     (started,) = under(page, "POST /workflows/run")
-    found = (await page.do("find_traffic", text="a RARE word"))["found"]
+    every = [each["n"] for each in page.under("traffic/")]
+    found = (await page.do("find_traffic", text="a RARE word", among=every))["found"]
     assert {started["n"], asked["n"]} <= set(found)
+    assert (await page.do("find_traffic", text="a RARE word", among=[asked["n"]]))["found"] == [asked["n"]]
     (form,) = stage.dify.open_forms()
-    assert (await page.do("find_traffic", text=form.token))["found"] == []
+    assert (await page.do("find_traffic", text=form.token, among=every))["found"] == []
 
 
 async def test_only_the_newest_exchanges_are_kept(page: Browser, stage: Stage) -> None:

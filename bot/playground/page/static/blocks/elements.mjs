@@ -273,7 +273,11 @@ function FileInput({ element, block, context, state, labels }, self) {
           type: "button",
           class: "chip-remove",
           "aria-label": `Remove ${file.name}`,
-          onclick: () => removeFile(context, field, upload.id),
+          onclick: () => {
+            self.problem = null;
+            self.redraw();
+            removeFile(context, field, upload.id);
+          },
         },
         icon("close"),
       )

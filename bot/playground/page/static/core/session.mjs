@@ -37,8 +37,8 @@ const letters = load(sessionStorage, `${KEPT_FOR_TAB}:letters`);
 /** The newest `ts` each person has seen, by `person/channel` or `person/channel/thread`. */
 const seen = load(sessionStorage, `${KEPT_FOR_TAB}:seen`);
 
-/** The values of a message's buttons, by its document. */
-const buttons = new WeakMap();
+/** The parts of the values of a message's buttons, by its document. */
+const named = new WeakMap();
 /** The ids of those whom a message mentions, by its document. */
 const mentioned = new WeakMap();
 
@@ -107,19 +107,19 @@ export function messagesFor(person, channel) {
 /**
  * The message that asks a form of Dify, as the bot posted it in a place where a person is a member, or undefined.
  *
- * The bot puts a form's id into the values of its buttons.
+ * The bot puts a form's id into the values of its buttons, with a slash on either side.
  */
 export function messageOf(form, person) {
   const places = new Set(channelsOf(person).map((channel) => channel.id));
-  return all("messages/").find((message) => places.has(message.channel) && buttonsOf(message).includes(form.id));
+  return all("messages/").find((message) => places.has(message.channel) && namedIn(message).has(form.id));
 }
 
-function buttonsOf(message) {
-  if (!buttons.has(message)) {
+function namedIn(message) {
+  if (!named.has(message)) {
     const elements = message.blocks.filter((block) => block.type === "actions").flatMap((block) => block.elements);
-    buttons.set(message, elements.map((element) => element.value ?? "").join("\n"));
+    named.set(message, new Set(elements.flatMap((element) => element.value?.split("/") ?? [])));
   }
-  return buttons.get(message);
+  return named.get(message);
 }
 
 // --- texts not sent yet ----------------------------------------------------------------------------------------------

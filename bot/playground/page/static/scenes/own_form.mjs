@@ -9,6 +9,7 @@ import { sizeOf } from "../workspace/files.mjs";
 
 const KEPT = "dify-slack-bot:own-form";
 const FILE_MAX = 4 * 1024 * 1024; // bytes of the longest text that is read, in whatever script
+const PATIENCE_MS = 60_000; // after which nobody expects a thread to open by itself any more
 const EXAMPLE = {
   form_content:
     "# Travel request\n\nMira asks for a ticket to **Lisbon**, 3 to 5 March.\n\nYour remark:\n\n{{#$output.remark#}}\n\nClass:\n\n{{#$output.class#}}",
@@ -141,14 +142,16 @@ async function show(self, person, channel, node) {
   self.redraw();
 }
 
-/** Open the thread of the form that is new, unless its reader has gone elsewhere before it is there. */
+/** Open the thread of the form that is new, unless its reader has gone elsewhere, or it comes too late. */
 async function openThread(title, person, channel, before) {
+  const end = Date.now() + PATIENCE_MS;
   const isHere = () => session.person === person && session.place === channel && session.thread === null;
+  const isAwaited = () => isHere() && Date.now() < end;
   const message = await until(() => {
-    if (!isHere()) return {};
+    if (!isAwaited()) return {};
     const isIt = ([key, form]) => form.title === title && form.person === person && !before.has(key);
     const [, form] = under("dify/forms/").find(isIt) ?? [];
     return form && messageOf(form, person);
   });
-  if (isHere()) change({ thread: message.thread_ts });
+  if (isAwaited()) change({ thread: message.thread_ts });
 }

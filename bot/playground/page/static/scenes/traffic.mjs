@@ -11,12 +11,14 @@ const KINDS = [
   ["poll", "Polls", "What the bot asks Dify again and again while it waits"],
 ];
 
-const PAUSE_MS = 250;
+const PAUSE_MS = 250; // between two searches, and after the last letter typed
+const AGAIN_MS = 2000; // after a search that failed
 
 /** The list of `entries`, newest first; it stands still while a pointer is on it, and while it is paused. */
 export function Traffic({ entries }, self) {
   self.hidden ??= new Set(["poll"]);
   self.text ??= "";
+  self.looks ??= new Map();
   const newest = entries[0]?.n ?? 0;
   const hold = (change) => {
     Object.assign(self, change);
@@ -25,8 +27,9 @@ export function Traffic({ entries }, self) {
   };
   const ofKinds = entries.filter((entry) => !self.hidden.has(entry.kind));
   const inSight = ofKinds.filter((entry) => entry.n <= (self.until ?? newest));
-  if (self.text && self.looked !== newest) lookSoon(self, newest);
-  const shown = self.text ? inSight.filter((entry) => self.found?.has(entry.n)) : inSight;
+  if (self.text) lookSoon(self, inSight);
+  const shown = self.text ? inSight.filter((entry) => self.looks.get(entry.n)?.isFound) : inSight;
+  const isSearching = self.text && self.due.length && !self.looks.size;
   const waiting = ofKinds.length - inSight.length;
   return h(
     "div",
@@ -41,7 +44,8 @@ export function Traffic({ entries }, self) {
         placeholder: "Filter, such as views.open",
         value: self.text,
         oninput: ({ target }) => {
-          Object.assign(self, { text: target.value, looked: null });
+          clearTimeout(self.timer);
+          Object.assign(self, { text: target.value, looks: new Map(), timer: null, pause: PAUSE_MS });
           self.redraw();
         },
       }),
@@ -78,7 +82,9 @@ export function Traffic({ entries }, self) {
     h(
       "p",
       { class: "soft", role: "status" },
-      `${shown.length} of ${inSight.length}${waiting ? `, and ${waiting} more since it stands still` : ""}`,
+      isSearching
+        ? "Searching …"
+        : `${shown.length} of ${inSight.length}${waiting ? `, and ${waiting} more since it stands still` : ""}`,
     ),
     h(
       "ul",
@@ -93,17 +99,25 @@ export function Traffic({ entries }, self) {
   );
 }
 
-/** Ask which entries have the text in them, once nobody has typed for a moment. */
-function lookSoon(self, newest) {
-  self.looked = newest;
-  clearTimeout(self.timer);
-  self.timer = setTimeout(async () => {
-    const { text } = self;
-    const answer = await request("find_traffic", { text }).catch(() => null);
-    if (answer === null || self.text !== text) return;
-    self.found = new Set(answer.found);
-    self.redraw();
-  }, PAUSE_MS);
+/** Have the entries searched that are new to the text, and those that changed, unless the list stands still. */
+function lookSoon(self, inSight) {
+  const isStill = self.isPaused || self.isPointedAt;
+  self.due = inSight.filter((entry) => {
+    const look = self.looks.get(entry.n);
+    return isStill ? !look : look?.entry !== entry;
+  });
+  if (self.due.length) self.timer ??= setTimeout(() => look(self), self.pause);
+}
+
+/** Ask which of the entries that are due have the text in them; those that come meanwhile are asked about next. */
+async function look(self) {
+  const { text, looks, due } = self;
+  const answer = await request("find_traffic", { text, among: due.map(({ n }) => n) }).catch(() => null);
+  if (self.looks !== looks) return; // another text was typed meanwhile
+  const found = new Set(answer?.found);
+  if (answer) for (const entry of due) looks.set(entry.n, { entry, isFound: found.has(entry.n) });
+  Object.assign(self, { timer: null, pause: answer ? PAUSE_MS : AGAIN_MS });
+  self.redraw();
 }
 
 function toggle(self, kind) {

@@ -219,16 +219,24 @@ function parametersFor(text) {
   if (!app || rest.split('"').length % 2 === 0) return [];
   const word = /\S*$/.exec(rest)[0];
   const before = text.slice(0, text.length - word.length);
+  const pairs = rest.slice(0, rest.length - word.length).matchAll(/(?<!\S)([^\s=]+)=(?:"[^"]*")?/g);
+  const given = new Set([...pairs].map(([, key]) => key));
   return app.parameters
-    .filter((each) => !rest.slice(0, rest.length - word.length).includes(`${each.name}=`))
+    .filter((each) => !given.has(each.name))
     .flatMap(({ name: parameter, label, required, options }) => {
       const says = required ? label : `${label} (optional)`;
       const typed = `${parameter}=`;
       const isBegun = word.startsWith(typed) && options.length > 0;
-      return isBegun ? options.map((option) => [`${typed}${option}`, says]) : [[typed, says]];
+      const values = isBegun ? options : [""];
+      return values.map((value) => ({ plain: `${typed}${value}`, line: `${typed}${quoted(value)}`, says }));
     })
-    .filter(([line]) => line.startsWith(word) && line !== word)
-    .map(([line, says]) => ({ shown: line, says, text: before + line, caret: before.length + line.length }));
+    .filter(({ plain, line }) => plain.startsWith(word) && ![plain, line].includes(word))
+    .map(({ line, says }) => ({ shown: line, says, text: before + line, caret: before.length + line.length }));
+}
+
+/** A value as it has to stand in a command, in quotation marks where it would not be read as one otherwise. */
+function quoted(value) {
+  return /^(?:[^\s"“”'‘’…]\S*)?$/.test(value) ? value : `"${value.replace(/[\\"“”]/g, "\\$&")}"`;
 }
 
 function offerList(box, offers, at) {
