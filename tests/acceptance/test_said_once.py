@@ -89,7 +89,7 @@ async def test_an_output_that_stands_above_a_form_is_named_alone(scene: Scene) -
     form = await scene.form(root, "Go")
     (above,) = await scene.until(lambda: saying(scene, root, "Tea is a drink."), "the draft stands there")
     await scene.click("ben", form, "Go")
-    result = await scene.result(root, "draft:", "stands above", "Tea is the drink.")
+    result = await scene.result(root, "draft:", "stands above", "Tea is _the_ drink.")
     assert len(saying(scene, root, "Tea is a drink.")) == 1
     assert result.ts > above.ts
 
