@@ -188,7 +188,7 @@ class GiveBackDraft:
 
     user_id: str
     form_id: str
-    values: Mapping[str, str | None]
+    values: Mapping[str, str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
