@@ -254,7 +254,6 @@ class WindowDesk:
             UnknownHere: the bot does not know this form.
             StoreError: nothing was saved.
         """
-
         run = await self._store.run(run_id)
         # Not asked for in vain: whoever sends it waits.
         limits = await self._file_limits(run.app) if file_fields(run.form(form_id)) else FileLimits()

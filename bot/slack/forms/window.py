@@ -31,6 +31,7 @@ from bot.slack.forms.form import DEADLINE, LAST_ANSWER, MAX_WINDOW_FIELDS, REFUS
 from bot.slack.forms.layout import Picture, Slot, Spot, beginning, labels, layouts, slots
 from bot.slack.forms.room import MAX_HINT, MAX_LABEL, action_titles
 from bot.slack.messages.message import context, image, label, quote, section
+from bot.slack.messages.notices import GIVEN_BACK
 from bot.slack.messages.outcome import mending, refusal
 from bot.slack.text import mrkdwn
 from bot.slack.text.rich_text import rich_text_blocks
@@ -80,7 +81,6 @@ NOT_OPENED = (
 )
 NOT_SENT = "Not sent"
 NOT_SAVED = "I could not save that, so nothing was decided. What you entered is still here: send it again in a moment."
-GIVEN_BACK = "This is what you had entered, in case you still need it:"
 MORE = "and {count:,} more characters"
 
 
